@@ -1,0 +1,49 @@
+"""gmmlab: the Jupyter-native lab for Gaussian mixtures and their relatives.
+
+    import gmmlab
+    model = gmmlab.GaussianMixture(3).fit(X)      # scikit-learn's manners
+    gmmlab.explore(X)                             # the same, watched and steered
+
+Public names are imported when they are first used, so that `import gmmlab` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gmmlab.data import faithful, load_table
+    from gmmlab.estimators import GaussianMixture
+    from gmmlab.families import Gaussian
+    from gmmlab.fit import run
+    from gmmlab.model import Mixture
+    from gmmlab.widgets.display import options
+    from gmmlab.widgets.explorer import explore
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Gaussian": "gmmlab.families",
+    "GaussianMixture": "gmmlab.estimators",
+    "Mixture": "gmmlab.model",
+    "explore": "gmmlab.widgets.explorer",
+    "faithful": "gmmlab.data",
+    "load_table": "gmmlab.data",
+    "options": "gmmlab.widgets.display",
+    "run": "gmmlab.fit",
+}
+
+__all__ = ["Gaussian", "GaussianMixture", "Mixture", "explore", "faithful", "load_table", "options", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gmmlab' has no attribute {name!r}; it has {', '.join(__all__)}.")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,127 @@
+"""One door for data: whatever a person has becomes a checked tensor of rows, or a sentence that says why not.
+
+float64, float32        kept
+integers, bool, float16 become float64
+NaN, inf, strings, sparse matrices, complex numbers, one-dimensional input    an error
+constant or duplicate columns    one warning: a covariance along them is not determined by the data
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils import check_array
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.errors import BadData, DataWarning
+
+
+class Rows(NamedTuple):
+    """Checked rows and the names of their columns."""
+
+    x: Float[Tensor, "n d"]
+    names: list[str]
+
+
+def as_rows(data: Any, *, min_rows: int = 1) -> Rows:
+    """Rows from a DataFrame, an array, nested lists or a tensor (whose device is kept).
+
+    Raises `BadData` (a `ValueError`), or scikit-learn's `ValueError` and `TypeError` for shapes and types that are no
+    table of numbers.
+    """
+    names = _column_names(data)
+    x = _from_tensor(data) if isinstance(data, Tensor) else _from_array(data, names)
+    names = names or [f"x{j}" for j in range(x.shape[1])]
+    if len(x) < min_rows:
+        raise BadData(
+            f"Found array with {len(x)} sample(s) (shape={tuple(x.shape)}) while a minimum of {min_rows} is required. "
+            "More rows, or fewer components, would help."
+        )
+    _check_finite(x, names)
+    return Rows(x, names)
+
+
+def _column_names(data: Any) -> list[str]:
+    return [str(name) for name in data.columns] if hasattr(data, "columns") else []
+
+
+def _from_tensor(data: Tensor) -> Tensor:
+    if data.ndim != 2 or 0 in data.shape:
+        raise BadData(
+            f"Expected a tensor of shape (n rows, d features), got {tuple(data.shape)}. Reshape your data: "
+            "x.reshape(-1, 1) for a single feature."
+        )
+    if data.is_complex():
+        raise BadData("Complex data not supported: expected real numbers.")
+    data = data.detach()
+    return data if data.dtype in (torch.float32, torch.float64) else data.double()
+
+
+def _from_array(data: Any, names: list[str]) -> Tensor:
+    if names and (words := [str(c) for c in data.columns if _is_text(data[c])]):
+        raise BadData(
+            f"Columns {', '.join(map(repr, words))} hold text; expected numbers. Leave them out "
+            "(data.drop(columns=...), or data.select_dtypes('number')) or encode them."
+        )
+    array = check_array(
+        data, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="X", ensure_min_samples=0
+    )
+    return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=1) >= 0 else array.copy())
+
+
+def _is_text(column: Any) -> bool:
+    kind = str(column.dtype).lower()
+    return kind in ("str", "string", "category") or (kind == "object" and any(isinstance(v, str) for v in column))
+
+
+def _check_finite(x: Float[Tensor, "n d"], names: list[str]) -> None:
+    if not bool(torch.isfinite(x.sum())):  # a cheap look first; sums of finite numbers may overflow, hence the second
+        for word, bad in (("NaN", torch.isnan(x)), ("inf", torch.isinf(x))):
+            if bool(bad.any()):
+                columns = [names[j] for j in bad.any(0).nonzero().flatten().tolist()]
+                raise BadData(
+                    f"Input X contains {word} in {int(bad.any(1).sum())} of {len(x)} rows (columns "
+                    f"{_some(columns)}); expected finite numbers. Drop those rows, or impute them."
+                )
+    top, limit = float(x.abs().max()) if x.numel() else 0.0, torch.finfo(x.dtype).max ** 0.5 / 1e3
+    if top > limit:
+        raise BadData(
+            f"Input X holds numbers up to {top:.2g}, whose squares overflow {x.dtype}; expected at most {limit:.2g}. "
+            "Rescale the columns (for example with StandardScaler)."
+        )
+
+
+def warn_of_idle_columns(rows: Rows) -> None:
+    """One warning each for constant columns and for columns that repeat others, as a fit should give."""
+    x, names = rows
+    constant = [names[j] for j in ((x == x[0]).all(0)).nonzero().flatten().tolist()] if len(x) > 1 else []
+    twins = _duplicates(x, names, set(constant))
+    for kind, columns in (("constant", constant), ("duplicates of others", twins)):
+        if columns:
+            warnings.warn(
+                f"Columns {_some(columns)} are {kind}: the data do not determine a covariance along them, only "
+                "reg_covar does. Leave them out for a likelihood that means something.",
+                DataWarning,
+                stacklevel=4,
+            )
+
+
+def _duplicates(x: Float[Tensor, "n d"], names: list[str], skip: set[str]) -> list[str]:
+    seen: dict[bytes, list[int]] = {}
+    twins = []
+    for j, name in enumerate(names):
+        if name in skip:
+            continue
+        same = seen.setdefault(x[:64, j].cpu().numpy().tobytes(), [])  # a short key; equality decides
+        if any(torch.equal(x[:, i], x[:, j]) for i in same):
+            twins.append(name)
+        same.append(j)
+    return twins
+
+
+def _some(columns: list[str]) -> str:
+    shown = ", ".join(map(repr, columns[:5]))
+    return shown if len(columns) <= 5 else f"{shown} and {len(columns) - 5} more"

@@ -1,0 +1,23 @@
+"""The errors and warnings that gmmlab raises by name.
+
+Each message says what was seen, what was expected and what to try. Every error is also a `ValueError` (or a
+`UserWarning`), so that code written for scikit-learn catches it.
+"""
+
+from __future__ import annotations
+
+
+class NotPositiveDefinite(ValueError):
+    """A covariance matrix has no Cholesky factor, even with the jitter that was allowed."""
+
+
+class BadData(ValueError):
+    """The rows, or the table they come from, cannot be used."""
+
+
+class NumericalWarning(UserWarning):
+    """A number was changed to keep a computation going; the message holds the amount."""
+
+
+class DataWarning(UserWarning):
+    """Rows were dropped, or columns carry no information; the message says which."""

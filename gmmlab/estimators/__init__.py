@@ -1,0 +1,5 @@
+"""Estimators with scikit-learn's manners."""
+
+from gmmlab.estimators.gaussian_mixture import GaussianMixture
+
+__all__ = ["GaussianMixture"]

@@ -1,0 +1,376 @@
+"""`GaussianMixture`, a drop-in for scikit-learn's: the same constructor, attributes and manners."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from itertools import islice
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gmmlab.axes import Tensor
+from gmmlab.data import as_rows, warn_of_idle_columns
+from gmmlab.errors import NumericalWarning
+from gmmlab.estimators import parameters as sk
+from gmmlab.estimators.verbose import Reporter
+from gmmlab.families import Gaussian
+from gmmlab.fit import plateau, run, whole
+from gmmlab.gates import Constant
+from gmmlab.init import METHODS, start
+from gmmlab.model import Mixture
+from gmmlab.score import criteria
+
+if TYPE_CHECKING:
+    from gmmlab.widgets.explorer import Explorer
+
+
+class GaussianMixture(DensityMixin, BaseEstimator):
+    """Gaussian mixture fitted by expectation maximisation.
+
+    Takes what `sklearn.mixture.GaussianMixture` takes and, from the same start, ends at the same numbers. Tensors are
+    accepted beside arrays and frames; a tensor in means tensors out, on the same device. float32 rows are scored in
+    float32 while parameters and sums are kept in float64; every other dtype becomes float64.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of components.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+        Own covariance matrix each, one for all, own variances along the axes, or one variance each.
+    tol : float, default=1e-3
+        The fit ends when the mean log-likelihood changes by less than this in a step.
+    reg_covar : float, default=1e-6
+        Added to all variances at every step, in squared data units.
+    max_iter : int, default=100
+        Steps at most; 0 keeps the start.
+    n_init : int, default=1
+        Number of starts, of which the best is kept.
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
+        The start: k-means clusters; rows to the nearest of k seeds, chosen by k-means++ or at random; or random
+        responsibilities.
+    weights_init, means_init, precisions_init : array-like or None
+        Parameters to start from, in place of those of the start; with all three, no start is made.
+    random_state : int, RandomState instance or None
+        Seed of the start and of `sample`.
+    warm_start : bool, default=False
+        Go on from the last fit.
+    verbose : int, default=0
+        1 prints starts and steps, 2 also times and changes.
+    verbose_interval : int, default=10
+        Steps between two lines.
+
+    Attributes
+    ----------
+    weights_, means_, covariances_, precisions_, precisions_cholesky_ : arrays
+        The fitted parameters, in scikit-learn's shapes.
+    converged_ : bool
+        Whether the best start reached `tol`.
+    n_iter_ : int
+        Steps of the best start.
+    lower_bound_ : float
+        Mean log-likelihood per row at the last E-step (before the last refit).
+    lower_bounds_ : list of float
+        The same at every step.
+    mixture_ : Mixture
+        The fitted model as a value.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+
+    References
+    ----------
+    Dempster, Laird and Rubin (1977); Bishop (2006), section 9.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gmmlab import GaussianMixture
+    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> model = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> sorted(model.means_[:, 0].round(6).tolist())
+    [1.0, 10.0]
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions(set(sk.COVARIANCES))],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions(set(METHODS))],
+        "weights_init": ["array-like", None],
+        "means_init": ["array-like", None],
+        "precisions_init": ["array-like", None],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        precisions_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+
+    # -- fitting ---------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the mixture to rows `X`; `y` is ignored.
+
+        An interrupt (the notebook's stop button) keeps the best parameters so far and is raised again.
+        """
+        self.fit_predict(X)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_predict(self, X: Any, y: Any = None) -> Any:
+        """Fit, and return the most probable component of each row."""
+        x = self._rows(X, fitting=True)
+        best = self._best_fit(x, like=X)
+        self._store(best, like=X)
+        self._warn(best)
+        return _like(X, self.mixture_.assign(x)[0])
+
+    def _best_fit(self, x: Tensor, like: Any) -> _Fit:
+        """The best of all starts; on an interrupt the best so far is stored and the interrupt raised again."""
+        best = current = None
+        report = Reporter(self.verbose, self.verbose_interval)
+        try:
+            for i, (model, previous) in enumerate(self._starts(x)):
+                report.start(i)
+                current = _Fit(model)
+                for climbed in self._climb(model, previous, x, report):
+                    current = climbed
+                report.end(current.bound, current.converged)
+                if best is None or current.bound > best.bound:
+                    best = current
+        except KeyboardInterrupt:
+            kept = best or current
+            if kept is not None:
+                self._store(kept, like)
+                message = f"Interrupted at step {len(kept.bounds)}; the best parameters so far are kept."
+                warnings.warn(message, ConvergenceWarning, stacklevel=4)
+            raise
+        assert best is not None  # n_init is at least 1
+        return best
+
+    def _starts(self, x: Tensor) -> Iterator[tuple[Mixture, float]]:
+        """Models to climb from, each with the evidence before its first step."""
+        if self.warm_start and hasattr(self, "converged_"):
+            model = self.mixture_
+            origin = x.mean(0)
+            yield model.replace(components=model.components.replace(origin=origin)), self.lower_bound_
+            return
+        given, rng = self._given(x), _generator(self.random_state, x.device)
+        structure, ridge = sk.COVARIANCES[self.covariance_type].structure, float(self.reg_covar)
+        for _ in range(self.n_init):
+            parts = given
+            if len(given) < 3:
+                begin = start(x, self.n_components, structure, METHODS[self.init_params], rng, ridge=ridge)
+                parts = {
+                    "weights": begin.weights,
+                    "mean": begin.components.mean,
+                    "chol": begin.components.chol,
+                    **given,
+                }
+            yield _mixture(**parts, origin=x.mean(0), structure=structure, ridge=ridge), -math.inf
+
+    def _given(self, x: Tensor) -> dict[str, Tensor]:
+        """The checked parameters of the start that the caller gave; precisions as factors of covariances."""
+        k, d, given = self.n_components, x.shape[1], {}
+        if self.weights_init is not None:
+            given["weights"] = sk.check_weights(self.weights_init, k)
+        if self.means_init is not None:
+            given["mean"] = sk.check_means(self.means_init, k, d)
+        if self.precisions_init is not None:
+            given["chol"] = sk.check_precisions(self.precisions_init, self.covariance_type, k, d)
+        return {name: value.to(x.device) for name, value in given.items()}
+
+    def _climb(self, model: Mixture, previous: float, x: Tensor, report: Reporter) -> Iterator[_Fit]:
+        """The fit after every step."""
+        stop = plateau(float(self.tol))
+        fit = _Fit(model)
+        for step in islice(run(model, whole(x), stop=stop, previous=previous), self.max_iter):
+            report.step(step)
+            worst = max(fit.jitter, float(step.model.components.jitter.max()))
+            fit = _Fit(step.model, [*fit.bounds, step.info.evidence], stop(step), worst)
+            yield fit
+
+    def _store(self, fit: _Fit, like: Any) -> None:
+        """Set the fitted attributes, in the dtype of the rows and the kind of array that came in."""
+        model, dtype = fit.model, fit.model.components.origin.dtype
+        layout = sk.COVARIANCES[self.covariance_type]
+        values = {"weights_": model.weights, "means_": model.components.mean}
+        values |= sk.attributes(model.components.chol, layout)
+        for name, value in values.items():
+            setattr(self, name, _like(like, value.to(dtype).clone()))
+        self.converged_ = fit.converged
+        self.n_iter_ = len(fit.bounds)
+        self.lower_bound_ = fit.bound
+        self.lower_bounds_ = fit.bounds
+
+    def _warn(self, fit: _Fit) -> None:
+        if fit.jitter > 0:
+            warnings.warn(
+                f"Up to {fit.jitter:.2g} was added to the variances of a component to make its covariance positive "
+                "definite. Fewer components, a larger reg_covar, or a simpler covariance_type would help.",
+                NumericalWarning,
+                stacklevel=4,
+            )
+        # max_iter=0 asks for the start alone, which need not have converged
+        if not fit.converged and self.max_iter > 0:
+            warnings.warn(
+                f"Best performing initialization did not converge: after {self.n_iter_} steps the mean log-likelihood "
+                f"still changes by tol={self.tol:g} or more. Try different init parameters, or increase max_iter, tol, "
+                "or check for degenerate data.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    # -- the fitted model ------------------------------------------------------------------------------------------
+
+    @property
+    def mixture_(self) -> Mixture:
+        """The fitted model as an immutable value, made from the fitted attributes."""
+        check_is_fitted(self, "means_")
+        weights, mean, upper = (torch.as_tensor(v) for v in (self.weights_, self.means_, self.precisions_cholesky_))
+        layout = sk.COVARIANCES[self.covariance_type]
+        chol = sk.factors(upper, layout, *mean.shape)
+        origin = (weights.double() @ mean.double()).to(mean.dtype)
+        ridge = float(self.reg_covar)
+        return _mixture(weights, mean, chol, origin=origin, structure=layout.structure, ridge=ridge)
+
+    @classmethod
+    def from_mixture(cls, mixture: Mixture, **parameters: Any) -> Self:
+        """A fitted estimator out of a model; `parameters` go to the constructor."""
+        kind = sk.covariance_type(mixture.components.structure)
+        model = cls(mixture.k, covariance_type=kind, reg_covar=mixture.components.ridge, **parameters)
+        model._store(_Fit(mixture), like=None)
+        model.n_features_in_ = mixture.d
+        return model
+
+    def score_samples(self, X: Any) -> Any:
+        """Log density of each row."""
+        with torch.no_grad():
+            return _like(X, self.mixture_.log_prob(self._rows(X)))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-likelihood per row."""
+        return float(self.mixture_.assign(self._rows(X))[1])
+
+    def predict(self, X: Any) -> Any:
+        """Most probable component of each row."""
+        return _like(X, self.mixture_.assign(self._rows(X))[0])
+
+    def predict_proba(self, X: Any) -> Any:
+        """Responsibilities (n, k): the probability of each component given the row."""
+        return _like(X, self.mixture_.posterior(self._rows(X)).resp)
+
+    def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
+        """Draws (n, d) from the mixture and their components (n,), ordered by component."""
+        mixture = self.mixture_
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
+        rng = _generator(self.random_state, mixture.weights.device)
+        z = mixture.gate.sample(n_samples, rng).sort().values
+        x = mixture.components.sample(z, rng).to(mixture.components.origin.dtype)
+        return _like(self.means_, x), _like(self.means_, z)
+
+    def bic(self, X: Any) -> float:
+        """Bayesian information criterion on rows `X`; the lower the better."""
+        x, mixture = self._rows(X), self.mixture_
+        return criteria.bic(float(mixture.assign(x)[1]) * len(x), mixture.n_parameters, len(x))
+
+    def aic(self, X: Any) -> float:
+        """Akaike information criterion on rows `X`; the lower the better."""
+        x, mixture = self._rows(X), self.mixture_
+        return criteria.aic(float(mixture.assign(x)[1]) * len(x), mixture.n_parameters)
+
+    def explore(self, X: Any, **options: Any) -> Explorer:
+        """Watch and steer this model on rows `X` in a notebook; unfitted, its parameters give the start."""
+        from gmmlab.widgets.explorer import explore
+
+        return explore(X, model=self, **options)
+
+    # -- data ------------------------------------------------------------------------------------------------------
+
+    def _rows(self, X: Any, *, fitting: bool = False) -> Tensor:
+        """Checked rows, with scikit-learn's bookkeeping of feature names and counts."""
+        if not fitting:
+            check_is_fitted(self, "means_")
+        rows = as_rows(X, min_rows=2 if fitting else 1)
+        if fitting and len(rows.x) < self.n_components:
+            raise ValueError(
+                "Expected n_samples >= n_components but got n_components = "
+                f"{self.n_components}, n_samples = {len(rows.x)}"
+            )
+        validate_data(self, X, reset=fitting, skip_check_array=True)
+        if fitting:
+            warn_of_idle_columns(rows)
+        return rows.x
+
+
+class _Fit(NamedTuple):
+    """How far a start has climbed."""
+
+    model: Mixture
+    bounds: list[float] = []  # noqa: RUF012 - never changed in place
+    converged: bool = False
+    jitter: float = 0.0
+
+    @property
+    def bound(self) -> float:
+        return self.bounds[-1] if self.bounds else -math.inf
+
+
+def _mixture(weights: Tensor, mean: Tensor, chol: Tensor, **fields: Any) -> Mixture:
+    jitter = torch.zeros(len(mean), dtype=torch.float64, device=mean.device)
+    return Mixture(Gaussian(mean.double(), chol, jitter, **fields), Constant(weights.double().log()))
+
+
+def _generator(random_state: Any, device: torch.device) -> torch.Generator:
+    """A torch generator seeded the way scikit-learn's users expect."""
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    return torch.Generator(device=device).manual_seed(seed)
+
+
+def _like(X: Any, value: Tensor) -> Any:
+    """Tensors for those who gave tensors, arrays for all others."""
+    return value if isinstance(X, Tensor) else value.cpu().numpy()

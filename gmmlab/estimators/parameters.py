@@ -1,0 +1,110 @@
+"""scikit-learn's way of writing Gaussian parameters, and the way back.
+
+`covariances_`, `precisions_` and `precisions_cholesky_` have one shape per covariance type; everything below the
+estimators works with factors (k, d, d) or standard deviations (k, d). The table `COVARIANCES` is the only place where a
+covariance type is a string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from gmmlab.axes import Tensor
+from gmmlab.errors import NotPositiveDefinite
+from gmmlab.families import Diagonal, Full, Spherical, Structure, Tied
+from gmmlab.kernels.cholesky import safe_cholesky
+
+
+class Layout(NamedTuple):
+    """A covariance type: its structure, the axes of its attributes, how they are cut from (k, ...) and spread again."""
+
+    structure: Structure
+    axes: Callable[[int, int], tuple[int, ...]]
+    cut: Callable[[Tensor], Tensor]
+    spread: Callable[[Tensor, int, int], Tensor]
+
+
+COVARIANCES: dict[str, Layout] = {
+    "full": Layout(Full(), lambda k, d: (k, d, d), lambda t: t, lambda t, k, d: t),
+    "tied": Layout(Tied(), lambda k, d: (d, d), lambda t: t[0], lambda t, k, d: t.expand(k, d, d)),
+    "diag": Layout(Diagonal(), lambda k, d: (k, d), lambda t: t, lambda t, k, d: t),
+    "spherical": Layout(Spherical(), lambda k, d: (k,), lambda t: t[:, 0], lambda t, k, d: t[:, None].expand(k, d)),
+}
+
+
+def covariance_type(structure: Structure) -> str:
+    """The name of a structure."""
+    return next(name for name, layout in COVARIANCES.items() if layout.structure == structure)
+
+
+def attributes(chol: Tensor, layout: Layout) -> dict[str, Tensor]:
+    """`covariances_`, `precisions_cholesky_` and `precisions_` of factors."""
+    if chol.ndim == 2:
+        whiten = 1 / chol
+        values = chol**2, whiten, whiten**2
+    else:
+        eye = torch.eye(chol.shape[1], dtype=chol.dtype, device=chol.device).expand_as(chol)
+        upper = torch.linalg.solve_triangular(chol, eye, upper=False).mT
+        values = chol @ chol.mT, upper, upper @ upper.mT
+    names = ("covariances_", "precisions_cholesky_", "precisions_")
+    return {name: layout.cut(value) for name, value in zip(names, values, strict=True)}
+
+
+def factors(precisions_cholesky: Tensor, layout: Layout, k: int, d: int) -> Tensor:
+    """Factors of the covariances out of `precisions_cholesky_`."""
+    upper = layout.spread(precisions_cholesky.double(), k, d)
+    if upper.ndim == 2:
+        return 1 / upper
+    eye = torch.eye(d, dtype=upper.dtype, device=upper.device).expand_as(upper)
+    return torch.linalg.solve_triangular(upper, eye, upper=True).mT
+
+
+def check_weights(value: Any, k: int) -> Tensor:
+    """Given mixing weights. Raises `ValueError` unless they are k numbers in [0, 1] that sum to one."""
+    weights = _tensor(value, (k,), "weights")
+    low, high, total = float(weights.min()), float(weights.max()), float(weights.sum())
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"The parameter 'weights' should be in the range [0, 1], but got max value {high:.5f}, min value {low:.5f}"
+        )
+    if abs(total - 1) > (1e-6 if _is_single(value) else 1e-8):
+        raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}")
+    return weights
+
+
+def check_means(value: Any, k: int, d: int) -> Tensor:
+    """Given means (k, d)."""
+    return _tensor(value, (k, d), "means")
+
+
+def check_precisions(value: Any, name: str, k: int, d: int) -> Tensor:
+    """Factors of the covariances whose precisions are given, in the shape of the covariance type `name`."""
+    layout = COVARIANCES[name]
+    precision = layout.spread(_tensor(value, layout.axes(k, d), f"{name} precision"), k, d)
+    if precision.ndim == 2:
+        if not bool((precision > 0).all()):
+            raise ValueError(f"'{name} precision' should be positive")
+        return precision**-0.5
+    try:
+        if not torch.allclose(precision, precision.mT):
+            raise NotPositiveDefinite("not symmetric")
+        safe_cholesky(precision, max_jitter=0.0)
+        return safe_cholesky(torch.linalg.inv(precision))[0]
+    except NotPositiveDefinite as error:
+        raise ValueError(f"'{name} precision' should be symmetric, positive-definite") from error
+
+
+def _tensor(value: Any, shape: tuple[int, ...], name: str) -> Tensor:
+    tensor = torch.as_tensor(value).double()
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {tuple(tensor.shape)}")
+    if not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"The parameter '{name}' contains NaN or inf; expected finite numbers.")
+    return tensor
+
+
+def _is_single(value: Any) -> bool:
+    return "float32" in str(getattr(value, "dtype", ""))

@@ -1,0 +1,6 @@
+"""What a component can be: how a row is scored."""
+
+from gmmlab.families.gaussian import Gaussian
+from gmmlab.families.structures import Diagonal, Full, Spherical, Structure, Tied
+
+__all__ = ["Diagonal", "Full", "Gaussian", "Spherical", "Structure", "Tied"]

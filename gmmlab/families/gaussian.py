@@ -1,0 +1,141 @@
+"""Gaussian components with any covariance structure.
+
+    log N(x | mu_k, Sigma_k) = -1/2 (d log 2 pi + log|Sigma_k| + (x - mu_k)' Sigma_k^-1 (x - mu_k))
+
+Parameters are float64 whatever the rows are: they are few, and a mean far from zero needs the digits. See Bishop
+(2006), section 9.2.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.families.structures import Full, Structure
+from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
+from gmmlab.kernels.forms import Form, choose
+from gmmlab.record import Record, shared, static
+from gmmlab.stats import Moments
+
+
+class Gaussian(Record):
+    """k Gaussians; `chol` holds lower factors (k, d, d), or standard deviations (k, d) for axis-aligned structures.
+
+    `jitter` is what had to be added to the variances to find the factors: zero but for covariances that are not
+    positive definite. `origin` is where moments are taken: any point near the data, in the dtype of the rows. `ridge`
+    is added to the variances at every refit. Both amounts are in squared data units.
+    """
+
+    mean: Float[Tensor, "k d"]
+    chol: Float[Tensor, "k d d"] | Float[Tensor, "k d"]
+    jitter: Float[Tensor, "k"]
+    origin: Float[Tensor, "d"] = shared()
+    structure: Structure = static(default=Full())
+    ridge: float = static(default=0.0)
+
+    @classmethod
+    def of(
+        cls,
+        mean: Float[Tensor, "k d"],
+        cov: Float[Tensor, "k d d"],
+        structure: Structure = Full(),  # noqa: B008 - structures are immutable values
+        *,
+        origin: Float[Tensor, "d"] | None = None,
+        ridge: float = 0.0,
+    ) -> Gaussian:
+        """Gaussians with these means and covariances, which are projected onto `structure` with equal weights.
+
+        Raises `NotPositiveDefinite` when a covariance has no factor.
+        """
+        mean, cov = mean.double(), cov.double()
+        scatter = cov if structure.dense else cov.diagonal(dim1=-2, dim2=-1)
+        projected = structure.project(mean.new_ones(len(mean)), scatter)
+        origin = mean.mean(0) if origin is None else origin
+        return cls(mean, *safe_cholesky(projected), origin, structure, ridge)
+
+    @property
+    def k(self) -> int:
+        """Number of components."""
+        return self.mean.shape[0]
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return self.mean.shape[1]
+
+    @property
+    def cov(self) -> Float[Tensor, "k d d"]:
+        """Covariance matrices, dense whatever the structure."""
+        if self.structure.dense:
+            return self.chol @ self.chol.mT
+        return torch.diag_embed(self.chol**2)
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters of means and covariances."""
+        return self.k * self.d + self.structure.n_parameters(self.k, self.d)
+
+    @cached_property
+    def form(self) -> Form:
+        """How the kernel computes the table for these parameters."""
+        return choose(self.mean - self.origin, self.chol, self.origin.dtype)
+
+    @cached_property
+    def _natural(self) -> tuple[Tensor, ...]:
+        return self.form.natural(self.mean - self.origin, self.chol)
+
+    @property
+    def width(self) -> int:
+        """Numbers that the kernel holds per row, for the size of chunks."""
+        return self.form.width(self.k, self.d)
+
+    def features(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "f n"]:
+        """What both halves of a step need of a chunk of rows, computed once."""
+        return self.form.features(x - self.origin)
+
+    def table(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "n k"]:
+        """Log density of each row under each component."""
+        return self.form.table(features, self._natural)
+
+    def stats(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Moments:
+        """Weighted moments of the rows of a chunk; additive over chunks."""
+        return Moments(*self.form.sums(features, resp), origin=self.origin)
+
+    def refit(self, stats: Moments) -> Gaussian:
+        """Maximum-likelihood Gaussians from weighted moments.
+
+        mu_k = o + s1_k / w_k,    Sigma = project(w, scatter) + ridge I
+
+        A component without rows keeps its mean and takes the structure's covariance where that is shared, its own
+        old one otherwise. See Bishop (2006), eq. 9.24-9.25.
+        """
+        seen = stats.w > torch.finfo(torch.float64).eps
+        w = torch.where(seen, stats.w, 1.0)
+        alive = stats.replace(w=w)
+        scatter = alive.scatter * _column(seen, alive.s2)
+        cov = self.structure.project(torch.where(seen, w, 0.0), scatter)
+        cov = torch.where(_column(seen, cov) | torch.isfinite(cov), cov, self._square())
+        chol, jitter = safe_cholesky(add_to_variances(cov, torch.full_like(w, self.ridge)))
+        return self.replace(mean=torch.where(seen[:, None], alive.mean, self.mean), chol=chol, jitter=jitter)
+
+    def sample(self, z: Int[Tensor, "n"], rng: torch.Generator) -> Float[Tensor, "n d"]:
+        """One draw for each label."""
+        noise = torch.randn(len(z), self.d, generator=rng, dtype=torch.float64, device=rng.device).to(self.mean)
+        chol = self.chol[z]
+        return self.mean[z] + (chol * noise if chol.ndim == 2 else (chol @ noise[:, :, None]).squeeze(-1))
+
+    def marginal(self, dims: list[int]) -> Gaussian:
+        """The same components over some of the features, in the order given."""
+        cov = self.cov[:, dims][:, :, dims]
+        chol, jitter = safe_cholesky(cov if self.structure.dense else cov.diagonal(dim1=-2, dim2=-1))
+        return self.replace(mean=self.mean[:, dims], chol=chol, jitter=jitter, origin=self.origin[dims])
+
+    def _square(self) -> Tensor:
+        """Covariances in the shape of the structure's scatter."""
+        return self.cov if self.structure.dense else self.chol**2
+
+
+def _column(mask: Tensor, like: Tensor) -> Tensor:
+    return mask.view(-1, *[1] * (like.ndim - 1))

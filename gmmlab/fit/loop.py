@@ -1,0 +1,86 @@
+"""The only loop: a fit is an iterator of steps.
+
+    for step in run(model, whole(x), stop=plateau(1e-3)):
+        print(step.i, step.info.evidence)
+
+`fit()` drains the iterator; a widget draws each step; to cancel is to stop iterating; to steer is to send a changed
+model back in, `steps.send(model)`. The evidence reported in step i belongs to the model before that step's refit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from itertools import count
+from typing import NamedTuple
+
+from gmmlab.fit.source import Source
+from gmmlab.model import Mixture
+from gmmlab.steps import MixtureStats, m_step
+
+
+class Info(NamedTuple):
+    """What a person might want to see of a step; the next step does not read it."""
+
+    stats: MixtureStats
+    previous: float
+
+    @property
+    def evidence(self) -> float:
+        """Mean log-likelihood per row of the model before the refit."""
+        return float(self.stats.score)
+
+    @property
+    def gain(self) -> float:
+        """How much the evidence rose over the step before; infinite in the first."""
+        return self.evidence - self.previous
+
+
+class Step(NamedTuple):
+    """One step of a fit: its number from 1, the model after the refit, and information for people."""
+
+    i: int
+    model: Mixture
+    info: Info
+
+
+Stop = Callable[[Step], bool]
+
+
+def plateau(tol: float) -> Stop:
+    """Stop when the mean log-likelihood changes by less than `tol` in a step."""
+    return lambda step: abs(step.info.gain) < tol
+
+
+def run(
+    model: Mixture,
+    source: Source,
+    *,
+    refit: Callable[[Mixture, MixtureStats], Mixture] = m_step,
+    stop: Stop = plateau(1e-6),  # noqa: B008 - a rule has no state
+    previous: float = -math.inf,
+) -> Generator[Step, Mixture | None, None]:
+    """Steps from `model` until `stop` says so; each is an E-step over the source and a refit.
+
+    A model sent in replaces the current one and the fit goes on from there. `previous` is the evidence before the first
+    step, for a fit that is resumed.
+    """
+    for i in count(1):
+        stats = source(model)
+        model = refit(model, stats)
+        step = Step(i, model, Info(stats, previous))
+        previous = step.info.evidence
+        sent = yield step
+        if sent is not None:
+            model, previous = sent, -math.inf
+        elif stop(step):
+            return
+
+
+def last(steps: Iterable[Step]) -> Step:
+    """Drain a fit and keep its last step. Raises `ValueError` if there was none."""
+    tail = deque(steps, maxlen=1)
+    if not tail:
+        raise ValueError("The fit ended before its first step; expected at least one.")
+    return tail[0]

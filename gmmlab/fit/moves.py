@@ -1,0 +1,74 @@
+"""Moves: changes of a model that a person (or a search) makes between steps. Each returns a new, valid mixture."""
+
+from __future__ import annotations
+
+import torch
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.gates import Constant
+from gmmlab.model import Mixture
+from gmmlab.record import cat
+
+
+def move(model: Mixture, k: int, mean: Float[Tensor, "d"]) -> Mixture:
+    """Component k with another mean."""
+    _check_component(model, k)
+    means = model.components.mean.clone()
+    means[k] = mean
+    return model.replace(components=model.components.replace(mean=means))
+
+
+def reshape(model: Mixture, k: int, cov: Float[Tensor, "d d"]) -> Mixture:
+    """Component k with another covariance, projected onto the structure.
+
+    A tied structure has one covariance for all, so all components take the new one. Raises `NotPositiveDefinite`.
+    """
+    _check_component(model, k)
+    old = model.components
+    new = type(old).of(old.mean[k : k + 1], cov[None], old.structure, origin=old.origin)
+    chol = new.chol.expand_as(old.chol) if old.structure.shared else _with_row(old.chol, k, new.chol[0])
+    return model.replace(components=old.replace(chol=chol))
+
+
+def add(
+    model: Mixture,
+    mean: Float[Tensor, "d"],
+    cov: Float[Tensor, "d d"] | None = None,
+    weight: float | None = None,
+) -> Mixture:
+    """One more component, the last, with weight 1 / (k + 1) and the average covariance unless given.
+
+    A tied structure gives it the covariance of the others.
+    """
+    old, weight = model.components, 1 / (model.k + 1) if weight is None else weight
+    if not 0 < weight < 1:
+        raise ValueError(f"The weight of a new component is {weight}; expected a number between 0 and 1.")
+    average = (model.weights[:, None, None] * old.cov).sum(0)
+    new = type(old).of(mean[None], (average if cov is None else cov)[None], old.structure, origin=old.origin)
+    if old.structure.shared:
+        new = new.replace(chol=old.chol[:1])
+    weights = torch.cat([model.weights * (1 - weight), model.weights.new_tensor([weight])])
+    return model.replace(components=cat([old, new]), gate=Constant.of(weights))
+
+
+def remove(model: Mixture, k: int) -> Mixture:
+    """All components but k; their weights are scaled to sum to one."""
+    _check_component(model, k)
+    if model.k == 1:
+        raise ValueError("The mixture has one component, which cannot be removed; add another one first.")
+    keep = torch.tensor([j for j in range(model.k) if j != k], device=model.weights.device)
+    weights = model.weights[keep]
+    if not bool(weights.sum() > 0):
+        weights = torch.ones_like(weights)  # all the weight was on k
+    return model.replace(components=model.components.take(keep), gate=Constant.of(weights))
+
+
+def _with_row(table: Tensor, k: int, row: Tensor) -> Tensor:
+    changed = table.clone()
+    changed[k] = row
+    return changed
+
+
+def _check_component(model: Mixture, k: int) -> None:
+    if not 0 <= k < model.k:
+        raise IndexError(f"There is no component {k}: the mixture has {model.k}, numbered 0 to {model.k - 1}.")

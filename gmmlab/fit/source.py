@@ -1,0 +1,16 @@
+"""Where statistics come from: a function from a model to the statistics of all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.model import Mixture
+from gmmlab.steps import MixtureStats, e_step
+
+Source = Callable[[Mixture], MixtureStats]
+
+
+def whole(x: Float[Tensor, "n d"]) -> Source:
+    """All rows of an array in memory, in every step."""
+    return lambda model: e_step(model, x)

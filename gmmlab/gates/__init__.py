@@ -1,0 +1,6 @@
+"""How rows are assigned to components."""
+
+from gmmlab.gates.constant import Constant
+from gmmlab.gates.posterior import Posterior
+
+__all__ = ["Constant", "Posterior"]

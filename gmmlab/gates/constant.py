@@ -1,0 +1,57 @@
+"""Constant mixing weights, the same for every row."""
+
+from __future__ import annotations
+
+import torch
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.gates.posterior import Posterior
+from gmmlab.kernels.logspace import normalise_
+from gmmlab.record import Record
+from gmmlab.stats import Counts
+
+
+class Constant(Record):
+    """Log mixing weights pi_k; a component may have weight zero (log weight -inf)."""
+
+    log_w: Float[Tensor, "k"]
+
+    @classmethod
+    def of(cls, weights: Float[Tensor, "k"]) -> Constant:
+        """Weights in any scale; they are divided by their sum."""
+        weights = weights.double()
+        return cls((weights / weights.sum()).log())
+
+    @property
+    def weights(self) -> Float[Tensor, "k"]:
+        """Mixing weights, which sum to one."""
+        return self.log_w.exp()
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: one weight follows from the others."""
+        return len(self.log_w) - 1
+
+    def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """Log density of each row together with each component."""
+        return table + self.log_w.to(table)
+
+    def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
+        """Log density of each row, log sum_k pi_k p_k(x)."""
+        return torch.logsumexp(self.joint(table), dim=1)
+
+    def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
+        """Responsibilities pi_k p_k(x) / p(x) and evidence. See Bishop (2006), eq. 9.23."""
+        return Posterior(*normalise_(self.joint(table)))
+
+    def stats(self, resp: Float[Tensor, "n k"]) -> Counts:
+        """Rows counted by responsibility."""
+        return Counts(resp.sum(0, dtype=torch.float64))
+
+    def refit(self, stats: Counts) -> Constant:
+        """Maximum-likelihood weights, w_k / sum_j w_j. See Bishop (2006), eq. 9.26."""
+        return self.replace(log_w=(stats.w / stats.w.sum()).log())
+
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        """Labels of n rows."""
+        return torch.multinomial(self.weights, n, replacement=True, generator=rng)

@@ -1,0 +1,14 @@
+"""What every gate gives back for a table of log densities."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gmmlab.axes import Float, Tensor
+
+
+class Posterior(NamedTuple):
+    """Responsibilities (rows sum to one) and the log evidence of each row."""
+
+    resp: Float[Tensor, "n k"]
+    evidence: Float[Tensor, "n"]

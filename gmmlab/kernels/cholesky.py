@@ -1,0 +1,55 @@
+"""The one Cholesky factorisation: batched, and honest about what it had to add."""
+
+from __future__ import annotations
+
+import torch
+
+from gmmlab.axes import Bool, Float, Tensor
+from gmmlab.errors import NotPositiveDefinite
+
+
+def safe_cholesky(cov: Tensor, *, max_jitter: float = 1e-6) -> tuple[Tensor, Float[Tensor, "k"]]:
+    """Lower factors of k covariance matrices (k, d, d), and the jitter that each needed.
+
+    Variances (k, d) of axis-aligned covariances give standard deviations (k, d). A member that fails is tried again
+    with jitter * mean(variances) added to its variances, jitter growing a hundredfold from 1e-12 to `max_jitter`.
+    The amount added (in squared data units, zero for most) is returned for the caller to report.
+
+    Raises `NotPositiveDefinite` naming the members for which that is not enough, and those that are not finite.
+    """
+    chol, failed = _attempt(cov)
+    added = cov.new_zeros(len(cov))
+    scale = (cov if cov.ndim == 2 else cov.diagonal(dim1=-2, dim2=-1)).mean(-1)
+    for jitter in (1e-12, 1e-10, 1e-8, 1e-6):
+        if jitter > max_jitter or not bool(failed.any()):
+            break
+        added = torch.where(failed, jitter * scale, added)
+        chol, failed = _attempt(add_to_variances(cov, added))
+    if bool(failed.any()):
+        raise NotPositiveDefinite(_explain(cov, failed))
+    return chol, added
+
+
+def add_to_variances(cov: Tensor, amount: Float[Tensor, "k"]) -> Tensor:
+    """Covariances (k, d, d) or variances (k, d) with an amount per component added to every variance."""
+    if cov.ndim == 2:
+        return cov + amount[:, None]
+    return cov + torch.diag_embed(amount[:, None].expand(cov.shape[:2]))
+
+
+def _attempt(cov: Tensor) -> tuple[Tensor, Bool[Tensor, "k"]]:
+    if cov.ndim == 2:
+        good = ((cov > 0) & torch.isfinite(cov)).all(-1)
+        return torch.where(good[:, None], cov, 1.0).sqrt(), ~good
+    chol, info = torch.linalg.cholesky_ex(cov)
+    return chol, (info != 0) | ~torch.isfinite(chol).flatten(1).all(-1)
+
+
+def _explain(cov: Tensor, failed: Bool[Tensor, "k"]) -> str:
+    bad = failed.nonzero().flatten().tolist()
+    kind = "has no positive definite covariance" if bool(torch.isfinite(cov[bad]).all()) else "is not finite"
+    return (
+        f"The algorithm has diverged because of too few samples per components: component {bad[0]} of {len(cov)} "
+        f"{kind} ({len(bad)} such in all). Try to decrease the number of components, or increase reg_covar, or scale "
+        "the input data."
+    )

@@ -1,0 +1,18 @@
+"""Sums of exponentials without overflow."""
+
+from __future__ import annotations
+
+from gmmlab.axes import Float, Tensor
+
+
+def normalise_(joint: Float[Tensor, "n k"]) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n"]]:
+    """Turn log joint densities into responsibilities, in place, and return them with the log evidence.
+
+    evidence_i = log sum_k exp(joint_ik)      resp_ik = exp(joint_ik - evidence_i)
+
+    The row maximum is subtracted first: exp overflows at 709. Overwrites its argument, so not for autograd.
+    """
+    top = joint.amax(dim=1, keepdim=True)
+    resp = joint.sub_(top).exp_()
+    total = resp.sum(dim=1, keepdim=True)
+    return resp.div_(total), total.log_().add_(top).squeeze(1)

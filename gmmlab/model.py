@@ -1,0 +1,78 @@
+"""The mixture: components that score rows, a gate that assigns them.
+
+The two exchange tables and nothing else. The components give log densities (n, k); the gate gives back
+responsibilities (n, k) and the evidence of each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.families import Gaussian
+from gmmlab.gates import Constant, Posterior
+from gmmlab.kernels.chunks import chunks
+from gmmlab.record import Record
+
+
+class Mixture(Record):
+    """p(x) = sum_k pi_k p_k(x), an immutable value."""
+
+    components: Gaussian
+    gate: Constant
+
+    @property
+    def k(self) -> int:
+        """Number of components."""
+        return self.components.k
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return self.components.d
+
+    @property
+    def weights(self) -> Float[Tensor, "k"]:
+        """Mixing weights."""
+        return self.gate.weights
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters, as information criteria count them."""
+        return self.components.n_parameters + self.gate.n_parameters
+
+    def tables(self, x: Float[Tensor, "n d"]) -> Iterator[Float[Tensor, "m k"]]:
+        """Log densities of the rows under each component, chunk by chunk."""
+        for rows in chunks(x, self.components.width):
+            yield self.components.table(self.components.features(rows))
+
+    def log_prob(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Log density of each row; differentiable."""
+        return torch.cat([self.gate.log_prob(table) for table in self.tables(x)])
+
+    @torch.no_grad()
+    def posterior(self, x: Float[Tensor, "n d"]) -> Posterior:
+        """Responsibilities and evidence of each row."""
+        parts = [self.gate.posterior(table) for table in self.tables(x)]
+        return Posterior(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def assign(self, x: Float[Tensor, "n d"]) -> tuple[Int[Tensor, "n"], Float[Tensor, ""]]:
+        """Most probable component of each row and the mean log-likelihood, without keeping the table."""
+        labels, total = [], torch.zeros((), dtype=torch.float64, device=x.device)
+        for table in self.tables(x):
+            joint = self.gate.joint(table)
+            labels.append(joint.argmax(1))
+            total += torch.logsumexp(joint, dim=1).sum(dtype=torch.float64)
+        return torch.cat(labels), total / len(x)
+
+    def sample(self, n: int, rng: torch.Generator) -> tuple[Float[Tensor, "n d"], Int[Tensor, "n"]]:
+        """n draws and the components they came from."""
+        z = self.gate.sample(n, rng)
+        return self.components.sample(z, rng), z
+
+    def marginal(self, dims: list[int]) -> Mixture:
+        """The mixture of some of the features, in the order given."""
+        return self.replace(components=self.components.marginal(dims))

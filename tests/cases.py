@@ -1,0 +1,61 @@
+"""The inventory: every law of tests/laws runs over these entries.
+
+A new covariance structure, start or data set gets one entry here and is covered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gmmlab.families import Diagonal, Full, Gaussian, Spherical, Structure, Tied
+from gmmlab.gates import Constant
+from gmmlab.init import METHODS
+from gmmlab.model import Mixture
+
+STRUCTURES: dict[str, Structure] = {
+    "full": Full(),
+    "tied": Tied(),
+    "diag": Diagonal(),
+    "spherical": Spherical(),
+}
+STARTS = METHODS
+
+
+class Data(NamedTuple):
+    """Rows of a certain kind: `make(rng)` gives (n, d)."""
+
+    make: Callable[[torch.Generator], Tensor]
+    k: int
+
+
+def blobs(rng: torch.Generator, n: int = 300, d: int = 3, k: int = 3, spread: float = 4.0) -> Tensor:
+    """k Gaussian clouds with random, correlated covariances."""
+    centres = spread * torch.randn(k, d, generator=rng, dtype=torch.float64)
+    shapes = torch.randn(k, d, d, generator=rng, dtype=torch.float64) / d**0.5 + torch.eye(d, dtype=torch.float64)
+    z = torch.arange(n) % k
+    noise = torch.randn(n, d, generator=rng, dtype=torch.float64)
+    return centres[z] + (shapes[z] @ noise[:, :, None]).squeeze(-1)
+
+
+DATA: dict[str, Data] = {
+    "blobs": Data(blobs, 3),
+    "one column": Data(lambda rng: blobs(rng, d=1, k=2), 2),
+    "far from zero": Data(lambda rng: blobs(rng) + 1e4, 3),
+    "overlapping": Data(lambda rng: blobs(rng, d=2, k=4, spread=0.5), 4),
+    "wide": Data(lambda rng: blobs(rng, n=400, d=40, k=2), 2),
+    "several chunks": Data(lambda rng: blobs(rng, n=20_000, d=6), 3),
+}
+
+
+def random_mixture(structure: Structure, x: Tensor, k: int, rng: torch.Generator) -> Mixture:
+    """A mixture near the data but not fitted to it."""
+    d = x.shape[1]
+    mean = x[torch.randperm(len(x), generator=rng)[:k]].double()
+    a = torch.randn(k, d, d, generator=rng, dtype=torch.float64)
+    cov = (a @ a.mT / d + torch.eye(d, dtype=torch.float64)) * x.double().var()
+    weights = torch.rand(k, generator=rng, dtype=torch.float64) + 0.1
+    return Mixture(Gaussian.of(mean, cov, structure, origin=x.mean(0)), Constant.of(weights))

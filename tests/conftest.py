@@ -1,0 +1,55 @@
+"""Common set-up: annotations are enforced, seeds are explicit, dtype and device can be chosen.
+
+pytest --dtype float32 --device cuda
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+sys.path.insert(0, str(Path(__file__).parent))  # `import cases` from any folder of tests
+
+_KERNEL_ROOMS = (
+    "axes",
+    "errors",
+    "record",
+    "kernels",
+    "stats",
+    "families",
+    "gates",
+    "model",
+    "steps",
+    "init",
+    "fit",
+    "score",
+    "data",
+)
+_hook = install_import_hook([f"gmmlab.{room}" for room in _KERNEL_ROOMS], "beartype.beartype")
+
+import torch  # noqa: E402 - the hook must be in place first
+
+import gmmlab.steps  # noqa: E402, F401
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--dtype", default="float64", choices=["float64", "float32"], help="dtype of the rows")
+    parser.addoption("--device", default="cpu", help="device of the rows")
+
+
+@pytest.fixture(scope="session")
+def dtype(pytestconfig: pytest.Config) -> torch.dtype:
+    return getattr(torch, pytestconfig.getoption("dtype"))
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> torch.device:
+    return torch.device(pytestconfig.getoption("device"))
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,221 @@
+"""The manners of the estimator: what scikit-learn's users expect beyond the numbers."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from gmmlab import GaussianMixture
+from gmmlab.errors import DataWarning, NumericalWarning
+
+X = load_iris().data
+KINDS = ["full", "tied", "diag", "spherical"]
+
+
+# scikit-learn skips its own array-API check unless SCIPY_ARRAY_API is set
+@pytest.mark.filterwarnings("ignore:Skipping check check_array_api_input")
+@parametrize_with_checks([GaussianMixture(covariance_type=kind) for kind in KINDS])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_frames_clones_pipelines_grids_and_pickles():
+    frame = load_iris(as_frame=True).data
+    model = GaussianMixture(3, random_state=0).fit(frame)
+    assert list(model.feature_names_in_) == list(frame.columns)
+    assert clone(model).get_params() == model.get_params()
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.predict(frame), model.predict(frame))
+    pipe = make_pipeline(StandardScaler(), GaussianMixture(3, random_state=0)).fit(frame)
+    assert pipe.predict(frame).shape == (150,)
+    search = GridSearchCV(GaussianMixture(random_state=0), {"n_components": [1, 2, 3]}, cv=3).fit(frame)
+    assert search.best_params_["n_components"] in (1, 2, 3)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame.rename(columns={frame.columns[0]: "other"}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tensor_in_tensor_out(kind):
+    x = torch.tensor(X)
+    ours = GaussianMixture(3, covariance_type=kind, random_state=0)
+    labels = ours.fit_predict(x)
+    plain = GaussianMixture(3, covariance_type=kind, random_state=0).fit(X)
+    for value in (
+        labels,
+        ours.means_,
+        ours.covariances_,
+        ours.predict_proba(x),
+        ours.score_samples(x),
+        *ours.sample(5),
+    ):
+        assert isinstance(value, torch.Tensor)
+    np.testing.assert_array_equal(ours.means_.numpy(), plain.means_)
+    assert isinstance(ours.predict(X), np.ndarray)
+
+
+def test_float32_stays_float32_and_other_numbers_become_float64():
+    model = GaussianMixture(3, random_state=0).fit(X.astype(np.float32))
+    assert model.means_.dtype == model.precisions_.dtype == np.float32
+    assert model.score_samples(X.astype(np.float32)).dtype == np.float32
+    for rows in (
+        np.round(10 * X).astype(np.int64),
+        X.astype(np.float16),
+        torch.tensor(X, dtype=torch.float16),
+    ):
+        means = GaussianMixture(random_state=0).fit(rows).means_
+        assert str(means.dtype).endswith("float64")
+        np.testing.assert_allclose(means, np.asarray(rows, dtype=float).mean(0, keepdims=True), rtol=1e-12)
+
+
+def test_float32_far_from_zero():
+    """Unit clouds at offset 1e4, where scikit-learn 1.9 refuses to go on."""
+    rng = np.random.default_rng(0)
+    clouds = np.concatenate([rng.normal(m, 1, (500, 3)) for m in (0, 6)]) + 1e4
+    near = GaussianMixture(2, random_state=0).fit(clouds - 1e4)
+    far = GaussianMixture(2, random_state=0).fit(clouds.astype(np.float32))
+    assert far.converged_
+    np.testing.assert_allclose(np.sort(far.weights_), np.sort(near.weights_), atol=1e-3)
+    assert abs(far.score(clouds.astype(np.float32)) - near.score(clouds - 1e4)) < 2e-3
+
+
+def test_warm_start_goes_on():
+    whole = GaussianMixture(3, max_iter=40, tol=0, random_state=0)
+    halves = GaussianMixture(3, max_iter=20, tol=0, random_state=0, warm_start=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        whole.fit(X)
+        halves.fit(X).fit(X)
+    np.testing.assert_allclose(halves.means_, whole.means_, rtol=1e-10)
+    assert halves.lower_bound_ == pytest.approx(whole.lower_bound_, rel=1e-12)
+
+
+def test_best_of_several_starts_and_max_iter_zero():
+    one = GaussianMixture(4, init_params="random", random_state=1, n_init=1).fit(X).lower_bound_
+    many = GaussianMixture(4, init_params="random", random_state=1, n_init=5).fit(X).lower_bound_
+    assert many >= one
+    start = GaussianMixture(3, max_iter=0, random_state=0).fit(X)
+    assert start.n_iter_ == 0 and not start.converged_ and start.lower_bounds_ == []
+
+
+def test_sample_is_repeatable_and_ordered():
+    model = GaussianMixture(3, random_state=0).fit(X)
+    (a, za), (b, _) = model.sample(500), model.sample(500)
+    assert np.array_equal(a, b) and np.array_equal(za, np.sort(za)) and a.shape == (500, 4)
+    with pytest.raises(ValueError, match="n_samples"):
+        model.sample(0)
+
+
+def test_verbose_prints_starts_and_steps(capsys):
+    GaussianMixture(3, random_state=0, verbose=2, verbose_interval=1).fit(X)
+    out = capsys.readouterr().out
+    assert (
+        "Initialization 0" in out
+        and "Iteration 1\t time lapse" in out
+        and "Initialization converged. time lapse" in out
+    )
+
+
+def test_from_mixture_round_trip():
+    for kind in KINDS:
+        model = GaussianMixture(3, covariance_type=kind, random_state=0).fit(X)
+        again = GaussianMixture.from_mixture(model.mixture_)
+        assert again.covariance_type == kind
+        np.testing.assert_allclose(again.score_samples(X), model.score_samples(X), rtol=1e-9)
+        np.testing.assert_allclose(again.covariances_, model.covariances_, rtol=1e-9, atol=1e-12)
+
+
+def test_interrupt_keeps_the_best_so_far(monkeypatch):
+    from gmmlab.estimators import gaussian_mixture as module
+
+    def interrupted(model, source, **options):
+        yield from itertools.islice(run(model, source, **options), 3)
+        raise KeyboardInterrupt
+
+    run = module.run
+    monkeypatch.setattr(module, "run", interrupted)
+    model = GaussianMixture(3, random_state=0, tol=0)
+    with pytest.warns(ConvergenceWarning, match="Interrupted at step 3"), pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert model.n_iter_ == 3 and model.predict(X).shape == (150,)
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+BAD = {
+    "nan": (
+        np.where(np.arange(600).reshape(150, 4) == 5, np.nan, X),
+        "contains NaN in 1 of 150 rows \\(columns 'x1'\\)",
+    ),
+    "inf": (np.where(np.arange(600).reshape(150, 4) == 5, np.inf, X), "contains inf in 1 of 150 rows"),
+    "one row": (X[:1], "1 sample\\(s\\).* a minimum of 2 is required"),
+    "fewer rows than components": (X[:2], "n_samples >= n_components .* n_components = 3, n_samples = 2"),
+    "one dimension": (X[:, 0], "Reshape your data"),
+    "empty frame": (pd.DataFrame(), "at least one array or dtype is required|0 feature"),
+    "no rows": (X[:0], "0 sample"),
+    "sparse": (csr_array(X), "[Ss]parse"),
+    "strings": (np.array([["a", "b"]] * 5), "could not convert string to float|numeric"),
+    "text column": (pd.DataFrame({"a": [1.0, 2, 3], "b": ["x", "y", "z"]}), "Columns 'b' hold text"),
+    "complex": (X + 1j, "Complex data not supported"),
+    "huge": (X * 1e200, "whose squares overflow"),
+    "1-D tensor": (torch.ones(5), "Reshape your data"),
+    "tensor with nan": (torch.full((5, 2), torch.nan), "contains NaN in 5 of 5 rows"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_rows_get_a_sentence(name):
+    rows, sentence = BAD[name]
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        GaussianMixture(3).fit(rows)
+
+
+def test_nothing_is_lost_when_a_refit_is_refused():
+    model = GaussianMixture(3, random_state=0).fit(X)
+    before = model.means_.copy()
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full((10, 4), np.nan))
+    assert np.array_equal(model.means_, before)
+
+
+def test_constant_and_duplicate_columns_warn_and_fit():
+    constant = np.column_stack([X, np.ones(150)])
+    with pytest.warns(DataWarning, match="Columns 'x4' are constant"):
+        model = GaussianMixture(2, random_state=0).fit(constant)
+    assert model.covariances_[0, 4, 4] == pytest.approx(1e-6)
+    with pytest.warns(DataWarning, match="Columns 'x4' are duplicates"):
+        GaussianMixture(2, random_state=0).fit(np.column_stack([X, X[:, 1]]))
+
+
+def test_jitter_is_reported_once_with_its_amount():
+    flat = np.random.default_rng(0).normal(size=(50, 2)) @ np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 1.0]])
+    with pytest.warns(NumericalWarning, match="Up to .* was added to the variances") as caught:
+        GaussianMixture(1, reg_covar=0, random_state=0).fit(flat)
+    assert len([w for w in caught if w.category is NumericalWarning]) == 1
+
+
+def test_collapse_without_ridge_is_an_error_that_helps():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        with pytest.raises(ValueError, match=r"too few samples per components.*increase reg_covar"):
+            GaussianMixture(2, reg_covar=0).fit(np.repeat([[0.0, 0.0], [1.0, 1.0]], 5, axis=0))
+
+
+def test_unfitted_and_not_converged():
+    with pytest.raises(NotFittedError):
+        GaussianMixture().predict(X)
+    with pytest.warns(ConvergenceWarning, match="did not converge: after 2 steps"):
+        GaussianMixture(3, max_iter=2, tol=0, random_state=0).fit(X)

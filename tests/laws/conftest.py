@@ -1,0 +1,37 @@
+"""Every law sees every structure on every kind of data."""
+
+from __future__ import annotations
+
+import cases
+import pytest
+import torch
+from torch import Tensor
+
+from gmmlab.families import Structure
+from gmmlab.model import Mixture
+
+
+@pytest.fixture(params=cases.STRUCTURES, ids=str)
+def structure(request: pytest.FixtureRequest) -> Structure:
+    return cases.STRUCTURES[request.param]
+
+
+@pytest.fixture(params=cases.DATA, ids=lambda name: name.replace(" ", "-"))
+def data(request: pytest.FixtureRequest) -> cases.Data:
+    return cases.DATA[request.param]
+
+
+@pytest.fixture
+def x(data: cases.Data, rng: torch.Generator, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return data.make(rng).to(dtype=dtype, device=device)
+
+
+@pytest.fixture
+def mixture(structure: Structure, data: cases.Data, x: Tensor, rng: torch.Generator) -> Mixture:
+    return cases.random_mixture(structure, x.cpu(), data.k, rng).map(lambda t: t.to(x.device))
+
+
+@pytest.fixture
+def tol(dtype: torch.dtype) -> float:
+    """Relative tolerance: rounding of n rows, in the dtype of the rows."""
+    return 1e-10 if dtype == torch.float64 else 2e-3
