@@ -117,7 +117,11 @@ class Gaussian(Record):
         scatter = alive.scatter * _column(seen, alive.s2)
         cov = self.structure.project(torch.where(seen, w, 0.0), scatter)
         cov = torch.where(_column(seen, cov) | torch.isfinite(cov), cov, self._square())
-        chol, jitter = safe_cholesky(add_to_variances(cov, torch.full_like(w, self.ridge)))
+        # Variances are differences of second moments about the origin. A ridge below their rounding error cannot do
+        # its work, and is helped out if the factorisation shows it.
+        second = alive.s2 if alive.s2.ndim == 2 else alive.s2.diagonal(dim1=-2, dim2=-1)
+        rounding = torch.finfo(self.origin.dtype).eps * (second / w[:, None]).amax(-1) if self.ridge > 0 else None
+        chol, jitter = safe_cholesky(add_to_variances(cov, torch.full_like(w, self.ridge)), rounding=rounding)
         return self.replace(mean=torch.where(seen[:, None], alive.mean, self.mean), chol=chol, jitter=jitter)
 
     def sample(self, z: Int[Tensor, "n"], rng: torch.Generator) -> Float[Tensor, "n d"]:

@@ -7,23 +7,29 @@ import torch
 from gmmlab.axes import Bool, Float, Tensor
 from gmmlab.errors import NotPositiveDefinite
 
+RELATIVE = (1e-12, 1e-10, 1e-8, 1e-6)  # jitters to try, times the mean variance
 
-def safe_cholesky(cov: Tensor, *, max_jitter: float = 1e-6) -> tuple[Tensor, Float[Tensor, "k"]]:
+
+def safe_cholesky(
+    cov: Tensor, *, rounding: Float[Tensor, "k"] | None = None, relative: tuple[float, ...] = RELATIVE
+) -> tuple[Tensor, Float[Tensor, "k"]]:
     """Lower factors of k covariance matrices (k, d, d), and the jitter that each needed.
 
     Variances (k, d) of axis-aligned covariances give standard deviations (k, d). A member that fails is tried again
-    with jitter * mean(variances) added to its variances, jitter growing a hundredfold from 1e-12 to `max_jitter`.
-    The amount added (in squared data units, zero for most) is returned for the caller to report.
+    with more and more added to its variances: small multiples of `rounding`, the error that its variances are known to
+    have, then `relative` parts of their mean. The amount added (in squared data units, zero for most) is returned for
+    the caller to report.
 
     Raises `NotPositiveDefinite` naming the members for which that is not enough, and those that are not finite.
     """
     chol, failed = _attempt(cov)
     added = cov.new_zeros(len(cov))
-    scale = (cov if cov.ndim == 2 else cov.diagonal(dim1=-2, dim2=-1)).mean(-1)
-    for jitter in (1e-12, 1e-10, 1e-8, 1e-6):
-        if jitter > max_jitter or not bool(failed.any()):
-            break
-        added = torch.where(failed, jitter * scale, added)
+    if not bool(failed.any()):
+        return chol, added
+    scale = (cov if cov.ndim == 2 else cov.diagonal(dim1=-2, dim2=-1)).mean(-1).clamp(min=0)
+    amounts = [] if rounding is None else [times * rounding for times in (4, 64, 1024)]
+    for amount in [*amounts, *(part * scale for part in relative)]:
+        added = torch.where(failed, amount, added)
         chol, failed = _attempt(add_to_variances(cov, added))
     if bool(failed.any()):
         raise NotPositiveDefinite(_explain(cov, failed))

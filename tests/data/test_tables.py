@@ -1,0 +1,84 @@
+"""Tables: the built-in data set, CSV files, and what is said about files that cannot be used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from gmmlab.data import as_rows, faithful, load_table
+from gmmlab.errors import BadData, DataWarning
+from gmmlab.extras import needs
+
+
+@pytest.fixture
+def csv(tmp_path):
+    path = tmp_path / "rows.csv"
+    pd.DataFrame({"a": [1.0, 2, 3], "b": [4, 5, 7], "word": ["x", "y", "z"]}).to_csv(path, index=False)
+    return path
+
+
+def test_faithful_is_the_published_table():
+    table = faithful()
+    assert list(table.columns) == ["eruptions", "waiting"]
+    assert table.shape == (272, 2)
+    assert table["eruptions"].mean() == pytest.approx(3.487783, abs=1e-6)
+    assert load_table().equals(table)
+
+
+def test_columns_are_picked_by_name_in_order(csv):
+    assert list(load_table(csv).columns) == ["a", "b"]
+    assert list(load_table(csv, " b , a").columns) == ["b", "a"]
+    assert list(load_table(str(csv), ["b"]).columns) == ["b"]
+
+
+def test_rows_with_missing_values_are_dropped_and_counted(tmp_path):
+    path = tmp_path / "holes.csv"
+    path.write_text("a,b\n1,2\n,3\n4,5\n")
+    with pytest.warns(DataWarning, match="1 of 3 rows were dropped"):
+        assert load_table(path).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "sentence"),
+    [
+        (b"a,b\n1,2\n3,4\n", "a,c", "has no column 'c'; it has a, b"),
+        (b"eruptions,b\n1,2\n3,4\n", "eruption", "Did you mean 'eruptions'"),
+        (b"a,b\nx,2\ny,4\n", "a", "holds text; expected numbers"),
+        (b"a\nx\ny\n", "", "has no numeric column"),
+        ("a,b\nå,2\n".encode("latin-1"), "", "is not UTF-8 text"),
+        (b"", "", "cannot be read as CSV"),
+        (b"a,b\n", "", "no rows below its header"),
+        (b"a,b\n,\n,\n", "a", "missing value"),
+        (b'a,b\n1,2,3,4\n"5', "", "cannot be read as CSV"),
+    ],
+)
+def test_unusable_files_get_a_sentence(tmp_path, content, columns, sentence):
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content)
+    with pytest.raises(BadData, match=sentence):
+        load_table(path, columns)
+
+
+def test_missing_file_gets_a_sentence(tmp_path):
+    with pytest.raises(BadData, match="There is no file"):
+        load_table(tmp_path / "nowhere.csv")
+
+
+def test_missing_package_is_asked_for_in_a_sentence():
+    with pytest.raises(ModuleNotFoundError, match=r"needs the package no_such_package.*pip install 'gmmlab\[lab\]'"):
+        needs("no_such_package.part")
+
+
+def test_rows_keep_names_dtype_and_memory():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3, 4]})
+    rows = as_rows(frame)
+    assert rows.names == ["a", "b"] and rows.x.dtype == torch.float64
+    assert as_rows([[1, 2], [3, 4]]).names == ["x0", "x1"]
+    array = np.ones((3, 2), dtype=np.float32)
+    assert as_rows(array).x.data_ptr() == array.ctypes.data  # no copy
+    frozen = np.ones((3, 2))
+    frozen.flags.writeable = False
+    assert as_rows(frozen).x.shape == (3, 2)
+    assert as_rows(np.ones((3, 2))[::-1]).x.shape == (3, 2)
