@@ -91,7 +91,7 @@ def check_precisions(value: Any, name: str, k: int, d: int) -> Tensor:
     try:
         if not torch.allclose(precision, precision.mT):
             raise NotPositiveDefinite("not symmetric")
-        safe_cholesky(precision, max_jitter=0.0)
+        safe_cholesky(precision, relative=())
         return safe_cholesky(torch.linalg.inv(precision))[0]
     except NotPositiveDefinite as error:
         raise ValueError(f"'{name} precision' should be symmetric, positive-definite") from error

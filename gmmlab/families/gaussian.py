@@ -117,10 +117,7 @@ class Gaussian(Record):
         scatter = alive.scatter * _column(seen, alive.s2)
         cov = self.structure.project(torch.where(seen, w, 0.0), scatter)
         cov = torch.where(_column(seen, cov) | torch.isfinite(cov), cov, self._square())
-        # Variances are differences of second moments about the origin. A ridge below their rounding error cannot do
-        # its work, and is helped out if the factorisation shows it.
-        second = alive.s2 if alive.s2.ndim == 2 else alive.s2.diagonal(dim1=-2, dim2=-1)
-        rounding = torch.finfo(self.origin.dtype).eps * (second / w[:, None]).amax(-1) if self.ridge > 0 else None
+        rounding = self._rounding(alive) if self.ridge > 0 else None
         chol, jitter = safe_cholesky(add_to_variances(cov, torch.full_like(w, self.ridge)), rounding=rounding)
         return self.replace(mean=torch.where(seen[:, None], alive.mean, self.mean), chol=chol, jitter=jitter)
 
@@ -135,6 +132,15 @@ class Gaussian(Record):
         cov = self.cov[:, dims][:, :, dims]
         chol, jitter = safe_cholesky(cov if self.structure.dense else cov.diagonal(dim1=-2, dim2=-1))
         return self.replace(mean=self.mean[:, dims], chol=chol, jitter=jitter, origin=self.origin[dims])
+
+    def _rounding(self, stats: Moments) -> Float[Tensor, "k"]:
+        """The rounding error of the refitted variances, which are differences of second moments about the origin.
+
+        A ridge below it cannot do its work, and is helped out where the factorisation shows it.
+        """
+        second = stats.s2 if stats.s2.ndim == 2 else stats.s2.diagonal(dim1=-2, dim2=-1)
+        error = torch.finfo(self.origin.dtype).eps * (second / stats.w[:, None]).amax(-1)
+        return error.amax().expand_as(error) if self.structure.shared else error
 
     def _square(self) -> Tensor:
         """Covariances in the shape of the structure's scatter."""
