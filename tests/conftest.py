@@ -5,13 +5,8 @@ pytest --dtype float32 --device cuda
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 from jaxtyping import install_import_hook
-
-sys.path.insert(0, str(Path(__file__).parent))  # `import cases` from any folder of tests
 
 _KERNEL_ROOMS = (
     "axes",

@@ -1,0 +1,60 @@
+# Two commands matter: `make lab` and `make test`. Everything runs from one virtual environment that
+# .ci/setup makes and keeps up to date; VENV= names another place, PYTHON= another interpreter.
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test test-slow check lint format format-check types bench notebooks widgets screenshots clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make or update the virtual environment
+	@.ci/setup $(VENV)
+
+lab: setup ## open JupyterLab on the first notebook
+	@$(BIN)/gmmlab lab
+
+test: setup ## run all tests but the slow ones
+	@echo "gmmlab: running the tests"
+	@$(BIN)/python -m pytest
+
+test-slow: setup ## run the slow tests
+	@echo "gmmlab: running the slow tests"
+	@$(BIN)/python -m pytest -m slow
+
+check: lint format-check types ## lint, format check and types, as pre-commit and CI run them
+
+lint: setup
+	@echo "gmmlab: linting"
+	@$(BIN)/python -m ruff check --quiet
+
+format-check: setup
+	@echo "gmmlab: checking the format"
+	@$(BIN)/python -m ruff format --check --quiet || { echo "gmmlab: some files are not formatted; run: make format" >&2; exit 1; }
+
+types: setup
+	@echo "gmmlab: checking the types"
+	@$(BIN)/python -m mypy --no-error-summary
+
+format: setup ## format the code and apply the safe fixes
+	@$(BIN)/python -m ruff check --fix --quiet; $(BIN)/python -m ruff format --quiet
+
+bench: setup ## measure speed and print the tables
+	@for script in benchmarks/bench_*.py; do echo "gmmlab: $$script"; $(BIN)/python $$script || exit 1; done
+
+notebooks: setup ## run every notebook again, write its outputs and the index
+	@$(BIN)/python -m gmmlab.series.refresh notebooks
+
+widgets: setup ## rebuild the front ends (needs node)
+	@command -v npm >/dev/null || { echo "gmmlab: npm was not found; install node 18 or newer." >&2; exit 1; }
+	@echo "gmmlab: building the front ends"
+	@cd widgets && npm ci --silent --no-audit --no-fund && npm run --silent build
+
+screenshots: setup ## draw the README's pictures in a real JupyterLab
+	@$(BIN)/python -m tests.widgets.screenshots
+
+clean: ## remove caches and what the commands wrote
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis widgets/node_modules
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,7 @@
+"""`python -m gmmlab` is `gmmlab`."""
+
+import sys
+
+from gmmlab.cli import main
+
+sys.exit(main())
