@@ -16,6 +16,16 @@ from gmmlab.steps import e_step
 never = plateau(-1.0)
 
 
+def structure_of(structure, cov):
+    """The nearest covariance of a structure: one component of it alone."""
+    one = torch.ones(1, dtype=cov.dtype)
+    return (
+        structure.project(one, cov[None])[0]
+        if structure.dense
+        else structure.project(one, cov.diagonal()[None])[0].diag()
+    )
+
+
 def steps(model, source, n):
     return list(islice(run(model, source, stop=never), n))
 
@@ -147,6 +157,8 @@ def test_moves_keep_a_valid_mixture(structure, rng):
         and float(grown.weights.sum()) == pytest.approx(1)
         and float(grown.weights[3]) == pytest.approx(0.25)
     )
+    shaped = moves.add(mixture, x[5], cov, weight=0.1).components.cov
+    torch.testing.assert_close(shaped[3], shaped[0] if structure.shared else structure_of(structure, cov))
     shrunk = moves.remove(grown, 3)
     torch.testing.assert_close(shrunk.weights, mixture.weights)
     torch.testing.assert_close(shrunk.components.cov, mixture.components.cov)

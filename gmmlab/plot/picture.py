@@ -1,0 +1,63 @@
+"""A matplotlib figure that shows itself in a notebook: no pyplot, no backend, no global state."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from gmmlab.extras import needs
+
+needs("matplotlib")
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from PIL import Image  # noqa: E402
+
+MEDIAN, OCTREE = Image.Quantize.MEDIANCUT, Image.Quantize.FASTOCTREE
+#: Ways to make a PNG smaller until it fits: scale of the picture, number of colours and how they are chosen.
+LADDER = (
+    (2.0, 256, MEDIAN),
+    (2.0, 256, OCTREE),
+    (2.0, 128, OCTREE),
+    (2.0, 64, OCTREE),
+    (1.5, 128, OCTREE),
+    (1.0, 256, OCTREE),
+    (1.0, 64, OCTREE),
+)
+
+
+class Picture(Figure):
+    """A `Figure` of `size` nominal pixels with a PNG representation, and words for those who cannot see it."""
+
+    def __init__(self, *, size: tuple[int, int], paper: str, alt: str = "") -> None:
+        super().__init__(figsize=(size[0] / 100, size[1] / 100), dpi=200, facecolor=paper)
+        self.size, self.alt = size, alt
+
+    def png(self, limit: int = 60_000) -> bytes:
+        """The picture as PNG, at twice its nominal size if that fits into `limit` bytes; the same bytes every time."""
+        sharp = self._drawn()
+        for scale, colours, method in LADDER:
+            size = round(self.size[0] * scale), round(self.size[1] * scale)
+            data = _encode(sharp, size, colours, method)
+            if len(data) <= limit:
+                break
+        return data
+
+    def _drawn(self) -> Image.Image:
+        canvas = FigureCanvasAgg(self)
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
+        width, height = self.size
+        return self.png(), {"width": width, "height": height, "alt": self.alt}
+
+
+def _encode(image: Image.Image, size: tuple[int, int], colours: int, method: Image.Quantize) -> bytes:
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.quantize(colours, method, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return out.getvalue()

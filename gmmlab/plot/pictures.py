@@ -1,0 +1,160 @@
+"""The pictures: points with their mixture, and the log-likelihood of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gmmlab.axes import Tensor
+from gmmlab.data import as_rows
+from gmmlab.plot.ellipses import Ellipses, ellipses, outline
+from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
+from gmmlab.plot.raster import Range, raster
+from gmmlab.plot.style import Style, colour, css, dash, ink, line, style
+
+from matplotlib.axes import Axes  # isort: skip
+from matplotlib.patheffects import withStroke  # isort: skip
+from matplotlib.ticker import MaxNLocator  # isort: skip
+
+Trace = Sequence[tuple[int, float]]
+
+LEFT, RIGHT, BOTTOM, TOP, STRIP = 58, 14, 44, 30, 64  # margins and height of the trace, in nominal pixels
+FINE = 2000  # points that are drawn as sharply as the lines
+
+
+def scatter(
+    x: Any,
+    model: Any,
+    *,
+    dims: tuple[int, int] = (0, 1),
+    names: Sequence[str] | None = None,
+    labels: Tensor | None = None,
+    trace: Trace = (),
+    step: int | None = None,
+    title: str = "",
+    theme: str = "light",
+    size: tuple[int, int] = (640, 420),
+) -> Picture:
+    """Rows in two of their columns, coloured by component, with ellipses at one and two standard deviations.
+
+    `x` is a frame, an array or a tensor; `model` is a `Mixture` or a fitted estimator.
+    Components are numbered from 1. `labels` are those of `model` unless given. `trace`, pairs of step and
+    log-likelihood, is drawn in a strip below, with a mark at `step` (the last one unless given).
+    """
+    rows = as_rows(x)
+    x, names, model = rows.x, names or rows.names, getattr(model, "mixture_", model)
+    look = style(theme)
+    labels = model.assign(x)[0] if labels is None else labels
+    shown = Ellipses(*(part.cpu() for part in ellipses(model, dims)))
+    picture = Picture(size=size, paper=look.paper, alt=_words(x, shown, names, dims))
+    strip = STRIP if len(trace) > 1 else 0
+    axes = _axes(picture, (LEFT, BOTTOM + strip, size[0] - LEFT - RIGHT, size[1] - TOP - BOTTOM - strip), look)
+    _draw_points(axes, x[:, list(dims)].cpu().numpy(), labels.cpu().numpy(), shown, look)
+    _draw_ellipses(axes, shown, look)
+    axes.set_xlabel(names[dims[0]], color=look.ink, fontsize=8, labelpad=2)
+    axes.set_ylabel(names[dims[1]], color=look.ink, fontsize=8, labelpad=3)
+    axes.set_title(title, loc="left", color=look.quiet, fontsize=8, pad=6)
+    if strip:
+        below = _axes(picture, (LEFT, 24, size[0] - LEFT - RIGHT, strip - 24), look)
+        _draw_trace(below, trace, look, step)
+    return picture
+
+
+def trace(
+    steps: Iterable[Any], *, theme: str = "light", size: tuple[int, int] = (640, 240), title: str = ""
+) -> Picture:
+    """Mean log-likelihood per row over the steps of a fit; takes steps, or pairs of step and log-likelihood.
+
+    The evidence of a step belongs to the model before its refit, so that step 1 is drawn at 0.
+    """
+    look = style(theme)
+    points = [(s.i - 1, s.info.evidence) if hasattr(s, "info") else (s[0], s[1]) for s in steps]
+    if not points:
+        raise ValueError("There are no steps to draw; expected at least one.")
+    alt = f"Mean log-likelihood per row, from {points[0][1]:.4f} to {points[-1][1]:.4f} in {len(points)} steps."
+    picture = Picture(size=size, paper=look.paper, alt=alt)
+    axes = _axes(picture, (LEFT, BOTTOM, size[0] - LEFT - RIGHT, size[1] - TOP - BOTTOM), look)
+    _draw_trace(axes, points, look)
+    axes.set_xlabel("step", color=look.ink, fontsize=8, labelpad=2)
+    axes.set_title(title or "mean log-likelihood per row", loc="left", color=look.quiet, fontsize=8, pad=6)
+    return picture
+
+
+def _axes(picture: Picture, box: tuple[int, int, int, int], look: Style) -> Axes:
+    """Axes with a box given in nominal pixels from the lower left."""
+    (width, height), (left, bottom, w, h) = picture.size, box
+    axes = picture.add_axes((left / width, bottom / height, w / width, h / height), facecolor=look.paper)
+    axes.tick_params(colors=look.quiet, labelsize=7, length=3, width=0.6, pad=2)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set(color=look.grid, linewidth=0.8)
+    return axes
+
+
+def _draw_points(axes: Axes, xy: Any, labels: Any, shown: Ellipses, look: Style) -> None:
+    ranges = _range(xy[:, 0]), _range(xy[:, 1])
+    axes.set(xlim=ranges[0], ylim=ranges[1])
+    box = axes.get_window_extent()
+    scale = 2 if len(xy) <= FINE else 1  # many points at full sharpness are noise that no PNG makes small
+    palette = np.array([colour(k, look.theme) for k in range(len(shown.weight))], dtype=float)
+    image = raster(
+        xy, palette[labels], ranges, (round(box.width * scale / 2), round(box.height * scale / 2)), scale=scale
+    )
+    axes.imshow(image, extent=(*ranges[0], *ranges[1]), aspect="auto", interpolation="none", zorder=1)
+
+
+def _draw_ellipses(axes: Axes, shown: Ellipses, look: Style) -> None:
+    for k, (mean, factor) in enumerate(zip(shown.mean, shown.factor, strict=True)):
+        one, two = (outline(mean, factor, radius).T.numpy() for radius in (1.0, 2.0))
+        axes.fill(*one, color=css(colour(k, look.theme)), alpha=0.07, lw=0, zorder=2)
+        edge, dashes = css(line(k, look.theme)), [0.6 * part for part in dash(k)]
+        _draw_curve(axes, one, look, color=edge, lw=1.6)
+        _draw_curve(axes, two, look, color=edge, lw=1.1, ls=(0, dashes) if dashes else "solid")
+        _draw_number(axes, k, mean.numpy(), look)
+
+
+def _draw_curve(axes: Axes, curve: Any, look: Style, **drawn: Any) -> None:
+    """A line with a pale border, so that it is seen on points of its own colour."""
+    halo = [withStroke(linewidth=drawn["lw"] + 1.6, foreground=look.paper, alpha=0.6)]
+    axes.plot(*curve, path_effects=halo, zorder=3, **drawn)
+
+
+def _draw_number(axes: Axes, k: int, at: Any, look: Style) -> None:
+    face = colour(k, look.theme)
+    axes.plot(*at, "o", ms=12, mfc=css(face), mec=look.paper, mew=1.4, zorder=4)
+    text: dict[str, Any] = {"fontsize": 7, "weight": "bold", "ha": "center", "va": "center_baseline"}
+    axes.annotate(str(k + 1), at, color=ink(face), zorder=5, **text)
+
+
+def _draw_trace(axes: Axes, points: Trace, look: Style, step: int | None = None) -> None:
+    steps, values = zip(*points, strict=True)
+    stroke = css(colour(0, look.theme))
+    margin = 0.12 * (max(values) - min(values)) or 0.5
+    axes.set(xlim=(steps[0], max(steps[-1], steps[0] + 4)), ylim=(min(values) - margin, max(values) + margin))
+    axes.fill_between(steps, values, min(values) - margin, color=stroke, alpha=0.1, lw=0)
+    axes.plot(steps, values, color=stroke, lw=1.4, solid_joinstyle="round", zorder=3)
+    at = steps.index(step) if step in steps else -1
+    axes.plot(steps[at], values[at], "o", ms=4.5, color=stroke, mec=look.paper, zorder=4, clip_on=False)
+    axes.grid(axis="y", color=look.grid, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
+
+
+def _range(values: Any) -> Range:
+    """The extent of the values with a margin; one unit around a constant."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.06 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _words(x: Tensor, shown: Ellipses, names: Sequence[str], dims: tuple[int, int]) -> str:
+    """The picture in a sentence or two, for screen readers."""
+    parts = [
+        f"component {k} (weight {float(w):.2f}) at ({float(m[0]):.4g}, {float(m[1]):.4g})"
+        for k, (w, m) in enumerate(zip(shown.weight[:8], shown.mean[:8], strict=True), start=1)
+    ]
+    rest = f" and {len(shown.weight) - 8} more" if len(shown.weight) > 8 else ""
+    return f"{len(x):,} points in {names[dims[0]]} and {names[dims[1]]} with {', '.join(parts)}{rest}."

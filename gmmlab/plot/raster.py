@@ -1,0 +1,72 @@
+"""Points as a density: counted per pixel, never painted over each other.
+
+The same rules as in the widgets (widgets/shared/raster.js): few points are discs, many are single pixels; colour is
+the mean of what lies on a pixel, opacity grows with the logarithm of how much.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Range = tuple[float, float]
+
+
+def raster(
+    xy: NDArray[np.floating],
+    colours: NDArray[np.floating],
+    ranges: tuple[Range, Range],
+    size: tuple[int, int],
+    *,
+    scale: float = 2.0,
+) -> NDArray[np.uint8]:
+    """RGBA image (h, w, 4), top row first, of points with one colour (0 to 255) each.
+
+    `scale` pixels of the image are one CSS pixel.
+    """
+    w, h = size
+    (left, right), (bottom, top) = ranges
+    i = np.floor((xy[:, 0] - left) * (w / (right - left)))
+    j = np.floor((top - xy[:, 1]) * (h / (top - bottom)))
+    inside = (i >= 0) & (i < w) & (j >= 0) & (j < h)
+    pixel = (j * w + i)[inside].astype(np.int64)
+    planes = [np.ones(pixel.size), *colours[inside].T]
+    counts = np.stack([np.bincount(pixel, plane, minlength=w * h) for plane in planes]).astype(float)
+    sums = _discs(counts.reshape(4, h, w), radius_for(pixel.size) * scale)
+    alpha = opacity(sums[0], pixel.size)
+    mean = sums[1:] / np.maximum(sums[0], 1e-9)
+    image = np.concatenate([mean, 255 * alpha[None]]).transpose(1, 2, 0)
+    return np.round(np.clip(image, 0, 255)).astype(np.uint8)
+
+
+def radius_for(n: int) -> float:
+    """Radius of a point in CSS pixels; 0 for a single pixel."""
+    return 0.0 if n > 2e5 else min(3.0, max(0.95, 2.8 * (max(n, 1) / 200) ** -0.17))
+
+
+def opacity(weight: NDArray[np.floating], n: int) -> NDArray[np.floating]:
+    """Opacity (0 to 1) of pixels that hold so much of `n` points: a lone point is faint when there are many."""
+    filled = weight > 0
+    mean = float(weight[filled].mean()) if bool(filled.any()) else 1.0
+    one = min(0.62, max(0.2, 0.94 - 0.145 * math.log10(max(n, 1))))
+    full = max(6.0, 7 * mean)
+    above = one + (0.94 - one) * np.log(np.maximum(weight, 1.0)) / math.log(full)
+    return np.minimum(0.94, np.where(weight < 1, one * weight, above))
+
+
+def _discs(sums: NDArray[np.floating], radius: float) -> NDArray[np.floating]:
+    """The content of every pixel spread over a disc with a soft edge."""
+    if not radius:
+        return sums
+    reach = math.ceil(radius)
+    padded = np.pad(sums, ((0, 0), (reach, reach), (reach, reach)))
+    total = np.zeros_like(sums)
+    _, h, w = sums.shape
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            cover = min(1.0, max(0.0, radius + 0.5 - math.hypot(dx, dy)))
+            if cover:
+                total += cover * padded[:, reach + dy : reach + dy + h, reach + dx : reach + dx + w]
+    return total

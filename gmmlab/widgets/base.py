@@ -1,0 +1,96 @@
+"""The base of every widget: messages in, frames out, a picture for those without a kernel."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gmmlab.extras import needs
+from gmmlab.widgets import messages
+from gmmlab.widgets.display import live
+from gmmlab.widgets.publisher import Message, Publisher
+
+anywidget = needs("anywidget")
+
+STATIC = Path(__file__).parent / "static"
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str, kind: str = "option") -> None:
+    """Raises `TypeError` with a near name for the first name that is not known."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(sorted(known))}."
+            raise TypeError(f"{what} has no {kind} {name!r}. {hint}")
+
+
+class LabWidget(anywidget.AnyWidget):  # type: ignore[name-defined]
+    """A view of a session.
+
+    The browser speaks through custom messages, whose handlers only check and enqueue. The kernel answers through small
+    traits and through the publisher, which alone sends frames. A subclass says what its operations are (`ops`), what a
+    frame holds (`compose`), how it is drawn (`picture`) and described (`describe`).
+    """
+
+    ops: ClassVar[dict[str, Callable[..., None]]] = {}
+
+    def __init__(self, **traits: Any) -> None:
+        refuse_unknown(traits, self.options(), type(self).__name__)
+        self.publisher = Publisher(self.send, self.compose)
+        super().__init__(**traits)
+        self.on_msg(self._receive)
+
+    @classmethod
+    def options(cls) -> list[str]:
+        """The traits that a person may set."""
+        own = set(cls.class_trait_names(sync=True)) - set(anywidget.AnyWidget.class_trait_names())
+        return sorted(name for name in own if not name.startswith("_"))
+
+    def compose(self, snapshot: Any, frame: int) -> Message:
+        """Content and buffers of a frame."""
+        raise NotImplementedError
+
+    def picture(self) -> Any:
+        """The static picture, a `gmmlab.plot.Picture`."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """What is shown, in one line."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        if hasattr(self, "publisher"):  # ipywidgets closes what could not be made, too
+            self.publisher.close()
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def _receive(self, _: Any, content: Any, __: Any) -> None:
+        """Obeys a message and answers it; whatever is wrong with it becomes the answer."""
+        seq = content.get("seq") if isinstance(content, dict) else None
+        reply: dict[str, Any] = {"type": "reply", "re": seq, "ok": True}
+        try:
+            op = messages.operation(content, self.ops)
+            self.ops[op](self, content)
+            if op == "ack":
+                return  # twenty times a second: silence is consent
+        except messages.Invalid as err:
+            reply |= {"ok": False, "error": str(err)}
+        except Exception as err:  # noqa: BLE001 - an exception in a handler would vanish
+            reply |= {"ok": False, "error": f"{type(err).__name__}: {err}"}
+        self.publisher.post(lambda: (reply, []))
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data: dict[str, Any] = {"text/plain": self.describe()}
+        metadata: dict[str, Any] = {}
+        if live():
+            view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+            data["application/vnd.jupyter.widget-view+json"] = view
+        png, words = self.picture()._repr_png_()
+        data["image/png"], metadata["image/png"] = base64.b64encode(png).decode(), words
+        return data, metadata

@@ -1,0 +1,250 @@
+"""The Explorer: points, ellipses to take by hand, and a fit to play, step and undo.
+
+explorer = gmmlab.explore(X, n_components=3)     # in a notebook: the widget
+explorer.play()                                  # the same from Python
+explorer.result()
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import traitlets
+from sklearn.base import clone
+
+from gmmlab.axes import Int, Tensor
+from gmmlab.data import as_rows
+from gmmlab.errors import BadData
+from gmmlab.estimators import GaussianMixture
+from gmmlab.model import Mixture
+from gmmlab.widgets import frames, operations
+from gmmlab.widgets.base import STATIC, LabWidget, refuse_unknown
+from gmmlab.widgets.publisher import Message
+from gmmlab.widgets.session import Session, expectation_maximisation
+from gmmlab.widgets.snapshot import Failure, Snapshot
+from gmmlab.widgets.stepper import Fit
+
+
+class Assigned(NamedTuple):
+    """Labels and mean log-likelihood under a model."""
+
+    model: Mixture
+    labels: Int[Tensor, "n"]
+    evidence: float | None
+
+
+class Explorer(LabWidget):
+    """Watches and steers a session in two of its columns."""
+
+    ops = operations.TABLE
+    _esm = STATIC / "explorer.js"
+    _css = STATIC / "explorer.css"
+
+    session_id = traitlets.Unicode(help="Links the panels of one session.").tag(sync=True)
+    names = traitlets.List(traitlets.Unicode(), help="Names of all columns.").tag(sync=True)
+    dims = traitlets.List(traitlets.Int(), [0, 1], help="The two columns shown.").tag(sync=True)
+    selected = traitlets.Int(None, allow_none=True, help="The selected component.").tag(sync=True)
+    color_by = traitlets.Enum(["component"], "component", help="What colours mean.").tag(sync=True)
+    height = traitlets.Int(420, min=160, max=4000, help="Height of the plot in pixels.").tag(sync=True)
+    theme = traitlets.Enum(["auto", "light", "dark"], "auto", help="Auto follows the page.").tag(sync=True)
+
+    def __init__(self, session: Session, *, dims: Sequence[int | str] | None = None, **traits: Any) -> None:
+        if session.x.shape[1] < 2:
+            raise BadData("The Explorer shows two columns, and these rows have one; expected two or more.")
+        if session.snapshot.model.k > operations.MOST_COMPONENTS:
+            raise ValueError(
+                f"The model has {session.snapshot.model.k} components; expected {operations.MOST_COMPONENTS} at most."
+            )
+        self.session = session
+        self.ranges = frames.ranges(session.x)
+        self._assigned: Assigned | None = None
+        self.sent_dims = (0, 1)
+        shown = _columns((0, 1) if dims is None else dims, session.names)
+        super().__init__(session_id=f"{id(session):x}", names=session.names, dims=shown, **traits)
+        self.sent_dims = self._pair
+        self.publisher.offer(session.snapshot)
+        self._unsubscribe = session.subscribe(self.publisher.offer)
+
+    # from Python
+
+    @property
+    def model(self) -> Mixture:
+        """The model shown."""
+        return self.session.snapshot.model
+
+    def estimator(self) -> GaussianMixture:
+        """The model shown, as a fitted estimator."""
+        return GaussianMixture.from_mixture(self.model)
+
+    def play(self) -> None:
+        """Starts the fit, or goes on with it; returns at once."""
+        self.session.play()
+
+    def wait(self, timeout: float | None = None) -> Snapshot:
+        """Until the session has settled."""
+        return self.session.wait(timeout)
+
+    def result(self, timeout: float | None = None) -> Mixture:
+        """The model once the session has settled; raises what a step raised."""
+        return self.session.result(timeout)
+
+    def picture(self) -> Any:
+        """What is shown, as a matplotlib figure."""
+        from gmmlab.plot import scatter
+
+        snapshot = self.session.snapshot
+        return scatter(
+            self.session.x,
+            snapshot.model,
+            dims=self._pair,
+            names=self.session.names,
+            labels=self._assign(snapshot.assigned_by).labels,
+            trace=frames.thinned(snapshot.trace),
+            step=snapshot.step,
+            title=frames.title(snapshot, self._evidence(snapshot)),
+            theme="dark" if self.theme == "dark" else "light",
+            size=(640, self.height),
+        )
+
+    def png(self, path: str | Path | None = None) -> bytes:
+        """The picture as PNG, written to `path` if given."""
+        data: bytes = self.picture().png()
+        if path is not None:
+            Path(path).write_bytes(data)
+        return data
+
+    def describe(self) -> str:
+        evidence = self._evidence(self.session.snapshot)
+        return repr(self) if evidence is None else f"{repr(self)[:-1]}, mean log-likelihood {evidence:.4f})"
+
+    def __repr__(self) -> str:
+        n, d = self.session.x.shape
+        structure = type(self.model.components.structure).__name__.lower()
+        return f"Explorer(Mixture k={self.model.k} {structure}, n={n:,}, d={d})"
+
+    def close(self) -> None:
+        if hasattr(self, "_unsubscribe"):
+            self._unsubscribe()
+        super().close()
+
+    # kernel to browser
+
+    def compose(self, snapshot: Snapshot, frame: int) -> Message:
+        """A frame; what cannot be computed is told as an error in it."""
+        body: dict[str, Any] = {"components": [], "evidence": None, "trace": []}
+        failure, labels = snapshot.error, b""
+        try:
+            labels = frames.labels(self._assign(snapshot.assigned_by).labels)
+            body["components"] = frames.components(snapshot.model, self.sent_dims)
+            body["evidence"] = self._evidence(snapshot)
+            body["trace"] = [list(point) for point in frames.thinned(snapshot.trace)]
+        except Exception as err:  # noqa: BLE001
+            failure = Failure.of(err)
+        head = {"type": "frame", "frame": frame, "step": snapshot.step, "play": snapshot.play}
+        return head | body | {"status": snapshot.message, "error": frames.error(failure)}, [labels]
+
+    def send_points(self) -> None:
+        """The rows in the columns of `dims`; sent once, and again when those change."""
+        self.publisher.post(partial(self._points, self._pair))
+
+    def _points(self, dims: tuple[int, int]) -> Message:
+        """Made in the publisher's thread, so that points and frames always speak of the same columns."""
+        self.sent_dims = dims
+        x, names = self.session.x, self.session.names
+        shown = [list(self.ranges[i]) for i in dims]
+        content = {"type": "points", "n": len(x), "dims": list(dims), "names": names, "ranges": shown}
+        return content, [frames.points(x, dims)]
+
+    def _assign(self, model: Mixture) -> Assigned:
+        known = self._assigned
+        if known is None or known.model is not model:
+            labels, evidence = model.assign(self.session.x)
+            known = Assigned(model, labels, float(evidence) if math.isfinite(evidence) else None)
+            self._assigned = known
+        return known
+
+    def _evidence(self, snapshot: Snapshot) -> float | None:
+        """That of the shown model; unknown between M and the next E."""
+        if snapshot.evidence is not None or snapshot.assigned_by is not snapshot.model:
+            return snapshot.evidence
+        return self._assign(snapshot.model).evidence
+
+    @property
+    def _pair(self) -> tuple[int, int]:
+        return self.dims[0], self.dims[1]
+
+    @traitlets.validate("dims")
+    def _check_dims(self, proposal: Any) -> list[int]:
+        return _columns(proposal["value"], self.session.names)
+
+    @traitlets.observe("dims")
+    def _show_dims(self, _: Any) -> None:
+        if hasattr(self, "_unsubscribe"):  # not while the widget is being made
+            self.send_points()
+            self.publisher.offer(self.session.snapshot)
+
+
+def explore(
+    X: Any = None,
+    *,
+    model: GaussianMixture | Mixture | None = None,
+    session: Session | None = None,
+    fit: Fit | None = None,
+    dims: Sequence[int | str] | None = None,
+    n_components: int = 3,
+    covariance_type: str = "full",
+    init_params: str = "kmeans",
+    random_state: Any = 0,
+    **options: Any,
+) -> Explorer:
+    """Watch and steer a mixture on the rows of a frame, an array or a tensor.
+
+    The start is made from the last four parameters, or it is `model`: a `Mixture`, a fitted estimator, or an unfitted
+    one, whose parameters are used. `fit` is any callable from a model to an iterator of steps, expectation maximisation
+    by default. `session`, in place of all these, is a second view of a fit that is watched already. `dims` says which
+    two columns are shown, by number or by name; `options` are height (pixels) and theme ("auto", "light", "dark").
+    """
+    known = [*Explorer.options(), *list(inspect.signature(explore).parameters)[:-1]]
+    refuse_unknown(options, [name for name in known if name not in ("names", "session_id")], "explore")
+    if session is not None:
+        if X is not None or model is not None or fit is not None:
+            raise TypeError("A session has its rows, model and fit already: explore(session=session) takes no others.")
+        return Explorer(session, dims=dims, **options)
+    rows = as_rows(X, min_rows=2)
+    source = model if model is not None else GaussianMixture(
+        n_components, covariance_type=covariance_type, init_params=init_params, random_state=random_state, tol=1e-6
+    )  # fmt: skip
+    begin = source if isinstance(source, Mixture) else _start(source, X)
+    if begin.d != rows.x.shape[1]:
+        raise BadData(f"The model has {begin.d} features and the rows have {rows.x.shape[1]}; expected the same.")
+    begin = begin.replace(components=begin.components.replace(origin=rows.x.mean(0)))
+    fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(source, Mixture) else source.tol)
+    return Explorer(Session(rows.x, begin, fit=fit, names=rows.names), dims=dims, **options)
+
+
+def _start(estimator: GaussianMixture, X: Any) -> Mixture:
+    """The fitted model, or else the start that the estimator would make."""
+    if hasattr(estimator, "means_"):
+        return estimator.mixture_
+    start_only = clone(estimator).set_params(max_iter=0, n_init=1, warm_start=False, verbose=0)
+    return start_only.fit(X).mixture_
+
+
+def _columns(dims: Any, names: list[str]) -> list[int]:
+    """Two different column numbers, from numbers or names."""
+    pair = list(dims)
+    for i, dim in enumerate(pair):
+        if isinstance(dim, str):
+            refuse_unknown([dim], names, "The table", "column")
+            pair[i] = names.index(dim)
+        elif not -len(names) <= dim < len(names):
+            raise ValueError(f"There is no column {dim}; expected 0 to {len(names) - 1}, or a name.")
+    pair = [int(dim) % len(names) for dim in pair]
+    if len(pair) != 2 or pair[0] == pair[1]:
+        raise ValueError(f"dims={dims!r}; expected two different columns.")
+    return pair

@@ -1,0 +1,59 @@
+"""What a browser is told: snapshots and rows as small dictionaries and buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.model import Mixture
+from gmmlab.plot.ellipses import ellipses
+from gmmlab.widgets.history import Point
+from gmmlab.widgets.snapshot import Failure, Snapshot
+
+Pair = tuple[int, int]
+Range = tuple[float, float]
+
+LONGEST_TRACE = 400
+
+
+def points(x: Float[Tensor, "n d"], dims: Pair) -> bytes:
+    """Two columns, interleaved, as float32."""
+    return x[:, list(dims)].to(torch.float32).contiguous().cpu().numpy().tobytes()
+
+
+def labels(assigned: Int[Tensor, "n"]) -> bytes:
+    """One byte a row."""
+    return assigned.to(torch.uint8).cpu().numpy().tobytes()
+
+
+def ranges(x: Float[Tensor, "n d"]) -> list[Range]:
+    """Lowest and highest value of each column; one unit around a constant."""
+    extremes = zip(x.amin(0).tolist(), x.amax(0).tolist(), strict=True)
+    return [(low, high) if high > low else (low - 0.5, high + 0.5) for low, high in extremes]
+
+
+def components(model: Mixture, dims: Pair) -> list[dict[str, Any]]:
+    """Weight, mean and principal factor of every component in the shown columns."""
+    parts = zip(*(part.tolist() for part in ellipses(model, dims)), strict=True)
+    return [{"k": k, "weight": w, "mean": mean, "factor": factor} for k, (w, mean, factor) in enumerate(parts)]
+
+
+def thinned(trace: Sequence[Point], most: int = LONGEST_TRACE) -> list[Point]:
+    """At most `most` points of a trace, evenly taken, with both ends."""
+    points = list(trace)
+    if len(points) <= most:
+        return points
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
+
+
+def title(snapshot: Snapshot, evidence: float | None) -> str:
+    """Step and log-likelihood, for the head of a picture."""
+    return f"Step {snapshot.step}" + ("" if evidence is None else f" · mean log-likelihood {evidence:.4f}")
+
+
+def error(failure: Failure | None) -> dict[str, str] | None:
+    """What went wrong, in words that travel."""
+    return None if failure is None else {"message": failure.message, "traceback": failure.traceback}

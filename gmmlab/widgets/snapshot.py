@@ -1,0 +1,44 @@
+"""What a session shows at one moment, as immutable values that any thread may read."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+from gmmlab.widgets.history import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """What went wrong in a step."""
+
+    message: str
+    traceback: str
+    exception: Exception
+
+    @classmethod
+    def of(cls, err: Exception) -> Failure:
+        return cls(str(err) or type(err).__name__, "".join(traceback.format_exception(err)), err)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What a session shows at one moment.
+
+    `assigned_by` is the model that the labels belong to, `evidence` that of the shown model (None while unknown). The
+    trace may reach beyond the shown step, after steps back.
+    """
+
+    seq: int
+    step: int
+    model: Any
+    assigned_by: Any
+    play: str = "idle"
+    evidence: float | None = None
+    trace: Trace = field(default_factory=Trace)
+    message: str = ""
+    error: Failure | None = None
+
+    def __repr__(self) -> str:
+        return f"Snapshot(step={self.step}, {self.play}, evidence={self.evidence})"

@@ -1,0 +1,36 @@
+"""Edits made in two columns, as changes of the whole model."""
+
+from __future__ import annotations
+
+import torch
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.fit import moves
+from gmmlab.model import Mixture
+from gmmlab.plot.ellipses import with_block
+
+Pair = tuple[int, int]
+
+
+def edited(model: Mixture, k: int, dims: Pair, mean: Tensor | None = None, factor: Tensor | None = None) -> Mixture:
+    """Component k with another mean, another covariance block F F', or both, in the shown columns."""
+    if mean is not None:
+        model = moves.move(model, k, _placed(model.components.mean[k], dims, mean))
+    if factor is not None:
+        cov = model.components.cov[k]
+        model = moves.reshape(model, k, with_block(cov, dims, factor.to(cov)))
+    return model
+
+
+def added(model: Mixture, x: Float[Tensor, "n d"], dims: Pair, mean: Float[Tensor, "2"]) -> Mixture:
+    """One more component at a point of the shown columns; elsewhere it is where the nearest row is."""
+    shown = x[:, list(dims)].double()
+    scale = shown.std(0).clamp(min=torch.finfo(shown.dtype).tiny)
+    near = ((shown - mean.to(shown)) / scale).square().sum(1).argmin()
+    return moves.add(model, _placed(x[near].double(), dims, mean))
+
+
+def _placed(row: Float[Tensor, "d"], dims: Pair, at: Float[Tensor, "2"]) -> Float[Tensor, "d"]:
+    row = row.clone()
+    row[list(dims)] = at.to(row)
+    return row

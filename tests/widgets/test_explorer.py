@@ -1,0 +1,462 @@
+"""The Explorer's contract, without a browser: what it tells, what it takes, what a saved notebook holds."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+import math
+import re
+import time
+
+import numpy as np
+import pytest
+import torch
+from cases import STRUCTURES, blobs, random_mixture
+
+import gmmlab
+from gmmlab import Gaussian, GaussianMixture, Mixture
+from gmmlab.errors import BadData
+from gmmlab.gates import Constant
+from gmmlab.widgets import display, frames, steering
+from gmmlab.widgets.base import STATIC, LabWidget
+from gmmlab.widgets.explorer import Explorer, explore
+from gmmlab.widgets.operations import TABLE
+
+PATIENCE = 20
+
+
+@pytest.fixture
+def x(rng):
+    return blobs(rng, n=300, d=3)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Everything that Explorers send, in order."""
+    told: list = []
+    monkeypatch.setattr(Explorer, "send", lambda _, content, buffers=None: told.append((content, buffers)))
+    return told
+
+
+@pytest.fixture
+def explorer(x, told):
+    explorer = explore(x.numpy(), n_components=3, init_params="random_from_data")
+    yield explorer
+    explorer.close()
+
+
+class Page:
+    """A browser that speaks the protocol, and paints what it is sent."""
+
+    def __init__(self, explorer, told) -> None:
+        self.explorer, self.told, self.seq = explorer, told, 0
+
+    def say(self, op, **fields):
+        """The kernel's answer to a message."""
+        self.seq += 1
+        message = json.loads(json.dumps({"v": 1, "op": op, "seq": self.seq, **fields}))
+        self.explorer._receive(self.explorer, message, [])
+        return self.until(lambda m: m["type"] == "reply" and m["re"] == self.seq)[0]
+
+    def until(self, wanted):
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            for content, buffers in list(self.told):
+                if wanted(content):
+                    return content, buffers
+            assert time.monotonic() < deadline, f"waited in vain; told {[c['type'] for c, _ in self.told]}"
+            time.sleep(0.002)
+
+    def frame(self, wanted=lambda _: True):
+        """The next frame of a kind, painted and acknowledged."""
+        content, buffers = self.until(lambda m: m["type"] == "frame" and wanted(m))
+        self.explorer._receive(self.explorer, {"v": 1, "op": "ack", "frame": content["frame"]}, [])
+        return content, buffers
+
+
+@pytest.fixture
+def page(explorer, told):
+    return Page(explorer, told)
+
+
+# what is told
+
+
+def test_ready_brings_points_and_a_frame(page, explorer, x):
+    assert page.say("ready")["ok"]
+    points, (xy,) = page.until(lambda m: m["type"] == "points")
+    assert {k: v for k, v in points.items() if k != "ranges"} == {
+        "type": "points",
+        "n": 300,
+        "dims": [0, 1],
+        "names": ["x0", "x1", "x2"],
+    }
+    assert points["ranges"][1] == pytest.approx([float(x[:, 1].min()), float(x[:, 1].max())])
+    assert np.frombuffer(xy, np.float32).reshape(-1, 2) == pytest.approx(x[:, :2].numpy(), rel=1e-6)
+    frame, (labels,) = page.frame()
+    assert json.loads(json.dumps(frame, allow_nan=False)) == frame
+    assert (frame["step"], frame["play"], frame["error"], len(frame["components"])) == (0, "idle", None, 3)
+    assigned, evidence = explorer.model.assign(explorer.session.x)
+    assert np.frombuffer(labels, np.uint8).tolist() == assigned.tolist()
+    assert frame["evidence"] == pytest.approx(float(evidence))
+    component = frame["components"][1]
+    factor = np.array(component["factor"])
+    assert factor @ factor.T == pytest.approx(explorer.model.components.cov[1, :2, :2].numpy())
+    assert component["weight"] == pytest.approx(float(explorer.model.weights[1]))
+
+
+def test_nothing_is_sent_before_a_view_is_ready(explorer, told):
+    explorer.session.step().wait(PATIENCE)
+    time.sleep(0.1)
+    assert told == []
+
+
+def test_a_fit_is_played_from_the_browser(page, explorer, told):
+    page.say("ready")
+    assert page.say("play")["ok"]
+    explorer.wait(PATIENCE)
+    page.told[:] = [m for m in told if m[0]["type"] != "frame" or m[0]["play"] == "done"]
+    page.explorer.publisher.ready()
+    frame, _ = page.frame(lambda m: m["play"] == "done")
+    assert frame["step"] == explorer.session.snapshot.step > 1
+    assert [step for step, _ in frame["trace"]] == list(range(frame["step"] + 1))
+    assert "converged" in frame["status"]
+
+
+def test_half_steps_keep_the_labels_until_e(explorer):
+    shown = explorer.session.estep().mstep().wait(PATIENCE)
+    frame, (labels,) = explorer.compose(shown, 1)
+    assert frame["evidence"] is None
+    assert list(labels) == shown.assigned_by.assign(explorer.session.x)[0].tolist()
+    assert list(labels) != shown.model.assign(explorer.session.x)[0].tolist()
+
+
+def test_errors_reach_the_page(x, told):
+    def fit(_):
+        raise RuntimeError("no luck")
+        yield
+
+    explorer = explore(x, fit=fit)
+    frame, _ = explorer.compose(explorer.session.step().wait(PATIENCE), 1)
+    assert frame["play"] == "failed"
+    assert frame["error"]["message"] == "no luck"
+    assert "RuntimeError" in frame["error"]["traceback"]
+    broken, _ = explorer.compose(explorer.session.set_model("nonsense").wait(PATIENCE), 2)
+    assert "assign" in broken["error"]["message"], "what cannot be composed is told too"
+
+
+def test_traces_are_thinned():
+    trace = [(i, -1.0 / (i + 1)) for i in range(10_000)]
+    thin = frames.thinned(trace)
+    assert len(thin) == 400
+    assert (thin[0], thin[-1]) == (trace[0], trace[-1])
+    assert frames.thinned(trace[:400]) == trace[:400]
+
+
+def test_other_columns_can_be_shown(page, explorer, x):
+    page.say("ready")
+    page.frame()
+    assert page.say("set", name="dims", value=[2, 0])["ok"]
+    points, (xy,) = page.until(lambda m: m["type"] == "points" and m["dims"] == [2, 0])
+    assert np.frombuffer(xy, np.float32).reshape(-1, 2) == pytest.approx(x[:, [2, 0]].numpy(), rel=1e-6)
+    at = page.told.index((points, [xy]))
+    page.until(lambda _: any(m["type"] == "frame" for m, _ in page.told[at:]))
+    frame = next(m for m, _ in page.told[at:] if m["type"] == "frame")
+    assert frame["components"][0]["mean"] == pytest.approx(explorer.model.components.mean[0, [2, 0]].tolist())
+    explorer.dims = [1, 2]
+    page.until(lambda m: m["type"] == "points" and m["dims"] == [1, 2])
+
+
+# what is taken
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+def test_a_dragged_ellipse_in_any_structure(x, told, structure):
+    explorer = explore(x, covariance_type=structure, dims=(0, 2))
+    before = explorer.model.components
+    page = Page(explorer, told)
+    page.say("ready")
+    assert page.say("edit", k=1, mean=[1.5, -2.5], factor=[[2.0, -0.3], [0.4, 1.0]])["ok"]
+    after = explorer.wait(PATIENCE).model.components
+    assert after.mean[1, [0, 2]].tolist() == [1.5, -2.5]
+    assert after.mean[1, 1] == before.mean[1, 1], "the column that is not shown stays"
+    assert torch.equal(after.mean[[0, 2]], before.mean[[0, 2]])
+    assert (torch.linalg.eigvalsh(after.cov) > 0).all()
+    assert after.structure == before.structure
+    if structure == "full":
+        block = torch.tensor([[4.09, 0.5], [0.5, 1.16]], dtype=torch.float64)
+        assert torch.allclose(after.cov[1][[0, 2]][:, [0, 2]], block)
+        assert torch.equal(after.cov[0], before.cov[0])
+    explorer.close()
+
+
+def test_a_component_is_added_where_one_clicks(page, explorer, x):
+    page.say("ready")
+    assert page.say("add", mean=[0.5, 0.25])["ok"]
+    mean = explorer.wait(PATIENCE).model.components.mean
+    assert mean.shape[0] == 4
+    assert mean[3, :2].tolist() == [0.5, 0.25]
+    assert mean[3, 2] in x[:, 2], "elsewhere it is where the nearest row is"
+    assert page.say("remove", k=3)["ok"]
+    assert explorer.wait(PATIENCE).model.k == 3
+
+
+def test_every_command_of_the_protocol_is_taken(page, explorer):
+    page.say("ready")
+    for op in ("step", "estep", "mstep", "back", "play", "pause", "stop", "reset"):
+        assert page.say(op)["ok"], op
+    assert page.say("seek", step=0)["ok"]
+    assert page.say("set", name="selected", value=1)["ok"]
+    assert explorer.selected == 1
+    assert page.say("set", name="selected", value=None)["ok"]
+    assert page.say("set", name="color_by", value="component")["ok"]
+    assert page.say("set", name="view", value=[0.0, 1.0, 2.0])["ok"]
+    assert explorer.wait(PATIENCE).step == 0
+    protocol = "ready, ack, play, pause, step, estep, mstep, back, stop, reset, seek, edit, add, remove, set"
+    assert set(TABLE) == set(protocol.split(", "))
+
+
+WRONG = [
+    ({"op": "edit", "k": 3, "mean": [0, 0]}, "k is 3; expected 0 to 2"),
+    ({"op": "edit", "k": -1, "mean": [0, 0]}, "k is -1"),
+    ({"op": "edit", "k": 1.5, "mean": [0, 0]}, "whole number"),
+    ({"op": "edit", "k": True, "mean": [0, 0]}, "whole number"),
+    ({"op": "edit", "mean": [0, 0]}, "needs 'k'"),
+    ({"op": "edit", "k": 0}, "'mean', 'factor' or both"),
+    ({"op": "edit", "k": 0, "mean": [math.nan, 0]}, "not finite"),
+    ({"op": "edit", "k": 0, "mean": [0, -math.inf]}, "not finite"),
+    ({"op": "edit", "k": 0, "mean": [0, 1e300]}, "far outside the data"),
+    ({"op": "edit", "k": 0, "mean": [0, "1"]}, "expected numbers"),
+    ({"op": "edit", "k": 0, "mean": [0, None]}, "expected numbers"),
+    ({"op": "edit", "k": 0, "mean": [0]}, "a list of 2"),
+    ({"op": "edit", "k": 0, "mean": "ab"}, "a list of 2"),
+    ({"op": "edit", "k": 0, "factor": [[1, 0], [0, 0]]}, "too flat"),
+    ({"op": "edit", "k": 0, "factor": [[1e9, 0], [0, 1e9]]}, "too large"),
+    ({"op": "edit", "k": 0, "factor": [[1, 0], [0, math.nan]]}, "not finite"),
+    ({"op": "edit", "k": 0, "factor": [1, 0, 0, 1]}, "a list of 2"),
+    ({"op": "add"}, "needs 'mean'"),
+    ({"op": "add", "mean": [0, {}]}, "expected numbers"),
+    ({"op": "remove", "k": 9}, "k is 9"),
+    ({"op": "seek", "step": "3"}, "whole number"),
+    ({"op": "seek", "step": -3}, "step is -3"),
+    ({"op": "set", "name": "dims", "value": [0, 0]}, "two different columns"),
+    ({"op": "set", "name": "dims", "value": [0, 7]}, "no column 7"),
+    ({"op": "set", "name": "selected", "value": 5}, "k is 5"),
+    ({"op": "set", "name": "color_by", "value": "mood"}, "mood"),
+    ({"op": "set", "name": "session", "value": 1}, "no setting 'session'"),
+    ({"op": "set"}, "needs 'name'"),
+    ({"op": "ack"}, "needs 'frame'"),
+    ({"op": "format_disk"}, "no operation 'format_disk'"),
+    ({"op": ["play"]}, "no operation"),
+    ({"op": "play", "v": 2}, "version 2"),
+]
+
+
+@pytest.mark.parametrize(("message", "sentence"), WRONG, ids=[json.dumps(m) for m, _ in WRONG])
+def test_wrong_messages_are_answered_with_a_sentence(explorer, told, message, sentence):
+    before = explorer.model
+    explorer._receive(explorer, {"v": 1, "seq": 7, **message}, [])
+    page = Page(explorer, told)
+    reply, _ = page.until(lambda m: m["type"] == "reply")
+    assert (reply["re"], reply["ok"]) == (7, False)
+    assert sentence in reply["error"]
+    assert explorer.wait(PATIENCE).model is before, "nothing is lost"
+    assert page.say("step")["ok"], "and the widget goes on"
+
+
+@pytest.mark.parametrize("message", [None, 3, "play", [], {"v": 1}])
+def test_what_is_no_message_is_answered_too(explorer, told, message):
+    explorer._receive(explorer, message, [])
+    assert Page(explorer, told).until(lambda m: not m["ok"])
+
+
+def test_acknowledgements_are_not_answered(page, explorer, told):
+    page.say("ready")
+    page.frame()
+    explorer._receive(explorer, {"v": 1, "op": "ack", "seq": 99, "frame": 1}, [])
+    page.say("step")
+    assert not [m for m, _ in told if m.get("re") == 99]
+
+
+def test_the_last_component_stays(x, told):
+    explorer = explore(x, n_components=1)
+    assert "last component" in Page(explorer, told).say("remove", k=0)["error"]
+
+
+def test_there_are_at_most_256_components(rng, told):
+    x = blobs(rng, n=600, d=2)
+    narrow = Gaussian.of(x[:256], torch.eye(2).expand(256, 2, 2) * 1e-4, STRUCTURES["spherical"])
+    explorer = explore(x, model=Mixture(narrow, Constant.of(torch.ones(256))))
+    assert max(explorer.compose(explorer.session.snapshot, 1)[1][0]) == 255
+    assert "as many as can be shown" in Page(explorer, told).say("add", mean=[0.0, 0.0])["error"]
+    with pytest.raises(ValueError, match="257 components; expected 256"):
+        explore(x, model=random_mixture(STRUCTURES["spherical"], x, 257, rng))
+
+
+def test_an_edit_of_every_pair_keeps_other_columns(x, rng):
+    model = random_mixture(STRUCTURES["full"], x, 2, rng)
+    new = steering.edited(model, 0, (2, 1), mean=torch.tensor([5.0, 6.0], dtype=torch.float64))
+    assert new.components.mean[0].tolist() == [float(model.components.mean[0, 0]), 6.0, 5.0]
+
+
+# what a notebook holds
+
+
+def test_state_is_small_json_without_points(explorer):
+    state = {k: v for k, v in explorer.get_state().items() if k not in ("_esm", "_css")}
+    assert len(json.dumps(state, allow_nan=False)) < 20_000
+
+
+def test_traits_are_documented_and_none_is_forbidden():
+    own = Explorer.options()
+    assert set(own) == {"session_id", "names", "dims", "selected", "color_by", "height", "theme"}
+    assert not set(own) & {"log", "keys", "comm", "layout", "style", "model_id", "tooltip"}
+    for name in own:
+        assert Explorer.class_traits()[name].help, name
+
+
+def test_the_front_end_is_small_and_stands_alone():
+    code = (STATIC / "explorer.js").read_text()
+    assert len(code.encode()) < 60_000
+    addresses = re.findall(r"https?://[^\"'`\s]+", code + (STATIC / "explorer.css").read_text())
+    assert [a for a in addresses if not a.startswith("http://www.w3.org/")] == [], "namespaces only"
+
+
+def test_the_mimebundle_has_three_types(explorer, monkeypatch):
+    monkeypatch.delenv(display.VARIABLE, raising=False)
+    data, metadata = explorer._repr_mimebundle_()
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
+    png = base64.b64decode(data["image/png"])
+    assert png.startswith(b"\x89PNG")
+    assert len(png) <= 60_000
+    assert "300 points in x0 and x1" in metadata["image/png"]["alt"]
+    assert re.fullmatch(
+        r"Explorer\(Mixture k=3 full, n=300, d=3, mean log-likelihood -\d+\.\d{4}\)", data["text/plain"]
+    )
+    assert png == base64.b64decode(explorer._repr_mimebundle_()[0]["image/png"])
+
+
+def test_static_display_leaves_the_view_out(explorer, monkeypatch):
+    monkeypatch.setenv(display.VARIABLE, "static")
+    assert set(explorer._repr_mimebundle_()[0]) == {"image/png", "text/plain"}
+    monkeypatch.setattr(display, "_chosen", "auto")
+    gmmlab.options(display="live")
+    assert len(explorer._repr_mimebundle_()[0]) == 3, "what a person says in the notebook counts"
+    gmmlab.options(display="static")
+    monkeypatch.delenv(display.VARIABLE)
+    assert len(explorer._repr_mimebundle_()[0]) == 2
+    with pytest.raises(ValueError, match="'auto', 'live', 'static'"):
+        gmmlab.options(display="loud")
+    gmmlab.options()
+    monkeypatch.setenv(display.VARIABLE, "quiet")
+    with pytest.raises(ValueError, match="GMMLAB_DISPLAY='quiet'"):
+        explorer._repr_mimebundle_()
+
+
+def test_the_repr_is_cheap(explorer, monkeypatch):
+    monkeypatch.setattr(type(explorer.model), "assign", lambda *_: pytest.fail("repr computes"))
+    assert repr(explorer) == "Explorer(Mixture k=3 full, n=300, d=3)"
+
+
+def test_png_is_written(explorer, tmp_path):
+    assert explorer.png(tmp_path / "a.png") == (tmp_path / "a.png").read_bytes()
+
+
+# how it is made
+
+
+def test_from_a_frame(told):
+    frame = gmmlab.faithful()
+    explorer = explore(frame, dims=("waiting", "eruptions"), height=300, theme="dark")
+    assert explorer.names == ["eruptions", "waiting"]
+    assert (explorer.dims, explorer.height) == ([1, 0], 300)
+    with pytest.raises(TypeError, match=r"no column 'wating'\. Did you mean 'waiting'"):
+        explore(frame, dims=("wating", "eruptions"))
+
+
+def test_from_an_estimator_and_back(x, told):
+    estimator = GaussianMixture(2, random_state=3, covariance_type="diag", tol=1e-4)
+    start = estimator.explore(x).model
+    assert (start.k, type(start.components.structure).__name__) == (2, "Diagonal")
+    fitted = estimator.fit(x)
+    explorer = fitted.explore(x)
+    assert torch.allclose(explorer.model.components.mean, torch.as_tensor(fitted.means_))
+    again = explorer.estimator()
+    assert isinstance(again, GaussianMixture)
+    assert again.score(x) == pytest.approx(float(fitted.score(x)), abs=1e-12)
+    assert (again.predict(x) == fitted.predict(x)).all()
+
+
+def test_the_played_fit_is_the_estimators(x, told):
+    estimator = GaussianMixture(3, random_state=0, init_params="random_from_data", tol=1e-5, max_iter=1000)
+    explorer = estimator.explore(x)
+    explorer.play()
+    played = explorer.result(PATIENCE)
+    assert torch.allclose(played.components.mean, torch.as_tensor(estimator.fit(x).means_), atol=1e-9)
+
+
+def test_from_a_mixture_and_a_session(x, rng, told):
+    model = random_mixture(STRUCTURES["tied"], x, 2, rng)
+    explorer = explore(x, model=model)
+    assert torch.equal(explorer.model.components.mean, model.components.mean)
+    second = explore(session=explorer.session, dims=(1, 2))
+    assert second.session is explorer.session
+    assert second.session_id == explorer.session_id
+    with pytest.raises(TypeError, match="takes no others"):
+        explore(x, session=explorer.session)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "near"),
+    [("n_component", "n_components"), ("heigth", "height"), ("covariance", "covariance_type"), ("banana", "It has")],
+)
+def test_unknown_keywords_are_refused(x, keyword, near):
+    with pytest.raises(TypeError, match=near):
+        explore(x, **{keyword: 3})
+
+
+def test_unknown_traits_are_refused(explorer):
+    with pytest.raises(TypeError, match="'height'"):
+        Explorer(explorer.session, hight=3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (np.ones((5, 1)) * np.arange(5)[:, None], "rows have one"),
+        (np.full((5, 2), np.nan), "NaN"),
+        (np.zeros((1, 2)), "minimum of 2"),
+        (np.arange(5.0), "1D array"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_rows_that_cannot_be_explored(rows, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        explore(rows, n_components=1)
+
+
+def test_a_model_of_another_width_is_refused(x, rng):
+    model = random_mixture(STRUCTURES["full"], x, 2, rng)
+    with pytest.raises(BadData, match="3 features and the rows have 2"):
+        explore(x[:, :2], model=model)
+
+
+@pytest.mark.parametrize("dims", [(0, 0), (0, 3), (0,), (0, 1, 2), (0, -1, 1)])
+def test_dims_are_two_different_columns(explorer, dims):
+    with pytest.raises(ValueError, match="column"):
+        explore(session=explorer.session, dims=dims)
+
+
+def test_closing_ends_the_sender_and_leaves_the_session(explorer):
+    explorer.publisher.post(lambda: ({"type": "note"}, []))
+    thread = explorer.publisher._worker.thread
+    explorer.close()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert explorer.session.step().wait(PATIENCE).step == 1
+
+
+def test_widgets_stay_small():
+    """A widget translates; a subclass that grows hides something that belongs elsewhere."""
+    assert len(inspect.getsource(LabWidget).splitlines()) <= 120

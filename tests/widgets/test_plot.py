@@ -1,0 +1,194 @@
+"""Static pictures: right, deterministic, small, and without pyplot."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cases import STRUCTURES, blobs, random_mixture
+from PIL import Image
+
+import gmmlab.plot as gp
+from gmmlab.fit import plateau, run, whole
+from gmmlab.plot.raster import opacity, radius_for, raster
+from gmmlab.plot.style import DASHES, HUES, colour, css, dash, ink, line
+
+PALETTE = Path(__file__).parents[2] / "widgets" / "shared" / "palette.js"
+
+
+@pytest.fixture
+def x(rng):
+    return blobs(rng, n=300, d=4)
+
+
+@pytest.fixture
+def model(x, rng):
+    return random_mixture(STRUCTURES["full"], x, 3, rng)
+
+
+def test_the_factor_is_the_principal_one_of_the_marginal(model):
+    shown = gp.ellipses(model, (2, 0))
+    cov = model.components.cov[:, [2, 0]][:, :, [2, 0]]
+    assert torch.allclose(shown.factor @ shown.factor.mT, cov, atol=1e-12)
+    lengths = shown.factor.norm(dim=1)
+    assert torch.allclose(lengths, torch.linalg.eigvalsh(cov).flip(-1).sqrt())
+    assert torch.allclose((shown.factor[..., 0] * shown.factor[..., 1]).sum(1), torch.zeros(3).double(), atol=1e-12)
+    assert (shown.factor[:, 0, 0] >= 0).all(), "the long axis points right"
+    assert (torch.linalg.det(shown.factor) > 0).all(), "the short one is a quarter turn ahead"
+    assert torch.equal(shown.mean, model.components.mean[:, [2, 0]])
+
+
+def test_the_marginal_of_the_ellipses_is_that_of_the_model(model):
+    marginal = model.marginal([1, 3])
+    assert torch.allclose(gp.ellipses(model, (1, 3)).factor, gp.ellipses(marginal, (0, 1)).factor)
+
+
+def test_an_outline_lies_at_its_radius(model):
+    shown = gp.ellipses(model, (0, 1))
+    curve = gp.outline(shown.mean[0], shown.factor[0], 2.0)
+    inverse = torch.linalg.inv(shown.factor[0] @ shown.factor[0].mT)
+    offset = curve - shown.mean[0]
+    assert torch.allclose(((offset @ inverse) * offset).sum(1), torch.full((96,), 4.0).double())
+
+
+@pytest.mark.parametrize("dims", [(0, 1), (3, 1)])
+def test_a_new_block_keeps_the_matrix_definite_and_the_rest_conditionally(model, dims):
+    cov = model.components.cov[0]
+    factor = torch.tensor([[3.0, -0.2], [0.5, 0.4]], dtype=torch.float64)
+    new = gp.with_block(cov, dims, factor)
+    pair, rest = list(dims), [i for i in range(4) if i not in dims]
+    assert torch.allclose(new[pair][:, pair], factor @ factor.mT)
+    assert (torch.linalg.eigvalsh(new) > 0).all()
+    assert torch.allclose(new[rest][:, rest], cov[rest][:, rest]), "the other columns keep their own covariance"
+
+    def beyond(c):
+        """What the other columns have beyond the shown pair."""
+        return c[rest][:, rest] - c[rest][:, pair] @ torch.linalg.solve(c[pair][:, pair], c[pair][:, rest])
+
+    assert torch.allclose(beyond(new), beyond(cov))
+    same = gp.principal(cov[pair][:, pair][None])[0]  # any factor of the block will do
+    assert torch.allclose(gp.with_block(cov, dims, same), cov)
+
+
+def test_every_point_is_counted_where_it_is():
+    xy = np.array([[0.5, 0.5], [0.5, 0.5], [9.5, 3.5], [99.0, 0.0]])
+    colours = np.array([[200.0, 0, 0], [0, 100.0, 0], [0, 0, 250.0], [1.0, 1, 1]])
+    image = raster(xy, colours, ((0.0, 10.0), (0.0, 4.0)), (10, 4), scale=0)
+    assert image.shape == (4, 10, 4)
+    assert image[3, 0, :3].tolist() == [100, 50, 0], "the mean colour, bottom left"
+    assert image[0, 9, :3].tolist() == [0, 0, 250], "top right"
+    assert image[3, 0, 3] > image[0, 9, 3] > 0, "two points are denser than one"
+    assert np.count_nonzero(image[..., 3]) == 2
+
+
+def test_opacity_grows_with_weight():
+    alpha = opacity(np.array([0.0, 0.5, 1.0, 2.0, 6.0]), 100)
+    assert alpha[0] == 0
+    assert np.all(np.diff(alpha) > 0)
+    assert opacity(np.array([1.0] * 99 + [1e6]), 100)[-1] < 0.9401, "nothing is quite opaque"
+    assert [radius_for(n) for n in (1, 200, 10**6)] == [3.0, 2.8, 0.0]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pictures_are_deterministic_and_small(x, model, theme):
+    trace = [(0, -4.0), (1, -3.5), (2, -3.4)]
+    first, second = (gp.scatter(x, model, dims=(0, 2), trace=trace, theme=theme).png() for _ in range(2))
+    assert first == second
+    assert len(first) <= 60_000
+    image = Image.open(io.BytesIO(first)).convert("RGB")
+    assert image.size == (1280, 840)
+    paper = {"light": (255, 255, 255), "dark": (17, 20, 24)}[theme]
+    assert max(abs(a - b) for a, b in zip(image.getpixel((1278, 2)), paper, strict=True)) <= 4
+    shown = np.asarray(image).reshape(-1, 3)
+    for k in range(3):
+        near = np.abs(shown - np.array(colour(k, theme))).max(1) < 24
+        assert near.sum() > 50, f"component {k} is not seen in {theme}"
+
+
+def test_a_big_cloud_is_still_small(rng):
+    x = torch.randn(200_000, 2, generator=rng)
+    model = random_mixture(STRUCTURES["full"], x, 2, rng)
+    assert len(gp.scatter(x, model).png()) <= 60_000
+
+
+def test_a_trace_takes_steps_and_pairs(x, model):
+    steps = list(run(model, whole(x), stop=plateau(1e-3)))
+    pairs = [(step.i - 1, step.info.evidence) for step in steps]
+    assert gp.trace(steps).png() == gp.trace(pairs).png()
+    with pytest.raises(ValueError, match="no steps"):
+        gp.trace([])
+
+
+def test_a_picture_shows_itself_with_words(x, model):
+    picture = gp.scatter(x, model, names=["a", "b", "c", "d"], dims=(1, 3))
+    png, metadata = picture._repr_png_()
+    assert png.startswith(b"\x89PNG")
+    assert metadata["width"] == 640
+    assert "300 points in b and d" in metadata["alt"]
+    assert "component 3" in metadata["alt"]
+
+
+def test_constant_columns_can_be_drawn(model):
+    x = torch.ones(5, 4, dtype=torch.float64)
+    assert gp.scatter(x, model).png()
+
+
+def test_an_unknown_theme_is_refused(x, model):
+    with pytest.raises(ValueError, match="'light', 'dark'"):
+        gp.scatter(x, model, theme="sepia")
+
+
+def test_pyplot_is_never_imported():
+    code = (
+        "import sys, torch, gmmlab.plot as gp; from gmmlab import Gaussian, Mixture; from gmmlab.gates import Constant;"
+        "print('matplotlib' in sys.modules);"
+        "model = Mixture(Gaussian.of(torch.zeros(1, 2), torch.eye(2)[None]), Constant.of(torch.ones(1)));"
+        "gp.scatter(torch.randn(20, 2), model).png();"
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_without_matplotlib_one_is_told_what_to_install():
+    code = "import sys; sys.modules['matplotlib'] = None; import gmmlab.plot as gp; gp.scatter"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'gmmlab[lab]'" in done.stderr
+
+
+def test_the_palette_is_that_of_the_widgets():
+    source = PALETTE.read_text()
+    for theme, hues in HUES.items():
+        found = re.search(rf"{theme}: \[([^\]]*)\]", source).group(1)
+        assert tuple(re.findall(r'"(\w{6})"', found)) == hues
+    found = re.findall(r'"([^"]*)"', re.search(r"DASHES = \[([^\]]*)\]", source).group(1))
+    assert [tuple(float(part) for part in dashes.split()) for dashes in found] == [*DASHES]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the other half")
+def test_colours_are_those_of_the_widgets():
+    script = f"""
+        const p = await import({json.dumps(PALETTE.as_uri())});
+        const ks = [...Array(60).keys()];
+        console.log(JSON.stringify(Object.fromEntries(["light", "dark"].map((theme) => [theme, ks.map((k) => [
+            p.colour(k, theme), p.line(k, theme), p.dash(k), p.ink(p.colour(k, theme))])]))));
+    """
+    done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
+    for theme, theirs in json.loads(done.stdout).items():
+        for k, (their_colour, their_line, their_dash, their_ink) in enumerate(theirs):
+            assert list(colour(k, theme)) == their_colour
+            assert list(line(k, theme)) == their_line
+            assert list(dash(k)) == [float(part) for part in their_dash.split()]
+            assert ink(colour(k, theme)) == their_ink
+
+
+def test_colours_are_written_for_the_web():
+    assert css(colour(0)) == "#0072b2"
