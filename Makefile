@@ -42,7 +42,7 @@ format: setup ## format the code and apply the safe fixes
 	@$(BIN)/python -m ruff check --fix --quiet; $(BIN)/python -m ruff format --quiet
 
 bench: setup ## measure speed and print the tables
-	@for script in benchmarks/bench_*.py; do echo "gmmlab: $$script"; $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python benchmarks/explorer.py
 
 notebooks: setup ## run every notebook again, write its outputs and the index
 	@$(BIN)/python -m gmmlab.series.refresh notebooks
@@ -53,7 +53,7 @@ widgets: setup ## rebuild the front ends (needs node)
 	@cd widgets && npm ci --silent --no-audit --no-fund && npm run --silent build
 
 screenshots: setup ## draw the README's pictures in a real JupyterLab
-	@$(BIN)/python -m tests.widgets.screenshots
+	@$(BIN)/python benchmarks/screenshot.py
 
 clean: ## remove caches and what the commands wrote
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis widgets/node_modules

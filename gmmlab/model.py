@@ -64,7 +64,7 @@ class Mixture(Record):
         labels, total = [], torch.zeros((), dtype=torch.float64, device=x.device)
         for table in self.tables(x):
             joint = self.gate.joint(table)
-            labels.append(joint.argmax(1))
+            labels.append(joint.max(1).indices)  # argmax is seven times slower along this axis
             total += torch.logsumexp(joint, dim=1).sum(dtype=torch.float64)
         return torch.cat(labels), total / len(x)
 

@@ -78,7 +78,7 @@ class LabWidget(anywidget.AnyWidget):  # type: ignore[name-defined]
             op = messages.operation(content, self.ops)
             self.ops[op](self, content)
             if op == "ack":
-                return  # twenty times a second: silence is consent
+                return  # up to thirty times a second: silence is consent
         except messages.Invalid as err:
             reply |= {"ok": False, "error": str(err)}
         except Exception as err:  # noqa: BLE001 - an exception in a handler would vanish

@@ -26,7 +26,7 @@ SLOW_FRAMES = 5  # so many of them before it is taken for gone
 class Flow:
     """When the next frame may go. Pure bookkeeping: every method is told the time."""
 
-    def __init__(self, *, rate: float = 20.0, in_flight: int = 2, patience: float = 2.0) -> None:
+    def __init__(self, *, rate: float = 30.0, in_flight: int = 2, patience: float = 2.0) -> None:
         self.period, self.in_flight, self.patience = 1 / rate, in_flight, patience
         self.frame = 0
         self._unpainted: deque[int] = deque()

@@ -28,6 +28,7 @@ from gmmlab.widgets.stepper import Fit, Refused, Stepper
 from gmmlab.widgets.worker import Worker
 
 MOST_BYTES = 1 << 28  # of models that a history holds
+BREATH = 0.002  # seconds between turns in which other threads get the interpreter; a ring ends it
 
 
 class _Command(NamedTuple):
@@ -219,7 +220,7 @@ class Session:
         except Exception as err:  # noqa: BLE001 - whatever a fit raises is shown, not lost
             changes = {"play": "failed", "error": Failure.of(err), "message": f"The step failed: {err}"}
         self._publish(changes)
-        return 0
+        return BREATH
 
     def _obey(self, command: _Command) -> dict[str, Any]:
         message = command.run()

@@ -104,9 +104,9 @@ def test_warm_start_goes_on():
 
 
 def test_best_of_several_starts_and_max_iter_zero():
-    one = GaussianMixture(4, init_params="random", random_state=1, n_init=1).fit(X).lower_bound_
-    many = GaussianMixture(4, init_params="random", random_state=1, n_init=5).fit(X).lower_bound_
-    assert many >= one
+    options = {"init_params": "random_from_data", "random_state": 1, "tol": 1e-5, "max_iter": 1000}
+    bounds = [GaussianMixture(4, n_init=n, **options).fit(X).lower_bound_ for n in range(1, 7)]
+    assert bounds == sorted(bounds) and bounds[-1] > bounds[0]
     start = GaussianMixture(3, max_iter=0, random_state=0).fit(X)
     assert start.n_iter_ == 0 and not start.converged_ and start.lower_bounds_ == []
 
@@ -198,6 +198,24 @@ def test_constant_and_duplicate_columns_warn_and_fit():
     assert model.covariances_[0, 4, 4] == pytest.approx(1e-6)
     with pytest.warns(DataWarning, match="Columns 'x4' are duplicates"):
         GaussianMixture(2, random_state=0).fit(np.column_stack([X, X[:, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("far", "many", "options"),
+    [
+        (475707.0, [1.0] * 4, {"n_components": 2, "init_params": "random"}),
+        (129170.0, [-740542.0] * 13, {"n_components": 3, "covariance_type": "tied"}),  # repaired in the start alone
+    ],
+)
+def test_variance_lost_to_rounding_is_helped_out_and_reported(far, many, options):
+    """Equal values beside a far one: their variance is below the rounding error of moments about the mean."""
+    rows = np.array([[far], *([value] for value in many)])
+    model = GaussianMixture(**options, random_state=0, max_iter=20)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(rows)
+    assert np.isfinite(model.score_samples(rows)).all()
+    assert [w.category for w in caught].count(NumericalWarning) == (options["n_components"] == 2)
 
 
 def test_jitter_is_reported_once_with_its_amount():

@@ -117,6 +117,8 @@ def test_starts_are_valid_distinct_and_repeatable(method, structure, data, x, dt
     assert torch.equal(models[0].components.mean, models[1].components.mean)
     assert not torch.equal(models[0].components.mean, models[2].components.mean) or method == "kmeans"
     assert len(torch.unique(models[0].components.mean, dim=0)) == data.k
+    rows = METHODS[method](x, data.k, torch.Generator().manual_seed(3)).sum(1)
+    torch.testing.assert_close(rows, torch.ones_like(rows))
     assert float(models[0].weights.sum()) == pytest.approx(1)
     assert bool(torch.isfinite(models[0].log_prob(x)).all())
 

@@ -1,0 +1,177 @@
+"""A real JupyterLab for tests and benchmarks: one server on 127.0.0.1, one browser, one notebook, one kernel.
+
+with Lab(folder) as lab:
+    explorer = lab.show("explorer = gmmlab.explore(X)\\nexplorer")     # the widget, as a Playwright locator
+    lab.value("explorer.model.k")                                     # a cell is run, and its answer read
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET_BROWSER = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+QUIET_SERVER = [
+    "--no-browser",
+    "--allow-root",
+    "--expose-app-in-browser",
+    "--ServerApp.ip=127.0.0.1",
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+]
+
+# Everything below acts on the notebook in front, through the application that Lab exposes.
+_SET_CELL = """async ([index, source]) => {
+    const focused = document.activeElement;
+    const panel = jupyterapp.shell.currentWidget, notebook = panel.content, shared = notebook.model.sharedModel;
+    while (shared.cells.length <= index) shared.addCell({cell_type: 'code'});
+    notebook.activeCellIndex = index;
+    notebook.deselectAll();
+    const cell = notebook.activeCell;
+    cell.model.sharedModel.setSource(source);
+    await jupyterapp.commands.execute('notebook:run-cell');
+    if (focused.isConnected) focused.focus({preventScroll: true});  // whoever asks does not move the focus
+    return cell.model.outputs.toJSON();
+}"""
+_NOTEBOOK = {
+    "cells": [],
+    "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+
+
+class Lab:
+    """A JupyterLab with one open notebook; the first cell shows a widget, the second asks the kernel."""
+
+    def __init__(self, folder: Path, *, width: int = 1100, height: int = 900, scale: float = 1) -> None:
+        self.folder = folder
+        self.token = secrets.token_hex(16)
+        self.urls: list[str] = []
+        self._look = {"viewport": {"width": width, "height": height}, "device_scale_factor": scale}
+
+    def __enter__(self) -> Self:
+        from playwright.sync_api import sync_playwright
+
+        (self.folder / "root").mkdir(parents=True)
+        _no_news(self.folder / "settings" / "@jupyterlab" / "apputils-extension")
+        self.port = _free_port()
+        command = [sys.executable, "-m", "jupyterlab", *QUIET_SERVER, f"--ServerApp.port={self.port}"]
+        command += [f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.folder / 'root'}"]
+        with (self.folder / "server.log").open("wb") as log:
+            self._server = subprocess.Popen(
+                command, env=_environment(self.folder), cwd=self.folder, stdout=subprocess.DEVNULL, stderr=log
+            )
+        self._playwright = sync_playwright().start()
+        self._browser = self._playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET_BROWSER)
+        self._context = self._browser.new_context(**self._look)  # type: ignore[arg-type]
+        self._context.on("request", lambda request: self.urls.append(request.url))
+        self._await_server()
+        self.page = self.open("lab.ipynb")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(Exception):
+            self.page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
+        self._browser.close()
+        self._playwright.stop()
+        self._server.terminate()
+        self._server.wait(10)
+
+    def open(self, name: str, notebook: dict[str, Any] | None = None) -> Any:
+        """A page with a notebook in front, once its kernel is idle; without a kernel if it asks for an unknown one."""
+        (self.folder / "root" / name).write_text(json.dumps(notebook or _NOTEBOOK))
+        page = self._context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("websocket", lambda socket: self.urls.append(socket.url))
+        page.goto(f"http://127.0.0.1:{self.port}/lab/workspaces/{Path(name).stem}?token={self.token}")
+        page.wait_for_function("() => window.jupyterapp")
+        page.evaluate("() => jupyterapp.restored.then(() => {})")
+        page.evaluate("path => void jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'})", name)
+        if (notebook or _NOTEBOOK)["metadata"]["kernelspec"]["name"] != "python3":
+            page.locator(".jp-Dialog button", has_text="No Kernel").click()
+        else:
+            page.wait_for_function(
+                "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+            )
+        return page
+
+    def run(self, source: str, *, cell: int = 1) -> list[dict[str, Any]]:
+        """Runs a cell of the notebook; returns its outputs, or raises what it raised."""
+        outputs: list[dict[str, Any]] = self.page.evaluate(_SET_CELL, [cell, source])
+        for output in outputs:
+            if output["output_type"] == "error":
+                raise RuntimeError("\n".join([output["ename"], output["evalue"], *output["traceback"]]))
+        return outputs
+
+    def value(self, expression: str) -> Any:
+        """A value in the kernel, by way of JSON."""
+        outputs = self.run(f"import json\nprint(json.dumps({expression}))")
+        return json.loads("".join(output.get("text", "") for output in outputs))
+
+    def until(self, expression: str, *, seconds: float = 10) -> None:
+        """Asks the kernel until an expression is true."""
+        deadline = time.monotonic() + seconds
+        while not self.value(f"bool({expression})"):
+            assert time.monotonic() < deadline, f"not true within {seconds} s: {expression}"
+            time.sleep(0.05)
+
+    def show(self, source: str) -> Any:
+        """Runs the first cell and returns the Explorer that it shows, once it is drawn."""
+        self.page.mouse.move(5, 5)
+        self.run(source, cell=0)
+        explorer = self.page.locator(".gl-explorer").first
+        explorer.locator(".gl-points[style]").wait_for()
+        explorer.locator("[data-part=mean]").first.wait_for()
+        explorer.scroll_into_view_if_needed()
+        return explorer
+
+    def _await_server(self) -> None:
+        for _ in range(400):
+            with suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api", timeout=1).close()
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"JupyterLab did not start: {(self.folder / 'server.log').read_text()}")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The current one, with Jupyter's own folders below `folder`: a person's settings do not matter here."""
+    jupyter = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    own = {"HOME": str(folder), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, **jupyter, **own, "PYTHONPATH": path, "GMMLAB_DISPLAY": "live"}
+
+
+def _no_news(folder: Path) -> None:
+    """Lab would ask whether it may fetch news, in front of what is tested."""
+    folder.mkdir(parents=True)
+    settings = {"fetchNews": "false", "checkForUpdates": False}
+    (folder / "notification.jupyterlab-settings").write_text(json.dumps(settings))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

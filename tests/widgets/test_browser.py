@@ -1,0 +1,310 @@
+"""The Explorer in a real JupyterLab, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from lab import Lab
+
+pytestmark = pytest.mark.browser
+
+SHOW = "explorer = gmmlab.explore(X, n_components={k}, theme='{theme}')\nexplorer"
+SLOW = """
+import time, torch
+from gmmlab.fit import run, whole
+x = torch.as_tensor(X.to_numpy())
+def slow(model):
+    for step in run(model, whole(x), stop=lambda *_: False):
+        time.sleep(0.02)
+        yield step
+explorer = gmmlab.explore(X, n_components=2, fit=slow)
+explorer"""
+
+
+def show(lab: Lab, *, k: int = 2, theme: str = "light") -> Any:
+    return lab.show(SHOW.format(k=k, theme=theme))
+
+
+def handle(explorer: Any, k: int, part: str = "mean") -> Any:
+    return explorer.locator(f"[data-part={part}][data-k='{k}']")
+
+
+def drag(lab: Lab, target: Any, dx: float, dy: float) -> None:
+    """By mouse, from the middle of `target`."""
+    box = target.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    lab.page.mouse.move(x, y)
+    lab.page.mouse.down()
+    lab.page.mouse.move(x + dx, y + dy, steps=6)
+    lab.page.mouse.up()
+
+
+def pixels(explorer: Any) -> str:
+    """A digest of the canvas of points."""
+    url = explorer.locator(".gl-points").evaluate("canvas => canvas.toDataURL()")
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
+def filled(explorer: Any) -> int:
+    """How many pixels of the points are not empty."""
+    return explorer.locator(".gl-points").evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data"
+        ".filter((v, i) => i % 4 === 3 && v > 0).length"
+    )
+
+
+def cells(lab: Lab) -> int:
+    return lab.page.evaluate("() => jupyterapp.shell.currentWidget.content.model.cells.length")
+
+
+def violations(lab: Lab) -> list[str]:
+    """What axe finds wrong inside the widget."""
+    if not lab.page.evaluate("() => 'axe' in window"):
+        lab.page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    found = lab.page.evaluate("() => axe.run('.gl-explorer').then(result => result.violations)")
+    return [f"{each['id']}: {node['html'][:120]}" for each in found for node in each["nodes"]]
+
+
+def test_draws_points_ellipses_and_says_what_it_shows(lab: Lab) -> None:
+    explorer = show(lab, k=3)
+    assert filled(explorer) > 2000
+    assert explorer.locator(".gl-one").count() == explorer.locator(".gl-two").count() == 3
+    assert explorer.locator(".gl-title").all_text_contents() == ["eruptions →", "↑ waiting"]
+    summary = explorer.locator("p.gl-hidden").text_content()
+    assert summary.startswith("272 points, waiting against eruptions, with 3 components.")
+    said = explorer.locator("[role=status]")
+    said.filter(has_text="mean log-likelihood").wait_for(state="attached")
+
+
+def test_a_mean_is_dragged_by_mouse(lab: Lab) -> None:
+    explorer = show(lab)
+    other, before = lab.value("[mean(0), mean(1)]")
+    drag(lab, handle(explorer, 1), 80, -60)
+    lab.until(f"mean(1)[0] > {before[0]} + 0.2 and mean(1)[1] > {before[1]} + 2")
+    assert lab.value("mean(0)") == pytest.approx(other)
+    assert lab.value("explorer.selected") == 1
+
+
+def test_an_axis_is_dragged_and_turns_the_covariance(lab: Lab) -> None:
+    explorer = show(lab)
+    handle(explorer, 0).click()
+    before = lab.value("explorer.model.components.cov[0].tolist()")
+    drag(lab, handle(explorer, 0, "a"), -60, 120)
+    lab.until(f"abs(explorer.model.components.cov[0][0, 1] - {before[0][1]}) > 0.05")
+    assert lab.value("explorer.model.components.cov[0].det().item()") > 0
+
+
+def test_a_mean_is_moved_by_keyboard(lab: Lab) -> None:
+    explorer = show(lab)
+    before = lab.value("mean(0)")
+    handle(explorer, 0).focus()
+    lab.page.keyboard.press("ArrowRight")
+    lab.page.keyboard.press("Shift+ArrowUp")
+    lab.until(f"mean(0)[0] > {before[0]} and mean(0)[1] > {before[1]} + 1")
+    lab.page.keyboard.press("]")
+    lab.page.wait_for_function(
+        "() => document.activeElement.dataset.k === '0' || document.activeElement.dataset.k === '1'"
+    )
+    lab.until("explorer.selected is not None")
+
+
+def test_play_runs_until_it_has_converged(lab: Lab) -> None:
+    explorer = show(lab)
+    explorer.get_by_role("button", name="Play").click()
+    explorer.get_by_text("Converged", exact=True).wait_for()
+    assert lab.value("snap().play") == "done"
+    assert lab.value("len(snap().trace)") == lab.value("snap().step") + 1 > 3
+
+
+def test_stop_takes_effect(lab: Lab) -> None:
+    explorer = lab.show(SLOW)
+    explorer.get_by_role("button", name="Play").click()
+    lab.until("snap().step > 3")
+    explorer.get_by_role("button", name="Stop").click()
+    lab.until("snap().play == 'idle'", seconds=2)
+    step = lab.value("snap().step")
+    lab.page.wait_for_timeout(200)
+    assert lab.value("snap().step") == step
+
+
+def test_steps_and_half_steps_go_forward_and_back(lab: Lab) -> None:
+    explorer = show(lab)
+    explorer.get_by_role("button", name="Step", exact=True).click()
+    lab.until("snap().step == 1")
+    lab.page.keyboard.press("m")
+    lab.until("snap().step == 2 and snap().evidence is None")
+    lab.page.keyboard.press("e")
+    lab.until("snap().step == 2 and snap().evidence is not None")
+    lab.page.keyboard.press("Backspace")
+    lab.page.keyboard.press("Backspace")
+    lab.until("snap().step == 1")
+
+
+def test_a_click_on_the_trace_goes_to_that_step(lab: Lab) -> None:
+    explorer = show(lab)
+    explorer.get_by_role("button", name="Play").click()
+    lab.until("snap().play == 'done'")
+    explorer.get_by_text("Converged", exact=True).wait_for()
+    box = explorer.locator(".gl-chart").bounding_box()
+    lab.page.mouse.click(box["x"] + 60, box["y"] + 50)
+    lab.until("snap().step == 0")
+
+
+def test_components_come_and_go(lab: Lab) -> None:
+    explorer = show(lab)
+    box = explorer.locator(".gl-inner").bounding_box()
+    lab.page.mouse.dblclick(box["x"] + 150, box["y"] + 60)
+    lab.page.wait_for_function("() => document.activeElement.dataset.k === '2'")  # the new one has the focus
+    lab.until("explorer.model.k == 3")
+    lab.page.keyboard.press("Delete")
+    lab.until("explorer.model.k == 2")
+    handle(explorer, 2).wait_for(state="detached")
+    explorer.get_by_role("button", name="Add a component").focus()
+    lab.page.keyboard.press("Enter")
+    lab.until("explorer.model.k == 3")
+
+
+def test_another_pair_of_columns(lab: Lab) -> None:
+    explorer = lab.show("explorer = gmmlab.explore(X.assign(third=X.waiting * 2), n_components=2)\nexplorer")
+    explorer.get_by_label("y", exact=True).select_option("third")
+    explorer.locator(".gl-title", has_text="third").wait_for()
+    lab.until("explorer.dims == [0, 2]")
+
+
+def test_the_dark_theme_is_dark(lab: Lab) -> None:
+    explorer = show(lab, theme="dark")
+    assert explorer.get_attribute("data-theme") == "dark"
+    assert explorer.evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(17, 20, 24)"
+    assert filled(explorer) > 2000
+
+
+def test_auto_follows_the_theme_of_the_page(lab: Lab) -> None:
+    explorer = show(lab, theme="auto")
+    assert explorer.get_attribute("data-theme") == "light"
+    theme = "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
+    lab.page.evaluate(theme, "JupyterLab Dark")
+    try:
+        lab.page.locator(".gl-explorer[data-theme=dark]").wait_for()
+        assert violations(lab) == []
+    finally:
+        lab.page.evaluate(theme, "JupyterLab Light")
+    lab.page.locator(".gl-explorer[data-theme=light]").wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(lab: Lab, theme: str) -> None:
+    explorer = show(lab, theme=theme)
+    handle(explorer, 0).click()
+    assert violations(lab) == []
+    lab.page.keyboard.press("?")
+    explorer.get_by_role("dialog").wait_for()
+    assert violations(lab) == []
+
+
+def test_no_key_reaches_the_notebook(lab: Lab) -> None:
+    explorer = show(lab, k=3)
+    count = cells(lab)
+    for target in (
+        handle(explorer, 0),
+        explorer.locator(".gl-surface"),
+        explorer.get_by_role("button", name="Fit view"),
+        explorer.locator(".gl-chart"),
+    ):
+        target.focus()
+        for key in ("a", "b", "x", "d", "d", "e", "m", "ArrowDown", "ArrowUp", "j", "k"):
+            lab.page.keyboard.press(key)
+            assert explorer.evaluate("e => e.contains(document.activeElement)"), key
+    assert cells(lab) == count
+    handle(explorer, 2).focus()
+    lab.page.keyboard.press("Delete")
+    lab.until("explorer.model.k == 2")
+    assert cells(lab) == count
+    assert lab.page.evaluate("() => jupyterapp.shell.currentWidget.content.activeCell.model.type") == "code"
+
+
+def test_escape_leaves_to_the_notebook(lab: Lab) -> None:
+    explorer = show(lab)
+    handle(explorer, 0).focus()
+    lab.page.keyboard.press("Escape")
+    assert not explorer.evaluate("e => e.contains(document.activeElement)")
+    assert lab.page.evaluate("() => document.activeElement.closest('.jp-Notebook') !== null")
+
+
+def test_the_wheel_zooms_only_when_asked(lab: Lab) -> None:
+    explorer = show(lab)
+    labels = explorer.locator(".gl-labels")
+    before = labels.text_content()
+    box = explorer.locator(".gl-inner").bounding_box()
+    lab.page.mouse.move(box["x"] + 200, box["y"] + 100)
+    lab.page.mouse.wheel(0, -300)
+    lab.page.wait_for_timeout(150)
+    assert labels.text_content() == before
+    explorer.locator(".gl-surface").focus()
+    lab.page.mouse.wheel(0, -600)
+    lab.page.wait_for_function("before => document.querySelector('.gl-labels').textContent !== before", arg=before)
+    lab.page.keyboard.press("0")
+    lab.page.wait_for_function("before => document.querySelector('.gl-labels').textContent === before", arg=before)
+
+
+def test_an_error_in_the_fit_is_told(lab: Lab) -> None:
+    explorer = lab.show(
+        "def broken(model):\n    raise ArithmeticError('the rows ran out')\n    yield\n"
+        "explorer = gmmlab.explore(X, n_components=2, fit=broken)\nexplorer"
+    )
+    explorer.get_by_role("button", name="Play").click()
+    strip = explorer.get_by_role("alert")
+    strip.filter(has_text="the rows ran out").wait_for()
+    strip.get_by_role("button", name="Copy traceback").wait_for()
+    assert violations(lab) == []
+
+
+def test_two_views_of_one_explorer_agree(lab: Lab) -> None:
+    show(lab)
+    lab.run("explorer")
+    views = lab.page.locator(".gl-explorer")
+    views.nth(1).locator("[data-part=mean]").first.wait_for()
+    views.first.scroll_into_view_if_needed()
+    before = views.nth(1).locator("[data-part=mean]").first.get_attribute("aria-valuetext")
+    drag(lab, handle(views.first, 0), 40, 40)
+    lab.page.wait_for_function(
+        "before => document.querySelectorAll('.gl-explorer')[1].querySelector('[data-part=mean]')"
+        ".getAttribute('aria-valuetext') !== before",
+        arg=before,
+    )
+
+
+def test_the_same_points_give_the_same_pixels(lab: Lab) -> None:
+    first = pixels(show(lab, k=3))
+    assert pixels(show(lab, k=3)) == first
+
+
+def test_a_notebook_without_a_kernel_shows_the_picture(lab: Lab) -> None:
+    show(lab)
+    lab.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    notebook = json.loads((lab.folder / "root" / "lab.ipynb").read_text())
+    notebook["metadata"] = {"kernelspec": {"name": "gone", "display_name": "gone"}}
+    page = lab.open("again.ipynb", notebook)
+    picture = page.locator(".jp-RenderedImage img").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.naturalWidth") > 600
+    assert page.locator(".gl-explorer").count() == 0
+    page.close()
+
+
+def test_a_restarted_kernel_greys_the_picture(lab: Lab) -> None:
+    """Last but one: the kernel's names are lost."""
+    explorer = show(lab)
+    lab.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart().then(() => {})")
+    explorer.get_by_text("Disconnected", exact=True).wait_for()
+    assert explorer.get_by_role("button", name="Play").get_attribute("aria-disabled") == "true"
+
+
+def test_no_request_left_this_machine(lab: Lab) -> None:
+    """Last: it looks at all requests that the tests above have made."""
+    hosts = {urlsplit(url).hostname for url in lab.urls if urlsplit(url).scheme not in ("data", "blob")}
+    assert hosts == {"127.0.0.1"}

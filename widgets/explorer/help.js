@@ -1,0 +1,23 @@
+// The small panel behind "?".
+import { html, KEYS_STAY } from "../shared/dom.js";
+
+const ROWS = [
+  ["Components", [
+    ["[  ]", "previous, next"], ["Arrows", "move, or turn and stretch an axis"], ["Shift  Alt", "bigger, finer steps"],
+    ["+  −", "scale the selected one"], ["Delete", "remove"], ["Double-click", "add there"],
+    ["Shift-drag an axis", "scale, keep the shape"],
+  ]],
+  ["Fit", [["Space", "play, pause"], ["S", "one step"], ["E  M", "half a step: assign, refit"], ["Backspace", "back"]]],
+  ["View", [["Drag", "pan"], ["Wheel", "zoom (Ctrl outside)"], ["0", "show all"], ["Esc", "leave to the notebook"]]],
+];
+
+export function help(close) {
+  const button = html("button", { type: "button", class: "gl-button gl-quiet", text: "Close", click: close, ...KEYS_STAY });
+  const section = ([title, rows]) =>
+    html("section", {}, html("h4", { text: title }),
+      html("dl", {}, ...rows.map(([keys, does]) =>
+        html("div", {}, html("dt", {}, ...keys.split("  ").map((key) => html("kbd", { text: key }))), html("dd", { text: does })))));
+  const element = html("div", { class: "gl-help", role: "dialog", "aria-label": "Keys and gestures", hidden: "" },
+    html("div", { class: "gl-sections" }, ...ROWS.map(section)), button);
+  return { element, button };
+}

@@ -1,0 +1,133 @@
+// Axes, ellipses and handles, in SVG over the points. Elements are kept between draws, so that focus stays.
+import { svg, set, KEYS_STAY } from "../shared/dom.js";
+import { colour, css, dash, ink, line } from "../shared/palette.js";
+import { tip } from "../shared/ellipse.js";
+import { number, ticks } from "../shared/view.js";
+
+export const SIGMA = 2; // axis handles sit on the outer ellipse
+const TAB_STOPS = 12; // with more components only the selected one is in the tab order; [ and ] reach the others
+
+export class Overlay {
+  #parts = [];
+  #axesOf = "";
+
+  constructor() {
+    this.grid = svg("g", { class: "gl-grid", "aria-hidden": "true" });
+    this.labels = svg("g", { class: "gl-labels", "aria-hidden": "true" });
+    this.titles = [0, 1].map((axis) => svg("text", { class: "gl-title", "text-anchor": axis ? "start" : "end" }));
+    this.layers = [svg("g", {}), svg("g", {})]; // all handles lie over all ellipses: none is out of reach
+    this.inner = svg("svg", { class: "gl-inner" }, ...this.layers);
+    this.element = svg("svg", { class: "gl-svg", role: "group", "aria-label": "Components" },
+      this.grid, this.labels, svg("g", { "aria-hidden": "true" }, ...this.titles), this.inner);
+  }
+
+  draw(view, shown, { selected, hover, names, theme }) {
+    const { left, top, width, height } = view.box;
+    set(this.inner, { x: left, y: top, width, height });
+    this.#axes(view, names);
+    while (this.#parts.length > shown.length) for (const group of this.#parts.pop().groups) group.remove();
+    while (this.#parts.length < shown.length) this.#parts.push(component(this.#parts.length, this.layers));
+    shown.forEach((each, k) => this.#component(each, k, view, { selected, hover, names, theme, count: shown.length }));
+  }
+
+  /** The handle to give the focus to: part "mean", "a" or "b". */
+  handle(k, part = "mean") {
+    return this.#parts[k]?.[part];
+  }
+
+  #axes(view, names) {
+    const { left, top, width, height } = view.box;
+    const now = [left, top, width, height, ...view.x, ...view.y, ...names].join(" ");
+    if (now === this.#axesOf) return; // text is the dearest thing to lay out, and axes stand still while a fit plays
+    this.#axesOf = now;
+    const x = ticks(...view.x, Math.max(2, width / 95));
+    const y = ticks(...view.y, Math.max(2, height / 65));
+    const lines = [];
+    const texts = [];
+    for (const v of x.values) {
+      const at = Math.round(left + view.toScreen([v, 0])[0]) + 0.5;
+      lines.push(`M${at} ${top}V${top + height}`);
+      texts.push(svg("text", { x: at, y: top + height + 17, "text-anchor": "middle", text: x.format(v) }));
+    }
+    for (const v of y.values) {
+      const at = Math.round(top + view.toScreen([0, v])[1]) + 0.5;
+      lines.push(`M${left} ${at}H${left + width}`);
+      texts.push(svg("text", { x: left - 8, y: at + 3.5, "text-anchor": "end", text: y.format(v) }));
+    }
+    this.grid.replaceChildren(svg("path", { d: lines.join("") }));
+    this.labels.replaceChildren(...texts);
+    set(this.titles[0], { x: left + width, y: top + height + 34, text: `${names[0]} →` });
+    set(this.titles[1], { x: 14, y: 17, text: `↑ ${names[1]}` });
+  }
+
+  #component({ mean, axes, weight }, k, view, { selected, hover, names, theme, count }) {
+    const part = this.#parts[k];
+    const [cx, cy] = view.toScreen(mean);
+    const fill = colour(k, theme);
+    const chosen = k === selected;
+    const look = {
+      class: `gl-component${chosen ? " is-selected" : ""}${k === hover ? " is-hover" : ""}`,
+      transform: `translate(${cx.toFixed(2)} ${cy.toFixed(2)})`,
+      style: `--c:${css(fill)};--l:${css(line(k, theme))};--i:${ink(fill)}`,
+    };
+    for (const group of part.groups) set(group, look);
+    const turn = `rotate(${((axes.angle * 180) / Math.PI).toFixed(3)})`;
+    part.ellipses.forEach(([halo, edge], i) => {
+      const place = { rx: Math.max(0.5, axes.a * (i + 1)).toFixed(2), ry: Math.max(0.5, axes.b * (i + 1)).toFixed(2) };
+      set(halo, { ...place, transform: turn });
+      set(edge, { ...place, transform: turn, "stroke-dasharray": i ? dash(k) : null });
+    });
+    set(part.mean, {
+      tabindex: chosen || count <= TAB_STOPS ? 0 : -1,
+      "aria-label": `Mean of component ${k + 1}`,
+      "aria-valuenow": mean[0], "aria-valuemin": view.x[0], "aria-valuemax": view.x[1],
+      "aria-valuetext": `${names[0]} ${number(mean[0])}, ${names[1]} ${number(mean[1])}, weight ${percent(weight)}`,
+    });
+    set(part.number, { text: String(k + 1) });
+    set(part.weight, { text: percent(weight) });
+    for (const which of ["a", "b"]) this.#axis(part, which, axes, k, chosen);
+  }
+
+  #axis(part, which, axes, k, chosen) {
+    const [x, y] = tip(axes, which, SIGMA);
+    const degrees = (Math.atan2(-y, x) * 180) / Math.PI;
+    set(part[which], {
+      transform: `translate(${x.toFixed(2)} ${y.toFixed(2)}) rotate(${(45 - degrees).toFixed(2)})`,
+      tabindex: chosen ? 0 : -1,
+      "aria-label": `${which === "a" ? "First" : "Second"} axis of component ${k + 1}`,
+      "aria-valuenow": Math.round(axes[which]), "aria-valuemin": 1, "aria-valuemax": 10000,
+      "aria-valuetext": `${Math.round(axes[which])} pixels long, turned ${Math.round(degrees)} degrees`,
+    });
+    set(part[`${which}Line`], { x2: x.toFixed(2), y2: y.toFixed(2) });
+  }
+}
+
+const percent = (weight) => `${number(weight * 100, weight < 0.1 ? 2 : 3)}%`;
+
+/** The elements of one component. */
+function component(k, layers) {
+  const pair = (name) => ["gl-halo", name].map((each) => svg("ellipse", { class: each }));
+  const handle = (part, ...content) =>
+    svg("g", { class: `gl-handle gl-${part === "mean" ? "mean" : "axis"}`, role: "slider", "data-k": k,
+      "data-part": part, ...KEYS_STAY }, svg("circle", { class: "gl-hit" }), ...content);
+  const ellipses = [pair("gl-one"), pair("gl-two")];
+  const [aLine, bLine] = [0, 1].map(() => svg("line", { class: "gl-spoke", x1: 0, y1: 0 }));
+  const number = svg("text", { class: "gl-number", "text-anchor": "middle", y: 4 });
+  const weight = svg("text", { class: "gl-weight", x: 17, y: 4, "aria-hidden": "true" });
+  const mean = handle("mean", svg("circle", { class: "gl-ring", r: 15 }), svg("circle", { class: "gl-knob", r: 10 }), number);
+  const [a, b] = ["a", "b"].map((part) =>
+    handle(part, svg("circle", { class: "gl-ring", r: 10 }), svg("rect", { class: "gl-grip", x: -5, y: -5, width: 10, height: 10, rx: 2.5 })));
+  const groups = [
+    svg("g", { "data-k": k }, ...ellipses[1], ...ellipses[0]), svg("g", { "data-k": k }, aLine, bLine, mean, weight, a, b),
+  ];
+  layers.forEach((layer, i) => layer.append(groups[i]));
+  return { groups, ellipses, mean, number, weight, a, b, aLine, bLine };
+}
+
+/** A sentence for each component, for those who do not see the plot. */
+export function summary({ n, names, components }) {
+  if (!n) return "No points yet.";
+  const each = components.map(({ mean, weight }, k) =>
+    `Component ${k + 1}: weight ${percent(weight)}, mean ${names[0]} ${number(mean[0])}, ${names[1]} ${number(mean[1])}.`);
+  return `${n.toLocaleString("en")} points, ${names[1]} against ${names[0]}, with ${components.length} components. ${each.join(" ")}`;
+}

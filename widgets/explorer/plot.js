@@ -1,0 +1,182 @@
+// The picture itself: a canvas of points, the overlay over it, and what pointers do there.
+import { html, set, KEYS_STAY } from "../shared/dom.js";
+import { pull } from "../shared/ellipse.js";
+import { table } from "../shared/palette.js";
+import { Raster } from "../shared/raster.js";
+import { View } from "../shared/view.js";
+import { gestures } from "./gestures.js";
+import { Overlay, SIGMA, summary } from "./overlay.js";
+
+const MANY = 2e6; // above this, one point of eight is drawn while the view moves
+const REST = 140; // ms without movement
+
+export class Plot {
+  #raster = new Raster();
+  #drawn = null; // what the points were last drawn from
+  #rest = null;
+  #grip = [0, 0];
+
+  /** @param {import("./index.js").default} app */
+  constructor(app) {
+    this.app = app;
+    this.view = new View();
+    this.style = {};
+    this.moving = false;
+    this.overlay = new Overlay();
+    this.canvas = html("canvas", { class: "gl-points", "aria-hidden": "true" });
+    this.surface = html("div", { class: "gl-surface", tabindex: 0, role: "group", "aria-roledescription": "plot",
+      "aria-label": "Plot: arrows pan, plus and minus zoom", ...KEYS_STAY });
+    this.hint = html("div", { class: "gl-hint", "aria-hidden": "true", text: "Ctrl + wheel zooms, or click the plot first" });
+    this.empty = html("div", { class: "gl-empty" }, html("span", { class: "gl-spinner" }), "Waiting for the kernel");
+    this.element = html("div", { class: "gl-plot" }, this.canvas, this.overlay.element, this.surface, this.hint, this.empty);
+    gestures(this.overlay.element, () => this.view.box, this.acts());
+  }
+
+  acts() {
+    const { app } = this;
+    return {
+      press: (handle, place) => this.press(handle, place),
+      drag: (handle, place, keep) => this.drag(handle, place, keep),
+      drop: () => app.held.release(),
+      pan: (dx, dy) => this.move(() => this.view.pan(dx, dy)),
+      zoom: (factor, x, y) => this.move(() => this.view.zoom(factor, x, y)),
+      rest: () => this.settle(),
+      click: (k, place) => (app.state.adding ? app.add(this.view.toData(place)) : app.select(k)),
+      add: (place) => app.add(this.view.toData(place)),
+      hover: (k) => app.hover(k),
+      hint: () => this.showHint(),
+      focused: () => this.hasFocus(),
+    };
+  }
+
+  press(handle, place) {
+    if (!handle) return this.surface.focus({ preventScroll: true });
+    const { app } = this;
+    app.select(handle.k);
+    this.overlay.handle(handle.k, handle.part).focus({ preventScroll: true });
+    app.held.grab();
+    const at = this.tipOf(handle);
+    this.#grip = [place[0] - at[0], place[1] - at[1]]; // a handle taken at its edge does not jump
+  }
+
+  component(k) {
+    return this.app.held.shown(this.app.state.components, this.view)[k];
+  }
+
+  tipOf({ k, part }) {
+    const { mean, axes } = this.component(k);
+    const [x, y] = this.view.toScreen(mean);
+    if (part === "mean") return [x, y];
+    const angle = axes.angle + (part === "b" ? Math.PI / 2 : 0);
+    return [x + Math.cos(angle) * axes[part] * SIGMA, y + Math.sin(angle) * axes[part] * SIGMA];
+  }
+
+  drag({ k, part }, place, keep) {
+    if (!this.app.state.components[k]) return;
+    const at = [place[0] - this.#grip[0], place[1] - this.#grip[1]];
+    if (part === "mean") return this.app.edit(k, { mean: this.view.toData(at) });
+    const { mean, axes } = this.component(k);
+    const [x, y] = this.view.toScreen(mean);
+    this.app.edit(k, { axes: pull(axes, part, [at[0] - x, at[1] - y], SIGMA, keep) });
+  }
+
+  show(ranges) {
+    this.ranges = ranges;
+    this.view.fit(ranges);
+    this.#drawn = null;
+  }
+
+  fit() {
+    if (this.ranges) this.move(() => this.view.fit(this.ranges));
+  }
+
+  middle() {
+    return this.view.toData([this.view.box.width / 2, this.view.box.height / 2]);
+  }
+
+  move(change) {
+    change();
+    this.moving = true;
+    this.settle();
+    this.app.draw(false);
+  }
+
+  settle() {
+    clearTimeout(this.#rest);
+    if (!this.moving) return;
+    this.#rest = setTimeout(() => {
+      this.moving = false;
+      this.app.draw(false);
+    }, REST);
+  }
+
+  hasFocus() {
+    return this.element.contains(this.element.getRootNode().activeElement);
+  }
+
+  focus(k, part = "mean") {
+    const component = this.app.state.components[k];
+    if (component && this.view.reveal(component.mean)) this.app.draw();
+    (this.overlay.handle(k, part) ?? this.surface).focus({ preventScroll: true });
+  }
+
+  showHint() {
+    this.hint.classList.add("is-shown");
+    clearTimeout(this.hintTimer);
+    this.hintTimer = setTimeout(() => this.hint.classList.remove("is-shown"), 1400);
+  }
+
+  restyle(root) {
+    const computed = getComputedStyle(root);
+    const read = (name) => computed.getPropertyValue(name).trim();
+    this.style = {
+      ink: read("--gl-ink"), quiet: read("--gl-quiet"), grid: read("--gl-grid"), line: read("--gl-accent"),
+      background: read("--gl-paper"), font: `11px ${computed.fontFamily || "sans-serif"}`,
+    };
+    this.#drawn = null;
+  }
+
+  measure() {
+    const { clientWidth, clientHeight } = this.element;
+    const left = clientWidth < 520 ? 46 : 58;
+    this.view.box = { left, top: 28, width: clientWidth - left - 16, height: clientHeight - 28 - 44 };
+  }
+
+  draw(state, held) {
+    this.empty.hidden = state.ready && state.n > 0;
+    this.element.classList.toggle("is-adding", state.adding);
+    set(this.element, { "data-few": state.n < 5000 ? "" : null }); // few points need no room made for lines
+    if (state.points) this.points(state);
+    const names = state.dims.map((i) => state.names[i] ?? "");
+    this.overlay.draw(this.view, state.ready ? held.shown(state.components, this.view) : [], { ...state, names });
+  }
+
+  /** Repaints the points if anything they depend on has changed. */
+  points({ points, labels, components, theme, n, play }) {
+    const { box } = this.view;
+    const fine = !this.moving && !(play === "playing" && n > 5e5);
+    const scale = fine ? Math.min(2, devicePixelRatio || 1) : 1;
+    const stride = this.moving && n > MANY ? 8 : 1;
+    const { sx, sy, x, y } = this.view;
+    const known = [points, labels, components.length, theme, scale, stride, sx, sy, x[0], y[1]];
+    if (this.#drawn?.every((value, i) => value === known[i])) return;
+    this.#drawn = known;
+    const [width, height] = [Math.max(1, Math.round(box.width * scale)), Math.max(1, Math.round(box.height * scale))];
+    this.#raster.resize(width, height);
+    const map = { ax: sx * scale, bx: -x[0] * sx * scale, ay: sy * scale, by: -y[1] * sy * scale };
+    const image = this.#raster.draw(points, labels, table(components.length, theme), map, { stride, scale });
+    if (this.canvas.width !== width || this.canvas.height !== height) [this.canvas.width, this.canvas.height] = [width, height];
+    set(this.canvas, { style: `left:${box.left}px;top:${box.top}px;width:${box.width}px;height:${box.height}px` });
+    this.canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  describe(state) {
+    return summary({ ...state, names: state.dims.map((i) => state.names[i] ?? "") });
+  }
+
+  close() {
+    clearTimeout(this.#rest);
+    clearTimeout(this.hintTimer);
+    this.#raster = null;
+  }
+}

@@ -1,0 +1,85 @@
+// The line under the plot, the strip for errors, and what a screen reader is told (at most once a second).
+import { html, icon, set, KEYS_STAY } from "../shared/dom.js";
+import { number } from "../shared/view.js";
+
+const WORDS = {
+  loading: "Waiting for the kernel", idle: "Ready", playing: "Playing", paused: "Paused", done: "Converged",
+  failed: "Stopped by an error", disconnected: "Disconnected",
+};
+const CLOCK = "M8 2.2a5.8 5.8 0 1 0 0 11.6 5.8 5.8 0 0 0 0-11.6M8 5v3.2l2.2 1.4";
+
+export class Status {
+  #spoken = "";
+  #said = -Infinity;
+  #timer = null;
+  #note = "";
+  #noteTimer = null;
+
+  constructor() {
+    this.pill = html("span", { class: "gl-pill" });
+    this.facts = html("span", { class: "gl-facts" });
+    this.note = html("span", { class: "gl-note" });
+    this.clock = html("span", { class: "gl-clock", title: "The kernel has not answered for more than a second" },
+      icon(CLOCK), html("span", { text: "kernel busy" }));
+    this.line = html("div", { class: "gl-status", "aria-hidden": "true" }, this.pill, this.facts, this.note,
+      html("span", { class: "gl-spring" }), this.clock);
+    this.voice = html("div", { class: "gl-hidden", role: "status", "aria-live": "polite" });
+    this.message = html("span", {});
+    this.copy = html("button", { type: "button", class: "gl-button", text: "Copy traceback", ...KEYS_STAY });
+    this.strip = html("div", { class: "gl-error", role: "alert", hidden: "" }, this.message, this.copy);
+    this.copy.addEventListener("click", () => this.#copy());
+  }
+
+  update(state) {
+    const { mode, step, evidence, n, components, stale, error, status } = state;
+    set(this.pill, { text: WORDS[mode] ?? mode, "data-mode": mode });
+    const facts = n === 0 ? [] : [`step ${step}`, ...(evidence === null ? [] : [`mean log-likelihood ${number(evidence, 6)}`]),
+      `${components.length} component${components.length === 1 ? "" : "s"}`, `${n.toLocaleString("en")} points`];
+    this.facts.replaceChildren(...facts.map((fact) => html("span", { text: fact })));
+    const said = mode === "done" ? "" : status; // the pill says it
+    set(this.note, { text: this.#note || (mode === "disconnected" ? "Run the cell again to go on." : said || "") });
+    this.clock.hidden = !stale || mode === "loading" || mode === "disconnected";
+    this.traceback = error?.traceback ?? "";
+    this.strip.hidden = !error;
+    if (error) set(this.message, { text: error.message });
+    this.#say([WORDS[mode], ...facts.slice(0, -1), this.#note || status || "", stale ? "The kernel is busy." : ""]
+      .filter(Boolean).join(", "));
+  }
+
+  /** A sentence that goes away by itself. */
+  tell(sentence, changed) {
+    this.#note = sentence;
+    clearTimeout(this.#noteTimer);
+    this.#noteTimer = setTimeout(() => {
+      this.#note = "";
+      changed();
+    }, 6000);
+    changed();
+  }
+
+  #say(text) {
+    if (text === this.#spoken) return;
+    this.#spoken = text;
+    if (this.#timer) return;
+    const wait = Math.max(0, this.#said + 1000 - performance.now());
+    this.#timer = setTimeout(() => {
+      [this.#timer, this.#said] = [null, performance.now()];
+      this.voice.textContent = this.#spoken;
+    }, wait);
+  }
+
+  async #copy() {
+    try {
+      await navigator.clipboard.writeText(this.traceback);
+      this.copy.textContent = "Copied";
+    } catch {
+      this.copy.textContent = "Not allowed here";
+    }
+    setTimeout(() => (this.copy.textContent = "Copy traceback"), 2000);
+  }
+
+  close() {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#noteTimer);
+  }
+}

@@ -1,0 +1,100 @@
+// The row of buttons, and the two lists of columns.
+import { html, icon, set, uid, KEYS_STAY } from "../shared/dom.js";
+
+const ICONS = {
+  play: ["M4.5 2.8v10.4L13 8z", true],
+  pause: ["M4.5 3h2.4v10H4.5zM9.1 3h2.4v10H9.1z", true],
+  step: ["M3.5 3.5v9l6-4.5zM12.2 3.5v9"],
+  back: ["M12.5 3.5v9l-6-4.5zM3.8 3.5v9"],
+  stop: ["M4 4h8v8H4z", true],
+  reset: ["M3.2 8a4.8 4.8 0 1 0 1.6-3.6M3 2.6v2.6h2.6"],
+  add: ["M8 3v10M3 8h10"],
+  remove: ["M3 8h10"],
+  fit: ["M2.8 6V2.8H6M10 2.8h3.2V6M13.2 10v3.2H10M6 13.2H2.8V10"],
+  help: ["M6 6.1c.1-2.7 4.3-2.6 4.2 0C10.1 7.7 8 7.8 8 9.6M8 12.2v.1"],
+};
+
+/**
+ * @param {Record<string, (event: Event) => void>} act what each button does
+ * @param {(axis: 0 | 1, column: number) => void} choose
+ */
+export function toolbar(act, choose) {
+  const button = (name, text, title, extra = {}) =>
+    html(
+      "button",
+      {
+        type: "button", class: "gl-button", "data-do": name, title, "aria-label": extra.label ?? text, ...KEYS_STAY,
+        click: (event) => event.currentTarget.getAttribute("aria-disabled") !== "true" && act[name](event),
+        ...extra.attributes,
+      },
+      ICONS[name] ? icon(...ICONS[name]) : null,
+      html("span", { class: ICONS[name] ? "gl-text" : "gl-letter", text: extra.short ?? text }),
+    );
+  const buttons = {
+    play: button("play", "Play", "Run the fit, or pause it (Space)", { attributes: { "aria-pressed": "false" } }),
+    back: button("back", "Back", "One step back (Backspace)"),
+    step: button("step", "Step", "One whole step: E, then M (S)"),
+    e: button("e", "E step: assign points", "E step: assign points to components (E)", { short: "E" }),
+    m: button("m", "M step: refit components", "M step: refit components to their points (M)", { short: "M" }),
+    stop: button("stop", "Stop", "Stop the fit"),
+    reset: button("reset", "Reset", "Back to where the fit began"),
+    add: button("add", "Add", "Add a component: then choose its place (or double-click the plot)", {
+      label: "Add a component", attributes: { "aria-pressed": "false" },
+    }),
+    remove: button("remove", "Remove", "Remove the selected component (Delete)", {
+      label: "Remove the selected component",
+    }),
+    fit: button("fit", "Fit view", "Show all points (0)", { attributes: { class: "gl-button gl-quiet" } }),
+    help: button("help", "Help", "Keys and gestures (?)", {
+      label: "Keys and gestures", attributes: { class: "gl-button gl-quiet", "aria-expanded": "false" },
+    }),
+  };
+  const group = (label, ...names) =>
+    html("div", { class: "gl-group", role: "group", "aria-label": label }, ...names.map((name) => buttons[name]));
+  const selects = [0, 1].map((axis) => select(axis, choose));
+  const columns = html("div", { class: "gl-group gl-columns", role: "group", "aria-label": "Columns shown" },
+    ...selects.map(({ label }) => label));
+  const element = html(
+    "div",
+    { class: "gl-toolbar", role: "toolbar", "aria-label": "Explorer" },
+    group("Run", "play"), group("Step by step", "back", "step", "e", "m"), group("End", "stop", "reset"),
+    group("Components", "add", "remove"), html("span", { class: "gl-spring" }), columns, group("View", "fit", "help"),
+  );
+  return { element, buttons, update: (state) => update(state, buttons, columns, selects) };
+}
+
+function select(axis, choose) {
+  const id = uid("column");
+  const list = html("select", {
+    id, class: "gl-select", ...KEYS_STAY, "data-axis": "xy"[axis],
+    change: (event) => choose(axis, event.target.selectedIndex),
+  });
+  const label = html("span", { class: "gl-pick" }, html("label", { for: id, text: "xy"[axis] }), list);
+  return { label, list, names: "" };
+}
+
+function update({ play, selected, components, names, dims, connected, adding, ready }, buttons, columns, selects) {
+  const playing = play === "playing";
+  const able = ready && connected;
+  const off = (name, is) => set(buttons[name], { "aria-disabled": is ? "true" : null });
+  if (buttons.play.dataset.shows !== (playing ? "pause" : "play")) {
+    const shows = (buttons.play.dataset.shows = playing ? "pause" : "play");
+    const text = playing ? "Pause" : "Play";
+    set(buttons.play, { "aria-pressed": String(playing), "aria-label": text });
+    buttons.play.replaceChildren(icon(...ICONS[shows]), html("span", { class: "gl-text", text }));
+  }
+  for (const name of ["play", "step", "back", "e", "m", "reset", "add"]) off(name, !able);
+  off("stop", !able || !playing);
+  off("remove", !able || selected === null || components.length < 2);
+  set(buttons.add, { "aria-pressed": String(adding) });
+  columns.hidden = names.length < 3;
+  selects.forEach((entry, axis) => {
+    const joined = names.join("\n");
+    if (entry.names !== joined) {
+      entry.names = joined;
+      entry.list.replaceChildren(...names.map((name) => html("option", { text: name })));
+    }
+    entry.list.selectedIndex = dims[axis];
+    entry.list.disabled = !able;
+  });
+}

@@ -1,0 +1,91 @@
+// Commands to the kernel. Each has a number that the kernel's answer repeats; what waits for an answer for more
+// than a second makes the widget look stale.
+
+const VERSION = 1;
+const STALE = 1000;
+const LOST = 4000; // an answer that late does not hold up the next edit
+
+export class Wire {
+  #model;
+  #seq = Math.floor(Math.random() * 1e9) * 1000; // views of one model hear each other's answers
+  #waiting = new Map();
+  #heard;
+
+  /** @param {{changed: () => void, refused: (sentence: string) => void, gone: () => void}} heard */
+  constructor(model, heard) {
+    this.#model = model;
+    this.#heard = heard;
+    this.stale = false;
+    this.timer = setInterval(() => this.#look(), 250);
+  }
+
+  /** Sends a command; its number is returned. Acknowledgements are not answered. */
+  send(op, fields = {}, answered = op !== "ack") {
+    const seq = ++this.#seq;
+    if (answered) this.#waiting.set(seq, performance.now());
+    try {
+      this.#model.send({ v: VERSION, op, seq, ...fields });
+    } catch {
+      this.#waiting.clear();
+      this.#heard.gone();
+    }
+    return seq;
+  }
+
+  /** An answer of the kernel; true if it is ours. */
+  receive({ re, ok, error }) {
+    if (!this.#waiting.has(re)) return false;
+    for (const seq of this.#waiting.keys()) if (seq <= re) this.#waiting.delete(seq);
+    this.#look();
+    if (!ok) this.#heard.refused(error);
+    return true;
+  }
+
+  waitsFor(seq) {
+    const since = this.#waiting.get(seq);
+    return since !== undefined && performance.now() - since < LOST;
+  }
+
+  #look() {
+    const oldest = this.#waiting.values().next().value;
+    const stale = oldest !== undefined && performance.now() - oldest > STALE;
+    if (stale === this.stale) return;
+    this.stale = stale;
+    this.#heard.changed();
+  }
+
+  close() {
+    clearInterval(this.timer);
+  }
+}
+
+/** Edits, at most one under way; of those that come meanwhile only the latest is sent. */
+export class Edits {
+  #wire;
+  #under = 0;
+  #next = null;
+
+  constructor(wire) {
+    this.#wire = wire;
+  }
+
+  get idle() {
+    return this.#next === null && !this.#wire.waitsFor(this.#under);
+  }
+
+  put(edit) {
+    if (this.#next && this.#next.k !== edit.k) this.#send();
+    this.#next = { ...this.#next, ...edit };
+    this.flush();
+  }
+
+  /** Call after every answer. */
+  flush() {
+    if (this.#next && !this.#wire.waitsFor(this.#under)) this.#send();
+  }
+
+  #send() {
+    this.#under = this.#wire.send("edit", this.#next);
+    this.#next = null;
+  }
+}
