@@ -182,8 +182,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 if best is None or current.bound > best.bound:
                     best = current
         except KeyboardInterrupt:
-            kept = best or current
-            if kept is not None:
+            fits = [fit for fit in (best, current) if fit is not None]
+            if fits:
+                kept = max(fits, key=lambda fit: fit.bound)
                 self._store(kept, like)
                 message = f"Interrupted at step {len(kept.bounds)}; the best parameters so far are kept."
                 warnings.warn(message, ConvergenceWarning, stacklevel=4)
@@ -288,20 +289,24 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def score_samples(self, X: Any) -> Any:
         """Log density of each row."""
+        x, mixture = self._scoring(X)
         with torch.no_grad():
-            return _like(X, self.mixture_.log_prob(self._rows(X)))
+            return _like(X, mixture.log_prob(x))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-likelihood per row."""
-        return float(self.mixture_.assign(self._rows(X))[1])
+        x, mixture = self._scoring(X)
+        return float(mixture.assign(x)[1])
 
     def predict(self, X: Any) -> Any:
         """Most probable component of each row."""
-        return _like(X, self.mixture_.assign(self._rows(X))[0])
+        x, mixture = self._scoring(X)
+        return _like(X, mixture.assign(x)[0])
 
     def predict_proba(self, X: Any) -> Any:
         """Responsibilities (n, k): the probability of each component given the row."""
-        return _like(X, self.mixture_.posterior(self._rows(X)).resp)
+        x, mixture = self._scoring(X)
+        return _like(X, mixture.posterior(x).resp)
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
         """Draws (n, d) from the mixture and their components (n,), ordered by component."""
@@ -315,12 +320,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def bic(self, X: Any) -> float:
         """Bayesian information criterion on rows `X`; the lower the better."""
-        x, mixture = self._rows(X), self.mixture_
+        x, mixture = self._scoring(X)
         return criteria.bic(float(mixture.assign(x)[1]) * len(x), mixture.n_parameters, len(x))
 
     def aic(self, X: Any) -> float:
         """Akaike information criterion on rows `X`; the lower the better."""
-        x, mixture = self._rows(X), self.mixture_
+        x, mixture = self._scoring(X)
         return criteria.aic(float(mixture.assign(x)[1]) * len(x), mixture.n_parameters)
 
     def explore(self, X: Any, **options: Any) -> Explorer:
@@ -331,10 +336,14 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     # -- data ------------------------------------------------------------------------------------------------------
 
+    def _scoring(self, X: Any) -> tuple[Tensor, Mixture]:
+        """Checked rows and the fitted model, on the device of the rows."""
+        check_is_fitted(self, "means_")
+        x = self._rows(X)
+        return x, self.mixture_.to(x.device)
+
     def _rows(self, X: Any, *, fitting: bool = False) -> Tensor:
         """Checked rows, with scikit-learn's bookkeeping of feature names and counts."""
-        if not fitting:
-            check_is_fitted(self, "means_")
         rows = as_rows(X, min_rows=2 if fitting else 1)
         if fitting and len(rows.x) < self.n_components:
             raise ValueError(

@@ -15,6 +15,7 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families.structures import Full, Structure
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
+from gmmlab.kernels.chunks import chunk_rows
 from gmmlab.kernels.forms import Form, choose
 from gmmlab.record import Record, shared, static
 from gmmlab.stats import Moments
@@ -124,8 +125,11 @@ class Gaussian(Record):
     def sample(self, z: Int[Tensor, "n"], rng: torch.Generator) -> Float[Tensor, "n d"]:
         """One draw for each label."""
         noise = torch.randn(len(z), self.d, generator=rng, dtype=torch.float64, device=rng.device).to(self.mean)
-        chol = self.chol[z]
-        return self.mean[z] + (chol * noise if chol.ndim == 2 else (chol @ noise[:, :, None]).squeeze(-1))
+        if self.chol.ndim == 2:
+            return self.mean[z] + self.chol[z] * noise
+        size = chunk_rows(self.d * self.d, noise.element_size())  # a factor for every row would not fit
+        parts = zip(z.split(size), noise.split(size), strict=True)
+        return self.mean[z] + torch.cat([(self.chol[k] @ e[:, :, None]).squeeze(-1) for k, e in parts])
 
     def marginal(self, dims: list[int]) -> Gaussian:
         """The same components over some of the features, in the order given."""
