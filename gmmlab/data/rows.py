@@ -61,7 +61,10 @@ def _from_tensor(data: Tensor) -> Tensor:
 
 
 def _from_array(data: Any, names: list[str]) -> Tensor:
-    if names and (words := [name for j, name in enumerate(names) if _is_text(data, j)]):
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise BadData(f"Column names {_some(twice)} stand more than once; expected each once. Rename the columns.")
+    if names and (words := [str(c) for c in data.columns if _is_text(data[c])]):
         raise BadData(
             f"Columns {', '.join(map(repr, words))} hold text; expected numbers. Leave them out "
             "(data.drop(columns=...), or data.select_dtypes('number')) or encode them."
@@ -72,11 +75,9 @@ def _from_array(data: Any, names: list[str]) -> Tensor:
     return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=1) >= 0 else array.copy())
 
 
-def _is_text(frame: Any, j: int) -> bool:
-    kind = str(list(frame.dtypes)[j]).lower()  # by position: names may repeat
-    return kind in ("str", "string", "category") or (
-        kind == "object" and any(isinstance(value, str) for value in frame.iloc[:, j])
-    )
+def _is_text(column: Any) -> bool:
+    kind = str(column.dtype).lower()
+    return kind in ("str", "string", "category") or (kind == "object" and any(isinstance(v, str) for v in column))
 
 
 def _check_finite(x: Float[Tensor, "n d"], names: list[str]) -> None:

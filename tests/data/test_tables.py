@@ -76,7 +76,8 @@ def test_rows_keep_names_dtype_and_memory():
     rows = as_rows(frame)
     assert rows.names == ["a", "b"] and rows.x.dtype == torch.float64
     assert as_rows([[1, 2], [3, 4]]).names == ["x0", "x1"]
-    assert as_rows(pd.DataFrame([[1.0, 2], [3, 4]], columns=["a", "a"])).names == ["a", "a"]
+    with pytest.raises(BadData, match="Column names 'a' stand more than once"):
+        as_rows(pd.DataFrame([[1.0, 2], [3, 4]], columns=["a", "a"]))
     assert as_rows(pd.DataFrame({"a": [1, 2]}, dtype=object)).x.tolist() == [[1.0], [2.0]]
     array = np.ones((3, 2), dtype=np.float32)
     assert as_rows(array).x.data_ptr() == array.ctypes.data  # no copy
