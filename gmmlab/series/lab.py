@@ -12,6 +12,7 @@ from gmmlab.series import catalogue
 from gmmlab.series.problems import Misuse
 
 COPY = "gmmlab-notebooks"
+SETTINGS = Path(__file__).parent / "settings"  # no questions about news at the first start
 
 
 def folder(wanted: str | None) -> Path:
@@ -63,6 +64,7 @@ def _options(target: Path, first: str, port: int | None) -> list[str]:
     options = [f"--ServerApp.root_dir={target.resolve()}", f"--LabApp.default_url=/lab/tree/{first}"]
     # only the address on the terminal, no questions, no requests to other hosts
     options += ["--Application.log_level=WARN", "--ServerApp.answer_yes=True", "--LabApp.news_url=None"]
+    options += [f"--LabApp.app_settings_dir={SETTINGS}"]
     options += ["--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate"]
     if port is not None:
         options += [f"--port={port}", "--ServerApp.port_retries=0"]
