@@ -156,9 +156,10 @@ class Explorer(LabWidget):
         """Made in the publisher's thread, so that points and frames always speak of the same columns."""
         self.sent_dims = dims
         x, names = self.session.x, self.session.names
-        shown = [list(self.ranges[i]) for i in dims]
-        content = {"type": "points", "n": len(x), "dims": list(dims), "names": names, "ranges": shown}
-        return content, [frames.points(x, dims)]
+        shown = [(i, self.ranges[i]) for i in dims]
+        ranges = [list(extent) for _, extent in shown]
+        content = {"type": "points", "n": len(x), "dims": list(dims), "names": names, "ranges": ranges}
+        return content, [frames.points(x, shown)]
 
     def _assign(self, model: Mixture) -> Assigned:
         known = self._assigned

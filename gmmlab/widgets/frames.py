@@ -19,9 +19,10 @@ Range = tuple[float, float]
 LONGEST_TRACE = 400
 
 
-def points(x: Float[Tensor, "n d"], dims: Pair) -> bytes:
-    """Two columns, interleaved, as float32."""
-    return x[:, list(dims)].to(torch.float32).contiguous().cpu().numpy().tobytes()
+def points(x: Float[Tensor, "n d"], shown: Sequence[tuple[int, Range]]) -> bytes:
+    """Two columns, interleaved, as float32 parts of their ranges: data far from zero (dates, say) keep their digits."""
+    parts = [(x[:, i].double() - low) / (high - low) for i, (low, high) in shown]
+    return torch.stack(parts, dim=1).float().cpu().numpy().tobytes()
 
 
 def labels(assigned: Int[Tensor, "n"]) -> bytes:

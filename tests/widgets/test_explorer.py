@@ -83,6 +83,19 @@ def page(explorer, told):
 # what is told
 
 
+def placed(points, xy):
+    """Rows in data units, from what the browser is sent: parts of the ranges."""
+    low, high = np.array(points["ranges"]).T
+    return low + np.frombuffer(xy, np.float32).reshape(-1, 2) * (high - low)
+
+
+def test_points_far_from_zero_keep_their_digits(x):
+    """Seconds since 1970, say, which float32 would round to the next two minutes."""
+    ranges = frames.ranges(x + 1.6e9)
+    sent = frames.points(x + 1.6e9, [(0, ranges[0]), (1, ranges[1])])
+    assert placed({"ranges": ranges[:2]}, sent) - 1.6e9 == pytest.approx(x[:, :2].numpy(), abs=1e-4)
+
+
 def test_ready_brings_points_and_a_frame(page, explorer, x):
     assert page.say("ready")["ok"]
     points, (xy,) = page.until(lambda m: m["type"] == "points")
@@ -93,7 +106,7 @@ def test_ready_brings_points_and_a_frame(page, explorer, x):
         "names": ["x0", "x1", "x2"],
     }
     assert points["ranges"][1] == pytest.approx([float(x[:, 1].min()), float(x[:, 1].max())])
-    assert np.frombuffer(xy, np.float32).reshape(-1, 2) == pytest.approx(x[:, :2].numpy(), rel=1e-6)
+    assert placed(points, xy) == pytest.approx(x[:, :2].numpy(), abs=1e-5)
     frame, (labels,) = page.frame()
     assert json.loads(json.dumps(frame, allow_nan=False)) == frame
     assert (frame["step"], frame["play"], frame["error"], len(frame["components"])) == (0, "idle", None, 3)
@@ -159,7 +172,7 @@ def test_other_columns_can_be_shown(page, explorer, x):
     page.frame()
     assert page.say("set", name="dims", value=[2, 0])["ok"]
     points, (xy,) = page.until(lambda m: m["type"] == "points" and m["dims"] == [2, 0])
-    assert np.frombuffer(xy, np.float32).reshape(-1, 2) == pytest.approx(x[:, [2, 0]].numpy(), rel=1e-6)
+    assert placed(points, xy) == pytest.approx(x[:, [2, 0]].numpy(), abs=1e-5)
     at = page.told.index((points, [xy]))
     page.until(lambda _: any(m["type"] == "frame" for m, _ in page.told[at:]))
     frame = next(m for m, _ in page.told[at:] if m["type"] == "frame")

@@ -163,7 +163,11 @@ export class Plot {
     this.#drawn = known;
     const [width, height] = [Math.max(1, Math.round(box.width * scale)), Math.max(1, Math.round(box.height * scale))];
     this.#raster.resize(width, height);
-    const map = { ax: sx * scale, bx: -x[0] * sx * scale, ay: sy * scale, by: -y[1] * sy * scale };
+    // points are parts of their ranges, so that float32 has digits enough for data far from zero
+    const [[x0, x1], [y0, y1]] = this.ranges;
+    const map = {
+      ax: (x1 - x0) * sx * scale, bx: (x0 - x[0]) * sx * scale, ay: (y1 - y0) * sy * scale, by: (y0 - y[1]) * sy * scale,
+    };
     const image = this.#raster.draw(points, labels, table(components.length, theme), map, { stride, scale });
     if (this.canvas.width !== width || this.canvas.height !== height) [this.canvas.width, this.canvas.height] = [width, height];
     set(this.canvas, { style: `left:${box.left}px;top:${box.top}px;width:${box.width}px;height:${box.height}px` });

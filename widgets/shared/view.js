@@ -73,7 +73,7 @@ export function ticks(lo, hi, count) {
 }
 
 function formatter(step, largest) {
-  if (largest >= 1e6 && step >= 1e4) return (v) => minus(v === 0 ? "0" : trim(v.toExponential(2)));
+  if (largest >= 1e6 && step >= 1e4 && largest / step < 50) return (v) => minus(v === 0 ? "0" : trim(v.toExponential(2)));
   if (largest < 1e-3) return (v) => minus(v === 0 ? "0" : trim(v.toExponential(1)));
   const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   return (v) => minus((Math.abs(v) < step * 1e-6 ? 0 : v).toLocaleString("en", {

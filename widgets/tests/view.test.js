@@ -48,6 +48,8 @@ test("ticks are round, inside and enough", () => {
   }
   assert.deepEqual(ticks(0, 1, 5).values.map(ticks(0, 1, 5).format), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
   assert.deepEqual(ticks(NaN, 1, 5).values, []);
+  const dates = ticks(1.6e9, 1.6e9 + 2e5, 5);
+  assert.equal(new Set(dates.values.map(dates.format)).size, dates.values.length, "far from zero ticks still differ");
 });
 
 test("numbers are written as people write them", () => {
