@@ -79,10 +79,13 @@ def _run(arguments: argparse.Namespace) -> int:
     values = parameters.checked(parameters.declared(runner.load(path)), arguments.pairs, given)
     out = runner.result_path(path, arguments.out)
     report = _report() if arguments.report else None
-    executed = runner.run(path, values, out, progress=sys.stderr.isatty())
+    progress = sys.stderr.isatty()
+    if not progress:
+        print(f"gmmlab: running {path.name}", file=sys.stderr, flush=True)
+    executed = runner.run(path, values, out, progress=progress)
     print(out)
     if report:
-        print(report.write(executed, path.parent, out.with_suffix(".html")))
+        print(report.write(executed, path, out.with_suffix(".html")))
     return 0
 
 

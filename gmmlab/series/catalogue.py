@@ -88,8 +88,8 @@ def find(name: str, folder: Path | None = None) -> Path:
     stems = {p.stem: p for p in (entry.path for entry in entries(folder))}
     matches = [p for stem, p in stems.items() if stem == name or stem.startswith(f"{name}_")]
     if len(matches) != 1:
-        seen = "no notebook" if not matches else f"{len(matches)} notebooks"
-        raise Misuse(f"{seen} of the series are called {name!r}. {near(name, stems)}")
+        seen = f"{len(matches)} notebooks of the series are" if matches else "no notebook of the series is"
+        raise Misuse(f"{seen} called {name!r}. {near(name, stems)}")
     return matches[0]
 
 

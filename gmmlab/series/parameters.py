@@ -1,21 +1,24 @@
 """What a notebook declares in its `parameters` cell, and whether given values fit.
 
 A declaration is one line, `name: type = default  # help`. Known types are str, int, float, bool, list[...] of
-these, and `... | None`; a name without a type takes any value. Everything is checked before a kernel starts.
+these, `Literal["a", "b"]`, and `... | None`; a name without a type takes any value. Words like `at least 1` in
+the help are a lower bound. Everything is checked before a kernel starts.
 """
 
 from __future__ import annotations
 
 import ast
 import csv
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gmmlab.series.problems import Misuse, near
+from gmmlab.series.problems import Misuse, near, suggestion
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_AT_LEAST = re.compile(r"\bat least (-?\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,28 @@ class Parameter:
     kind: str
     default: Any
     help: str
+    choices: tuple[Any, ...] = ()
+
+    @property
+    def at_least(self) -> str:
+        """The lower bound as the help says it, empty when there is none."""
+        found = _AT_LEAST.search(self.help)
+        return found[1] if found else ""
 
 
 def declared(notebook: Mapping[str, Any]) -> dict[str, Parameter]:
     """The parameters of a notebook, in order, from the first cell tagged `parameters`."""
+    return _assigned(notebook, "parameters")
+
+
+def given(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that an executed notebook was run with, from the cell that the runner put in."""
+    return {name: p.default for name, p in _assigned(notebook, "injected-parameters").items()}
+
+
+def _assigned(notebook: Mapping[str, Any], tag: str) -> dict[str, Parameter]:
     for cell in notebook["cells"]:
-        if "parameters" in cell["metadata"].get("tags", []):
+        if tag in cell["metadata"].get("tags", []):
             return {p.name: p for p in _declarations("".join(cell["source"]))}
     return {}
 
@@ -48,14 +67,24 @@ def _declarations(source: str) -> list[Parameter]:
 def _declaration(node: ast.stmt, lines: Sequence[str]) -> Parameter | None:
     match node:
         case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=ast.expr() as value):
-            kind = ast.unparse(annotation)
+            kind, choices = ast.unparse(annotation), _choices(annotation)
         case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            kind = ""
+            kind, choices = "", ()
         case _:
             return None
     # offsets of the syntax tree count bytes
     rest = lines[(node.end_lineno or 1) - 1].encode()[node.end_col_offset :].decode()
-    return Parameter(name, kind, _literal(value), rest.strip(" #;"))
+    return Parameter(name, kind, _literal(value), rest.strip(" #;"), choices)
+
+
+def _choices(annotation: ast.expr) -> tuple[Any, ...]:
+    """The values of a `Literal[...]` in an annotation."""
+    for node in ast.walk(annotation):
+        match node:
+            case ast.Subscript(value=ast.Name(id="Literal") | ast.Attribute(attr="Literal"), slice=values):
+                found = _literal(values)
+                return found if isinstance(found, tuple) else (found,)
+    return ()
 
 
 def _literal(node: ast.expr) -> Any:
@@ -75,6 +104,8 @@ def checked(
         if not sign:
             raise Misuse(f"-p {pair} has no value; write -p {pair}=VALUE.")
         values[name] = _parsed(_known(parameters, name), text)
+    for name, value in values.items():
+        _check_allowed(parameters[name], value)
     _check_table(parameters, values)
     return values
 
@@ -87,6 +118,20 @@ def _known(parameters: Mapping[str, Parameter], name: str) -> Parameter:
 
 def _wrong(parameter: Parameter, value: Any) -> Misuse:
     return Misuse(f"parameter {parameter.name} is {value!r}, expected {parameter.kind}, such as {parameter.default!r}.")
+
+
+def _check_allowed(parameter: Parameter, value: Any) -> None:
+    """The value is one of the choices, and its numbers are not under the bound."""
+    if value is None and _split_kind(parameter.kind)[1]:
+        return
+    if parameter.choices and value not in parameter.choices:
+        listed = ", ".join(map(repr, parameter.choices))
+        meant = suggestion(str(value), map(str, parameter.choices))
+        raise Misuse(f"parameter {parameter.name} is {value!r}, expected one of {listed}. {meant}".rstrip())
+    if bound := parameter.at_least:
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not number >= float(bound):  # so that nan is refused
+                raise Misuse(f"parameter {parameter.name} is {value!r}, expected at least {bound}.")
 
 
 # -- from the text of -p name=value ------------------------------------------------------------------------
@@ -110,6 +155,8 @@ def _parsed(parameter: Parameter, text: str) -> Any:
     kind, optional = _split_kind(parameter.kind)
     if optional and text in ("", "None", "none", "null"):
         return None
+    if text in parameter.choices:
+        return text
     try:
         if kind == "list" or kind.startswith("list["):
             read = _READERS.get(kind[5:-1], _any)

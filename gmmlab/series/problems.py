@@ -31,5 +31,10 @@ def near(name: str, known: Iterable[str]) -> str:
     'Known: seed, data.'
     """
     known = list(known)
-    match = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {match[0]!r}?" if match else f"Known: {', '.join(known) or 'none'}."
+    return suggestion(name, known) or f"Known: {', '.join(known) or 'none'}."
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The near name as a question, or nothing."""
+    match = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {match[0]!r}?" if match else ""

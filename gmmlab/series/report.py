@@ -2,6 +2,8 @@
 
 Pictures are embedded, equations become MathML, which browsers draw themselves, and a content security
 policy in the page forbids every request, so "works without network" holds by construction.
+
+Cells tagged `no-report` are left out, as is Markdown between `<!-- no-report -->` and `<!-- /no-report -->`.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from traitlets.config import Config
 
+from gmmlab.series import parameters
+
 _TEMPLATES = Path(__file__).parent / "templates"
 _TAG = re.compile(r"\\tag\{([^{}]*)\}")
 # The converter sets align* well; it numbers align itself, and does not know the others.
 _ENVIRONMENT = re.compile(r"(\\(?:begin|end))\{(?:align|aligned|split|eqnarray|alignedat|gather|gathered)\*?\}")
 _FUNCTION = re.compile(r"<mi>([a-z]{2,})</mi>")
+_LEFT_OUT = re.compile(r"<!-- no-report -->.*?(?:<!-- /no-report -->|\Z)", re.DOTALL)
 _STATIC = [
     "image/svg+xml",
     "image/png",
@@ -57,6 +62,10 @@ def mathml(tex: str, *, display: bool = False) -> str:
 class _Renderer(IPythonRenderer):
     """Markdown to HTML with drawn equations."""
 
+    def _html_embed_images(self, html: str) -> str:
+        # the parser would close an element that goes on behind this piece, such as <details>
+        return super()._html_embed_images(html) if "<img" in html else html
+
     def inline_math(self, body: str) -> str:
         return mathml(body)
 
@@ -84,8 +93,8 @@ class _Exporter(HTMLExporter):
         yield "latex2mathml", lambda tex: mathml(tex.strip().strip("$"), display=True)
 
 
-def page(notebook: Any, folder: Path) -> str:
-    """The HTML text of an executed notebook; `folder` is where its relative pictures lie."""
+def page(notebook: Any, source: Path) -> str:
+    """The HTML text of an executed notebook; `source` is the file it came from."""
     settings = Config({"NbConvertBase": {"display_data_priority": _STATIC}})
     exporter = _Exporter(
         config=settings,
@@ -97,26 +106,42 @@ def page(notebook: Any, folder: Path) -> str:
         embed_images=True,
     )
     title = notebook.metadata.get("gmmlab", {}).get("title", "Report")
-    resources = {"metadata": {"name": title, "path": str(folder)}}
-    text, _ = exporter.from_notebook_node(_without_widgets(notebook), resources)
-    return text
+    resources = {"metadata": {"name": title, "path": str(source.parent)}}
+    text, _ = exporter.from_notebook_node(_for_paper(notebook), resources)
+    title_end = "</h1>" if "</h1>" in text else "<main>"
+    return text.replace(title_end, title_end + _run_table(notebook, source.stem), 1)
 
 
-def _without_widgets(notebook: Any) -> Any:
-    """A copy in which an output is what can be shown on paper: no widget views, no scripts."""
+def _run_table(notebook: Any, name: str) -> str:
+    """What was run: the notebook's name, and its parameters with their values, the given ones marked."""
+    values, rows = parameters.given(notebook), []
+    for p in parameters.declared(notebook).values():
+        value = str(values.get(p.name, p.default))
+        shown = f"<code>{html.escape(value)}</code>" if value else "<em>empty</em>"
+        mark = " <em>(given)</em>" if p.name in values else ""
+        rows.append(f"<tr><th>{p.name}</th><td>{shown}{mark}</td><td>{html.escape(p.help)}</td></tr>")
+    table = f"<table>{''.join(rows)}</table>" if rows else ""
+    return f'<div class="run"><p>Notebook <code>{html.escape(name)}</code></p>{table}</div>'
+
+
+def _for_paper(notebook: Any) -> Any:
+    """A copy of what can be shown on paper: no widget views, no scripts, nothing marked `no-report`."""
     notebook = nbformat.from_dict(notebook)
+    notebook.cells = [cell for cell in notebook.cells if "no-report" not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _LEFT_OUT.sub("", cell.source)
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.data = {kind: value for kind, value in output.data.items() if kind in _STATIC}
     return notebook
 
 
-def write(notebook: Any, folder: Path, path: Path) -> Path:
+def write(notebook: Any, source: Path, path: Path) -> Path:
     """Write the page, whole or not at all, and return its path."""
     growing = path.with_name(f".{path.name}.part")
     try:
-        growing.write_text(page(notebook, folder), encoding="utf-8")
+        growing.write_text(page(notebook, source), encoding="utf-8")
         growing.replace(path)
     finally:
         growing.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -41,13 +42,19 @@ def result_path(notebook: Path, out: str | None) -> Path:
     path = Path(out) if out else Path(name)
     if path.is_dir() or (out or "").endswith("/"):
         path = path / name
+    if not path.suffix and not path.exists():
+        raise Misuse(f"the output {path} is not an existing folder; {_make(path)}.")
     if path.suffix != ".ipynb":
         raise Misuse(f"the output {path} is neither an existing folder nor a name that ends in .ipynb.")
     if not path.parent.is_dir():
-        raise Misuse(f"the folder {path.parent} for the output does not exist; make it first.")
+        raise Misuse(f"the folder {path.parent} for the output does not exist; {_make(path.parent)}.")
     if not os.access(path.parent, os.W_OK):
         raise Misuse(f"the folder {path.parent} for the output cannot be written to; name another with -o.")
     return path
+
+
+def _make(folder: Path) -> str:
+    return f"make it first: mkdir -p {shlex.quote(str(folder))}"
 
 
 def run(notebook: Path, values: Mapping[str, Any], out: Path, *, progress: bool = False) -> Any:
@@ -145,8 +152,17 @@ def _give_up(error: BaseException, growing: Path, failed: Path) -> RunFailed:
     said = _first_line(str(error)) or type(error).__name__
     if isinstance(error, needs("papermill.exceptions").PapermillExecutionError):
         said = _first_line(f"{error.ename}: {error.evalue}")
-        return RunFailed(f"cell {error.cell_index + 1} ({_first_line(error.source)}) failed with {said}; {kept}.")
+        return RunFailed(f"cell In[{error.exec_count or ' '}] ({_failed_line(error)}) failed with {said}; {kept}.")
     return RunFailed(f"the run broke off: {said}; {kept}.")
+
+
+def _failed_line(error: Any) -> str:
+    """The line of the cell that failed, from the traceback; the cell's first line if that names none."""
+    traceback = _COLOUR.sub("", "\n".join(error.traceback))
+    found = re.findall(rf"^ *Cell In ?\[{error.exec_count}\], line (\d+)", traceback, re.MULTILINE)
+    lines = re.sub(r"\A(?:[ \t]*\n)+", "", error.source).splitlines()  # numbers begin at the first line with text
+    number = int(found[-1]) if found else 1
+    return (lines[number - 1].strip() if number <= len(lines) else "") or _first_line(error.source)
 
 
 def _first_line(text: str) -> str:

@@ -60,7 +60,7 @@ def test_a_notebook_of_the_series_is_found_by_number_or_name(series, name):
     ("name", "said"),
     [
         ("00_stort", "Did you mean '00_start'?"),
-        ("zz", "no notebook of the series"),
+        ("zz", "no notebook of the series is called 'zz'. Known: 00_start, 10_next."),
         ("missing.ipynb", "there is no file"),
         ("deep/missing", "there is no file"),
     ],
@@ -73,7 +73,7 @@ def test_an_unknown_notebook_is_refused(series, gmmlab, name, said):
 
 def test_a_number_that_two_notebooks_share_is_refused(series, save):
     save("00_again.ipynb")
-    with pytest.raises(Misuse, match="2 notebooks of the series"):
+    with pytest.raises(Misuse, match="2 notebooks of the series are called '00'"):
         catalogue.find("00")
 
 

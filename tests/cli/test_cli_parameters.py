@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from small_notebooks import PARAMETERS, notebook
 
@@ -109,6 +111,59 @@ def test_a_wrong_value_of_a_file_is_refused(name, value):
 def test_values_of_a_file_are_taken_and_pairs_win():
     values = checked(declared(notebook()), ["rate=2"], {"rate": 1, "limit": None, "sizes": [5]})
     assert values == {"rate": 2.0, "limit": None, "sizes": [5]}
+
+
+ALLOWED = """\
+from typing import Literal
+n_components: int = 2  # number of components, at least 1
+covariance: Literal["full", "tied", "diag", "spherical"] = "full"  # shape of the ellipses
+power: Literal[1, 2] | None = None
+digit: Literal["1", "2"] = "1"
+sizes: list[int] = [1]  # at least 1 each
+low: float = 0.0  # at least -0.5
+text: str = ""  # at least 3 words
+"""
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("n_components=1", 1),
+        ("covariance=tied", "tied"),
+        ("power=2", 2),
+        ("power=none", None),
+        ("digit=2", "2"),
+        ("sizes=1,2", [1, 2]),
+        ("low=-0.5", -0.5),
+        ("text=one", "one"),
+    ],
+)
+def test_an_allowed_value_passes(pair, value):
+    assert list(checked(declared(notebook(parameters=ALLOWED)), [pair]).values()) == [value]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("n_components", 0, "parameter n_components is 0, expected at least 1."),
+        (
+            "covariance",
+            "diagonal",
+            "is 'diagonal', expected one of 'full', 'tied', 'diag', 'spherical'. Did you mean 'diag'?",
+        ),
+        ("covariance", "zz", "expected one of 'full', 'tied', 'diag', 'spherical'."),
+        ("power", 3, "power is 3, expected one of 1, 2."),
+        ("sizes", [1, 0], "sizes is [1, 0], expected at least 1."),
+        ("low", float("nan"), "low is nan, expected at least -0.5."),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused(name, value, said):
+    parameters = declared(notebook(parameters=ALLOWED))
+    with pytest.raises(Misuse, match=re.escape(said) + "$"):
+        checked(parameters, mapping={name: value})
+    text = ",".join(map(str, value)) if isinstance(value, list) else value
+    with pytest.raises(Misuse, match=re.escape(said) + "$"):
+        checked(parameters, [f"{name}={text}"])
 
 
 class TestTable:

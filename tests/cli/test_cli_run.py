@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 from papermill import clientwrap
+from papermill.exceptions import PapermillExecutionError
+from small_notebooks import notebook
+
+from gmmlab.series import report, runner
 
 PICTURE = """\
 import base64
@@ -39,7 +45,7 @@ def names(folder):
 def test_a_run_writes_the_result_here_and_says_where(save, folder, gmmlab):
     save("a.ipynb", "print(n_components, rate, sizes)", "import os; print(os.environ['GMMLAB_DISPLAY'])")
     status, out, err = gmmlab("run", "a.ipynb", "-p", "n_components=7", "-p", "sizes=3,4")
-    assert (status, out, err) == (0, "a.run.ipynb\n", "")
+    assert (status, out, err) == (0, "a.run.ipynb\n", "gmmlab: running a.ipynb\n")
     assert outputs(folder / "a.run.ipynb") == "7 0.5 [3, 4]\nstatic\n"
     assert names(folder) == ["a.ipynb", "a.run.ipynb"]
     assert "GMMLAB_DISPLAY" not in os.environ
@@ -64,6 +70,21 @@ def test_parameters_come_from_a_file_and_the_command_line_wins(save, folder, gmm
     assert outputs(folder / "b.ipynb") == "5 2.0\n"
 
 
+def test_values_are_injected_behind_an_import_in_the_parameters_cell(save, folder, gmmlab):
+    declared = 'from typing import Literal\nkind: Literal["full", "tied"] = "full"  # which'
+    save("a.ipynb", "print(kind)", parameters=declared)
+    status, _, err = gmmlab("run", "a.ipynb", "-p", "kind=tied")
+    assert (status, err) == (0, "gmmlab: running a.ipynb\n")
+    assert outputs(folder / "a.run.ipynb") == "tied\n"
+
+
+def test_on_a_terminal_only_the_progress_bar_is_shown(save, gmmlab, monkeypatch):
+    path = save("a.ipynb")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(runner, "run", lambda *_, progress: progress)
+    assert gmmlab("run", path.name) == (0, "a.run.ipynb\n", "")
+
+
 def test_a_path_with_braces_is_a_path(save, folder, gmmlab):
     (folder / "{x}").mkdir()
     save("{x}/a.ipynb", "print(1)")
@@ -82,7 +103,9 @@ def test_a_path_with_braces_is_a_path(save, folder, gmmlab):
         (["-f", "latin.yaml"], "latin.yaml is not YAML"),
         (["-f", "list.yaml"], "list.yaml holds list"),
         (["-f", "type.yaml"], "rate is 'fast', expected float"),
-        (["-o", "no/out.ipynb"], "folder no for the output does not exist"),
+        (["-o", "no/out.ipynb"], "folder no for the output does not exist; make it first: mkdir -p no."),
+        (["-o", "rep"], "the output rep is not an existing folder; make it first: mkdir -p rep."),
+        (["-o", "my rep/"], "make it first: mkdir -p 'my rep'."),
         (["-o", "out.html"], "neither an existing folder nor a name that ends in .ipynb"),
         (["--what"], "unrecognized arguments: --what"),
     ],
@@ -122,10 +145,10 @@ def test_a_failed_run_keeps_its_partial_notebook_and_names_the_cell(save, folder
     (folder / "a.run.ipynb").write_text("an earlier result")
     status, out, err = gmmlab("run", "a.ipynb")
     assert (status, out) == (1, "")
-    assert "cell 4 (x = 1) failed with ValueError: bad" in err
+    assert "cell In[3] (raise ValueError('\\x1b[31mbad\\x1b[0m\\nmore')) failed with ValueError: bad" in err
     assert "a.run.failed.ipynb" in err
     assert "\x1b" not in err
-    assert err.count("\n") == 1
+    assert err.count("\n") == 2  # one says what runs
     assert names(folder) == ["a.ipynb", "a.run.failed.ipynb", "a.run.ipynb"]
     assert (folder / "a.run.ipynb").read_text() == "an earlier result"
     kept = nbformat.read(folder / "a.run.failed.ipynb", as_version=4)
@@ -138,9 +161,28 @@ def test_a_failed_run_keeps_its_partial_notebook_and_names_the_cell(save, folder
     assert names(folder) == ["a.ipynb", "a.run.ipynb"]
 
 
-def test_the_cell_number_counts_the_injected_parameters(save, gmmlab):
-    save("a.ipynb", "1 / 0")
-    assert "cell 3 (1 / 0) failed with ZeroDivisionError" in gmmlab("run", "a.ipynb", "-p", "rate=1")[2]
+@pytest.mark.parametrize(
+    ("cell", "line"),
+    [
+        ("1 / 0", "1 / 0"),
+        ("\n\nx = 1\n\nx / 0", "x / 0"),
+        ("def f():\n    return 1 / 0\n\nf()", "return 1 / 0"),
+        ("try:\n    1 / 0\nexcept ZeroDivisionError:\n    a + b", "a + b"),
+        ("import json\njson.loads('x')", "json.loads('x')"),
+        ("x = 1\ny = = 2", "y = = 2"),
+        ("x = 1\nexec('1 / 0')", "exec('1 / 0')"),
+    ],
+)
+def test_the_failing_cell_is_named_as_it_is_shown_with_the_line_that_failed(save, folder, gmmlab, cell, line):
+    save("a.ipynb", "# Text", cell)
+    assert f"cell In[3] ({line}) failed with " in gmmlab("run", "a.ipynb", "-p", "rate=1")[2]
+    assert nbformat.read(folder / "a.run.failed.ipynb", as_version=4).cells[3].execution_count == 3
+
+
+def test_without_a_traceback_the_first_line_of_the_cell_is_quoted(folder):
+    error = PapermillExecutionError(2, 3, "x = 1\ny", "NameError", "no y", [])
+    said = str(runner._give_up(error, folder / "none", folder / "failed"))
+    assert said == "cell In[3] (x = 1) failed with NameError: no y; no cell had run."
 
 
 def test_a_kernel_that_dies_is_a_failed_run(save, folder, gmmlab):
@@ -169,7 +211,7 @@ def test_an_interrupt_keeps_what_there_is(save, folder, gmmlab, monkeypatch):
 
     monkeypatch.setattr(client, "execute_cell", interrupted)
     status, _, err = gmmlab("run", "a.ipynb")
-    assert (status, err) == (1, "gmmlab: interrupted; what had run is in a.run.failed.ipynb.\n")
+    assert (status, err.splitlines()[1:]) == (1, ["gmmlab: interrupted; what had run is in a.run.failed.ipynb."])
     assert outputs(folder / "a.run.failed.ipynb") == "first\n"
     assert names(folder) == ["a.ipynb", "a.run.failed.ipynb"]
 
@@ -178,8 +220,9 @@ class TestReport:
     @pytest.fixture
     def page(self, save, folder, gmmlab):
         save("a.ipynb", MATHS, PICTURE, "secret_name = 3\nprint('result', secret_name)")
-        status, out, err = gmmlab("run", "a.ipynb", "--report")
-        assert (status, out, err) == (0, "a.run.ipynb\na.run.html\n", "")
+        status, out, err = gmmlab("run", "a.ipynb", "--report", "-p", "columns=<b>")
+        assert (status, out) == (0, "a.run.ipynb\na.run.html\n")
+        assert err == "gmmlab: running a.ipynb\n"
         assert names(folder) == ["a.ipynb", "a.run.html", "a.run.ipynb"]
         return (folder / "a.run.html").read_text(encoding="utf-8")
 
@@ -197,3 +240,45 @@ class TestReport:
         assert "result 3" in page
         assert "secret_name" not in page
         assert "In&nbsp;[" not in page
+
+    def test_it_says_under_the_title_what_was_run(self, page):
+        run = page[page.index("</h1>") + 5 : page.index("<p>Inline")]
+        assert run.startswith('<div class="run"><p>Notebook <code>a</code></p><table>')
+        assert "<tr><th>data</th><td><em>empty</em></td><td>a CSV file, empty for the built-in table</td></tr>" in run
+        assert "<th>columns</th><td><code>&lt;b&gt;</code> <em>(given)</em></td>" in run
+        assert "<th>n_components</th><td><code>2</code></td><td>how many</td>" in run
+        assert run.count("<tr>") == 8
+        assert run.count("(given)") == 1
+
+    @pytest.mark.usefixtures("page")
+    def test_a_result_that_is_run_again_keeps_its_values(self, folder, gmmlab):
+        assert gmmlab("run", "a.run.ipynb", "--report", "-o", "b.ipynb")[0] == 0
+        assert "<code>&lt;b&gt;</code> <em>(given)</em>" in (folder / "b.html").read_text(encoding="utf-8")
+
+    def test_an_element_may_hold_markdown(self):
+        text = report.page(
+            notebook("# A\n<details><summary>S</summary>\n\n*in*\n\n</details>\n\n<kbd>E</kbd>"), Path("x")
+        )
+        assert re.search(r"<details><summary>S</summary>\s*<p><em>in</em></p>\s*</details>", text)
+        assert "<kbd>E</kbd>" in text
+
+    def test_what_is_not_for_a_report_is_left_out(self):
+        made = notebook(
+            "Before. <!-- no-report -->Change\n\nthis.<!-- /no-report --> After. <!-- no-report -->Rest.",
+            "1",
+            "2",
+            parameters="",
+        )
+        made.cells[1] = nbformat.v4.new_markdown_cell(made.cells[1].source)
+        for cell, text in zip(made.cells[2:], ("kept", "dropped"), strict=True):
+            cell.outputs = [nbformat.v4.new_output("stream", text=text)]
+        made.cells[3].metadata["tags"] = ["no-report"]
+        made.cells.append(nbformat.v4.new_markdown_cell("Tagged.", metadata={"tags": ["no-report"]}))
+        text = report.page(made, Path("x.ipynb"))
+        assert "<p>Before.  After." in text
+        assert "kept" in text
+        for word in ("Change", "this.", "Rest.", "dropped", "Tagged."):
+            assert word not in text
+        # neither a title nor parameters
+        assert '<main><div class="run"><p>Notebook <code>x</code></p></div>' in text
+        assert len(made.cells) == 5
