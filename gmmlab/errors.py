@@ -6,6 +6,9 @@ Each message says what was seen, what was expected and what to try. Every error 
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 
 class NotPositiveDefinite(ValueError):
     """A covariance matrix has no Cholesky factor, even with the jitter that was allowed."""
@@ -21,3 +24,12 @@ class NumericalWarning(UserWarning):
 
 class DataWarning(UserWarning):
     """Rows were dropped, or columns carry no information; the message says which."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the first line up the stack that is neither ours nor scikit-learn's."""
+    inside = ("gmmlab", "sklearn", "jaxtyping")  # jaxtyping wraps our functions in the test run
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

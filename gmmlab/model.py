@@ -72,7 +72,3 @@ class Mixture(Record):
         """n draws and the components they came from."""
         z = self.gate.sample(n, rng)
         return self.components.sample(z, rng), z
-
-    def marginal(self, dims: list[int]) -> Mixture:
-        """The mixture of some of the features, in the order given."""
-        return self.replace(components=self.components.marginal(dims))

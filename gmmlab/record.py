@@ -71,7 +71,7 @@ class Record:
 
 
 def cat(values: Sequence[R]) -> R:
-    """One record with the components of all `values`; shared and static fields are those of the first."""
+    """One record with the components of all `values`, whose shared and static fields must be the same."""
     return _along_k(values[0].__class__, values, lambda tensors: torch.cat(list(tensors)))
 
 
@@ -79,10 +79,21 @@ def _along_k(cls: type[R], values: Sequence[Record], join: Callable[[Sequence[Te
     def combine(field: dataclasses.Field[Any]) -> Any:
         parts = [getattr(value, field.name) for value in values]
         if not is_plain(field):
+            _check_common(field, parts)
             return parts[0]
         return _along_k(type(parts[0]), parts, join) if isinstance(parts[0], Record) else join(parts)
 
     return cls(**{field.name: combine(field) for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+
+
+def _check_common(field: dataclasses.Field[Any], parts: Sequence[Any]) -> None:
+    """What components have in common must be the same in all parts: silently taking the first would change numbers."""
+    for part in parts[1:]:
+        same = torch.equal(part, parts[0]) if isinstance(part, Tensor) else part == parts[0]
+        if not same:
+            raise ValueError(
+                f"The parts differ in {field.name!r}, which their components would share: bring them together."
+            )
 
 
 def _flatten(value: Any) -> tuple[list[Any], tuple[Any, ...]]:

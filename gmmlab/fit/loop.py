@@ -33,7 +33,7 @@ class Info(NamedTuple):
 
     @property
     def gain(self) -> float:
-        """How much the evidence rose over the step before; infinite in the first."""
+        """How much the evidence rose over the step before; infinite in the first, and after a steer."""
         return self.evidence - self.previous
 
 

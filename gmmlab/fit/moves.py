@@ -27,7 +27,8 @@ def reshape(model: Mixture, k: int, cov: Float[Tensor, "d d"]) -> Mixture:
     old = model.components
     new = type(old).of(old.mean[k : k + 1], cov[None], old.structure, origin=old.origin)
     chol = new.chol.expand_as(old.chol) if old.structure.shared else _with_row(old.chol, k, new.chol[0])
-    return model.replace(components=old.replace(chol=chol))
+    jitter = new.jitter.expand_as(old.jitter) if old.structure.shared else _with_row(old.jitter, k, new.jitter[0])
+    return model.replace(components=old.replace(chol=chol, jitter=jitter))
 
 
 def add(
@@ -44,7 +45,8 @@ def add(
     if not 0 < weight < 1:
         raise ValueError(f"The weight of a new component is {weight}; expected a number between 0 and 1.")
     average = (model.weights[:, None, None] * old.cov).sum(0)
-    new = type(old).of(mean[None], (average if cov is None else cov)[None], old.structure, origin=old.origin)
+    cov = average if cov is None else cov
+    new = type(old).of(mean[None], cov[None], old.structure, origin=old.origin, ridge=old.ridge)
     if old.structure.shared:
         new = new.replace(chol=old.chol[:1])
     weights = torch.cat([model.weights * (1 - weight), model.weights.new_tensor([weight])])

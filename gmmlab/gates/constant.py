@@ -20,6 +20,8 @@ class Constant(Record):
     def of(cls, weights: Float[Tensor, "k"]) -> Constant:
         """Weights in any scale; they are divided by their sum."""
         weights = weights.double()
+        if not bool((weights >= 0).all()) or not bool(weights.sum() > 0):
+            raise ValueError(f"The weights are {weights.tolist()}; expected numbers of at least 0, not all zero.")
         return cls((weights / weights.sum()).log())
 
     @property

@@ -22,7 +22,7 @@ Responsibilities = Callable[[Tensor, int, torch.Generator], Tensor]
 
 def one_hot(labels: Int[Tensor, "n"], k: int, dtype: torch.dtype) -> Float[Tensor, "n k"]:
     """Responsibilities of a partition."""
-    return torch.nn.functional.one_hot(labels, k).to(dtype)
+    return torch.zeros(len(labels), k, dtype=dtype, device=labels.device).scatter_(1, labels[:, None], 1)
 
 
 def random_partition(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Float[Tensor, "n k"]:

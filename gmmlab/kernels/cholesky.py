@@ -55,7 +55,7 @@ def _explain(cov: Tensor, failed: Bool[Tensor, "k"]) -> str:
     bad = failed.nonzero().flatten().tolist()
     kind = "has no positive definite covariance" if bool(torch.isfinite(cov[bad]).all()) else "is not finite"
     return (
-        f"The algorithm has diverged because of too few samples per components: component {bad[0]} of {len(cov)} "
-        f"{kind} ({len(bad)} such in all). Try to decrease the number of components, or increase reg_covar, or scale "
-        "the input data."
+        "Fitting the mixture model failed because some components have ill-defined empirical covariance (for instance "
+        "caused by singleton or collapsed samples). Try to decrease the number of components, increase reg_covar, or "
+        f"scale the input data. (Component {bad[0]} of {len(cov)}, counted from 0, {kind}; {len(bad)} such in all.)"
     )

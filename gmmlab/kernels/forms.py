@@ -10,8 +10,8 @@ so that the table of all components is one product, eta T, and their statistics 
     Squares    T = (1, y, y_i^2)                  f = 1 + 2d              the same, for axis-aligned covariances
     Whitened   T = y                              f = d                   |L^-1 (x - mean)|^2, component by component
 
-`Packed` and `Squares` cancel m' P m against y' P y: a log density near mean k errs by about eps * |L_k^-1 m_k|^2.
-`Whitened` has no such error and costs k d^2 a row. `choose` holds the rule between them.
+`Packed` and `Squares` sum terms that cancel, the more so the farther the means are from the origin and the more nearly
+collinear the columns. `Whitened` subtracts first and costs k d^2 a row. `choose` holds the rule between them.
 
 Features are laid out feature-major, (f, n): both products then read memory in order. Tables are (n, k).
 """
@@ -133,29 +133,45 @@ class Whitened:
         return (constant[:, None] - 0.5 * (z * z).sum(1)).T
 
     def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Sums:
-        weighted = resp.T[:, None, :] * features  # (k, d, n)
-        s2 = (weighted @ features.T).double()
-        return Sums(resp.sum(0, dtype=torch.float64), weighted.sum(-1, dtype=torch.float64), s2)
+        w, centre, offset, weighted = self._centred(features, resp)
+        s1, s2 = weighted.sum(-1, dtype=torch.float64), (weighted @ offset.mT).double()
+        cross = s1[:, :, None] * centre[:, None, :]
+        square = (w[:, None] * centre)[:, :, None] * centre[:, None, :]
+        return Sums(w, s1 + w[:, None] * centre, s2 + cross + cross.mT + square)
+
+    def _centred(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> tuple[Tensor, ...]:
+        """Weights, centres of the chunk, and rows about them: squares of far rows lose their digits in float32."""
+        w = resp.sum(0, dtype=torch.float64)
+        centre = ((features @ resp) / w.clamp(min=torch.finfo(torch.float64).tiny).to(resp)).T.nan_to_num()
+        offset = features - centre[:, :, None]  # (k, d, n)
+        return w, centre.double(), offset, resp.T[:, None, :] * offset
 
 
 class WhitenedSquares(Whitened):
     """`Whitened` for axis-aligned covariances, whose second moments are diagonals."""
 
     def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Sums:
-        w = resp.sum(0, dtype=torch.float64)
-        return Sums(w, (features @ resp).T.double(), ((features * features) @ resp).T.double())
+        w, centre, offset, weighted = self._centred(features, resp)
+        s1, s2 = weighted.sum(-1, dtype=torch.float64), (weighted * offset).sum(-1, dtype=torch.float64)
+        w = w[:, None]
+        return Sums(w[:, 0], s1 + w * centre, s2 + 2 * s1 * centre + w * centre**2)
 
 
 def choose(m: Float[Tensor, "k d"], chol: Tensor, dtype: torch.dtype) -> Form:
     """The form for these parameters and rows of this dtype.
 
-    Whitened when cancellation could cost more than ALLOWED (a mean lies over 670 standard deviations of its own
-    component from the origin in float64, 91 in float32), or when full covariances have d > PACKED_MAX_D; packed
-    otherwise.
+    Whitened when cancellation could cost more than ALLOWED in the log density of a typical row of some component, or
+    when full covariances have d > PACKED_MAX_D; packed otherwise. What cancels is the sum over i, j of
+    |y_i| |P_ij| |y_j|, with |y_i| about (Sigma_ii + m_i^2)^1/2: large for means far from the origin (670 standard
+    deviations in float64, 91 in float32) and for nearly collinear columns.
     """
     dense = chol.ndim == 3
-    z = torch.linalg.solve_triangular(chol, m[:, :, None], upper=False)[..., 0] if dense else m / chol
-    far = bool((torch.finfo(dtype).eps * z.detach().square().sum(-1) > ALLOWED[dtype]).any())
+    if dense:
+        size = (chol.square().sum(-1) + m * m).sqrt()
+        cancelling = (size[:, None] @ torch.cholesky_inverse(chol).abs() @ size[:, :, None]).flatten()
+    else:
+        cancelling = 1 + (m / chol).square().sum(-1)
+    far = bool((torch.finfo(dtype).eps * cancelling.detach() > ALLOWED[dtype]).any())
     if far or (dense and m.shape[1] > PACKED_MAX_D):
         return Whitened() if dense else WhitenedSquares()
     return Packed() if dense else Squares()

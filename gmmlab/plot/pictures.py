@@ -9,6 +9,7 @@ import numpy as np
 
 from gmmlab.axes import Tensor
 from gmmlab.data import as_rows
+from gmmlab.errors import BadData
 from gmmlab.plot.ellipses import Ellipses, ellipses, outline
 from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.raster import Range, raster
@@ -45,6 +46,8 @@ def scatter(
     """
     rows = as_rows(x)
     x, names, model = rows.x, names or rows.names, getattr(model, "mixture_", model)
+    if x.shape[1] < 2:
+        raise BadData(f"The picture shows two columns, and these rows have one, {names[0]!r}; expected two or more.")
     look = style(theme)
     labels = model.assign(x)[0] if labels is None else labels
     shown = Ellipses(*(part.cpu() for part in ellipses(model, dims)))

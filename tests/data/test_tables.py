@@ -36,7 +36,7 @@ def test_columns_are_picked_by_name_in_order(csv):
 def test_rows_with_missing_values_are_dropped_and_counted(tmp_path):
     path = tmp_path / "holes.csv"
     path.write_text("a,b\n1,2\n,3\n4,5\n")
-    with pytest.warns(DataWarning, match="1 of 3 rows were dropped"):
+    with pytest.warns(DataWarning, match="1 of 3 rows dropped"):
         assert load_table(path).shape == (2, 2)
 
 
@@ -59,6 +59,16 @@ def test_unusable_files_get_a_sentence(tmp_path, content, columns, sentence):
     path.write_bytes(content)
     with pytest.raises(BadData, match=sentence):
         load_table(path, columns)
+
+
+def test_too_few_columns_get_a_sentence(csv):
+    with pytest.raises(BadData, match=r"gives 1 numeric column.*'b'; expected at least 2"):
+        load_table(csv, "b", at_least=2)
+
+
+def test_dates_get_a_sentence():
+    with pytest.raises(BadData, match="Columns 't' hold dates"):
+        as_rows(pd.DataFrame({"t": pd.to_datetime(["2020-01-01", "2020-01-02"]), "a": [1.0, 2.0]}))
 
 
 def test_missing_file_gets_a_sentence(tmp_path):

@@ -81,6 +81,12 @@ def test_take_and_cat_are_inverse(mixture):
     assert again.structure == mixture.components.structure
 
 
+def test_components_about_different_origins_are_not_joined(mixture, x):
+    stats = e_step(mixture, x).components
+    with pytest.raises(ValueError, match="differ in 'origin'"):
+        cat([stats, stats.about(stats.origin.double() + 1)])
+
+
 def test_records_are_frozen_and_keep_static_fields_under_vmap(mixture):
     with pytest.raises(dataclasses.FrozenInstanceError):
         mixture.components.mean = None
