@@ -33,7 +33,7 @@ def as_rows(data: Any, *, min_rows: int = 1) -> Rows:
     """
     names = _column_names(data)
     x = _from_tensor(data) if isinstance(data, Tensor) else _from_array(data, names)
-    names = names or [f"x{j}" for j in range(x.shape[1])]
+    names = names or default_names(x.shape[1])
     if len(x) < min_rows:
         raise BadData(
             f"Found array with {len(x)} sample(s) (shape={tuple(x.shape)}) while a minimum of {min_rows} is required. "
@@ -41,6 +41,11 @@ def as_rows(data: Any, *, min_rows: int = 1) -> Rows:
         )
     _check_finite(x, names)
     return Rows(x, names)
+
+
+def default_names(d: int) -> list[str]:
+    """Names of columns that have none."""
+    return [f"x{j}" for j in range(d)]
 
 
 def _column_names(data: Any) -> list[str]:
