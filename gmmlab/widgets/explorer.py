@@ -14,11 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import traitlets
 from sklearn.base import clone
 
 from gmmlab.axes import Int, Tensor
 from gmmlab.data import as_rows
+from gmmlab.data.rows import default_names
 from gmmlab.errors import BadData
 from gmmlab.estimators import GaussianMixture
 from gmmlab.model import Mixture
@@ -78,8 +80,14 @@ class Explorer(LabWidget):
         return self.session.snapshot.model
 
     def estimator(self) -> GaussianMixture:
-        """The model shown, as a fitted estimator."""
-        return GaussianMixture.from_mixture(self.model)
+        """The model shown, as a fitted estimator that knows the names of the columns."""
+        snapshot, names = self.session.snapshot, self.session.names
+        fitted = GaussianMixture.from_mixture(snapshot.model)
+        fitted.converged_, fitted.n_iter_ = snapshot.play == "done", snapshot.step
+        fitted.lower_bound_ = -math.inf if snapshot.evidence is None else snapshot.evidence
+        if names != default_names(len(names)):
+            fitted.feature_names_in_ = np.array(names, dtype=object)
+        return fitted
 
     def play(self) -> None:
         """Starts the fit, or goes on with it; returns at once."""
@@ -104,7 +112,7 @@ class Explorer(LabWidget):
             dims=self._pair,
             names=self.session.names,
             labels=self._assign(snapshot.assigned_by).labels,
-            trace=frames.thinned(snapshot.trace),
+            trace=frames.curve(snapshot.trace, snapshot.step, self._evidence(snapshot)),
             step=snapshot.step,
             title=frames.title(snapshot, self._evidence(snapshot)),
             theme="dark" if self.theme == "dark" else "light",
@@ -136,15 +144,16 @@ class Explorer(LabWidget):
 
     def compose(self, snapshot: Snapshot, frame: int) -> Message:
         """A frame; what cannot be computed is told as an error in it."""
-        body: dict[str, Any] = {"components": [], "evidence": None, "trace": []}
+        body: dict[str, Any] = {"components": [], "shape": "free", "evidence": None, "trace": []}
         failure, labels = snapshot.error, b""
         try:
             labels = frames.labels(self._assign(snapshot.assigned_by).labels)
             body["components"] = frames.components(snapshot.model, self.sent_dims)
+            body["shape"] = frames.freedom(snapshot.model)
             body["evidence"] = self._evidence(snapshot)
-            body["trace"] = [list(point) for point in frames.thinned(snapshot.trace)]
+            body["trace"] = [list(point) for point in frames.curve(snapshot.trace, snapshot.step, body["evidence"])]
         except Exception as err:  # noqa: BLE001
-            failure = Failure.of(err)
+            failure = Failure.of(err, "the drawing")
         head = {"type": "frame", "frame": frame, "step": snapshot.step, "play": snapshot.play}
         return head | body | {"status": snapshot.message, "error": frames.error(failure)}, [labels]
 
@@ -216,10 +225,16 @@ def explore(
         if X is not None or model is not None or fit is not None:
             raise TypeError("A session has its rows, model and fit already: explore(session=session) takes no others.")
         return Explorer(session, dims=dims, **options)
+    if X is None:
+        raise TypeError("There are no rows: expected explore(X), or explore(session=session) for a second view.")
+    if not isinstance(model, Mixture | GaussianMixture | None):
+        raise TypeError(f"model is a {type(model).__name__}; expected a GaussianMixture or a Mixture.")
+    wanted = {"covariance_type": covariance_type, "init_params": init_params, "random_state": random_state}
+    chosen = (n_components, *wanted.values())
+    if model is not None and chosen != (3, "full", "kmeans", 0):
+        raise TypeError(f"The model says what {', '.join(['n_components', *wanted])} are; give these or the model.")
     rows = as_rows(X, min_rows=2)
-    source = model if model is not None else GaussianMixture(
-        n_components, covariance_type=covariance_type, init_params=init_params, random_state=random_state, tol=1e-6
-    )  # fmt: skip
+    source = model if model is not None else GaussianMixture(n_components, tol=1e-6, **wanted)
     begin = source if isinstance(source, Mixture) else _start(source, X)
     if begin.d != rows.x.shape[1]:
         raise BadData(f"The model has {begin.d} features and the rows have {rows.x.shape[1]}; expected the same.")

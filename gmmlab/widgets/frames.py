@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.families.structures import Spherical
 from gmmlab.model import Mixture
 from gmmlab.plot.ellipses import ellipses
 from gmmlab.widgets.history import Point
@@ -42,6 +44,24 @@ def components(model: Mixture, dims: Pair) -> list[dict[str, Any]]:
     return [{"k": k, "weight": w, "mean": mean, "factor": factor} for k, (w, mean, factor) in enumerate(parts)]
 
 
+def freedom(model: Mixture) -> str:
+    """How ellipses may be pulled: "free", along the "axes" only, or "round", alike in all columns."""
+    structure = model.components.structure
+    if structure.dense:
+        return "free"
+    return "round" if isinstance(structure, Spherical) else "axes"
+
+
+def curve(trace: Sequence[Point], step: int, evidence: float | None) -> list[Point]:
+    """A thinned trace in which the shown step has the evidence shown, so that one state has one number."""
+    points = thinned(trace)
+    if evidence is not None:
+        at = bisect_left([known for known, _ in points], step)
+        known = at < len(points) and points[at][0] == step
+        points[at : at + known] = [(step, evidence)]
+    return points
+
+
 def thinned(trace: Sequence[Point], most: int = LONGEST_TRACE) -> list[Point]:
     """At most `most` points of a trace, evenly taken, with both ends."""
     points = list(trace)
@@ -56,5 +76,5 @@ def title(snapshot: Snapshot, evidence: float | None) -> str:
 
 
 def error(failure: Failure | None) -> dict[str, str] | None:
-    """What went wrong, in words that travel."""
-    return None if failure is None else {"message": failure.message, "traceback": failure.traceback}
+    """What went wrong and where, in words that travel."""
+    return None if failure is None else {"message": str(failure), "traceback": failure.traceback}

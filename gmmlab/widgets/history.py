@@ -24,12 +24,17 @@ class Trace(Sequence[Point]):
 
     def at(self, step: int, value: float) -> Trace:
         """This trace with `value` at `step`; what was known of that step and later ones is left out."""
-        length = self._length
-        while length and self._points[length - 1][0] >= step:
-            length -= 1
+        length = self.before(step)._length
         points = self._points if length == len(self._points) else self._points[:length]
         points.append((step, value))
         return Trace(points, length + 1)
+
+    def before(self, step: int) -> Trace:
+        """What is known of the steps before `step`."""
+        length = self._length
+        while length and self._points[length - 1][0] >= step:
+            length -= 1
+        return Trace(self._points, length)
 
     def __len__(self) -> int:
         return self._length
@@ -65,8 +70,9 @@ class State:
         return replace(self, step=self.step + 1, model=self.pending, evidence=None, pending=None)
 
     def edited(self, model: Any) -> State:
-        """After a change by hand: the labels follow at once."""
-        return replace(self, model=model, assigned_by=model, evidence=None, pending=None)
+        """After a change by hand: the labels follow at once, and the evidence of what was here before is forgotten."""
+        trace = self.trace.before(self.step)
+        return replace(self, model=model, assigned_by=model, evidence=None, pending=None, trace=trace)
 
 
 class History:

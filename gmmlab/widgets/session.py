@@ -263,7 +263,7 @@ class Session:
                 self._subscribers = [known for known in self._subscribers if known is not callback]
                 message = f"A subscriber raised {err!r} and was removed."
                 self._snapshot = replace(
-                    self._snapshot, seq=self._snapshot.seq + 1, error=Failure.of(err), message=message
+                    self._snapshot, seq=self._snapshot.seq + 1, error=Failure.of(err, "a subscriber"), message=message
                 )
 
 

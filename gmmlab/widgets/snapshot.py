@@ -11,15 +11,20 @@ from gmmlab.widgets.history import Trace
 
 @dataclass(frozen=True, eq=False)
 class Failure:
-    """What went wrong in a step."""
+    """What went wrong, by default in a step."""
 
     message: str
     traceback: str
     exception: Exception
+    place: str = "the step"
 
     @classmethod
-    def of(cls, err: Exception) -> Failure:
-        return cls(str(err) or type(err).__name__, "".join(traceback.format_exception(err)), err)
+    def of(cls, err: Exception, place: str = "the step") -> Failure:
+        return cls(str(err) or type(err).__name__, "".join(traceback.format_exception(err)), err, place)
+
+    def __str__(self) -> str:
+        kind = type(self.exception).__name__
+        return f"{kind} in {self.place}" + ("" if self.message == kind else f": {self.message}")
 
 
 @dataclass(frozen=True, eq=False)

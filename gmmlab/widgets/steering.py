@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.families.structures import Spherical
 from gmmlab.fit import moves
 from gmmlab.model import Mixture
 from gmmlab.plot.ellipses import with_block
@@ -18,7 +19,10 @@ def edited(model: Mixture, k: int, dims: Pair, mean: Tensor | None = None, facto
         model = moves.move(model, k, _placed(model.components.mean[k], dims, mean))
     if factor is not None:
         cov = model.components.cov[k]
-        model = moves.reshape(model, k, with_block(cov, dims, factor.to(cov)))
+        block = with_block(cov, dims, factor.to(cov))
+        if isinstance(model.components.structure, Spherical):  # round in the unseen columns too
+            block = torch.eye(len(cov)).to(cov) * block.diagonal()[list(dims)].mean()
+        model = moves.reshape(model, k, block)
     return model
 
 

@@ -99,6 +99,40 @@ def test_an_axis_is_dragged_and_turns_the_covariance(lab: Lab) -> None:
     assert lab.value("explorer.model.components.cov[0].det().item()") > 0
 
 
+@pytest.mark.parametrize(("structure", "part"), [("diag", "a"), ("spherical", "b")])
+def test_an_axis_that_cannot_turn_is_not_turned(lab: Lab, structure: str, part: str) -> None:
+    explorer = lab.show(f"explorer = gmmlab.explore(X, n_components=2, covariance_type={structure!r})\nexplorer")
+    handle(explorer, 0).click()
+    edge = explorer.locator(".gl-component.is-selected .gl-two")
+    radii = "e => [e.rx.baseVal.value, e.ry.baseVal.value, e.getAttribute('transform')]"
+    a, b, turn = edge.evaluate(radii)
+    box = handle(explorer, 0, part).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    lab.page.mouse.move(x, y)
+    lab.page.mouse.down()
+    lab.page.mouse.move(x + 40, y + 40, steps=6)
+    lab.page.wait_for_timeout(150)
+    wide, high, turned = edge.evaluate(radii)
+    lab.page.mouse.up()
+    assert turned == turn
+    assert (wide if part == "a" else high) != pytest.approx(a if part == "a" else b, abs=5)
+    assert high / b == pytest.approx(1 if structure == "diag" else wide / a, rel=1e-3)
+    lab.page.wait_for_timeout(1000)  # the kernel has the last word, and it is the same
+    assert sorted(edge.evaluate(radii)[:2]) == pytest.approx(sorted([wide, high]), rel=1e-2)
+
+
+def test_an_edit_has_one_number(lab: Lab) -> None:
+    explorer = show(lab)
+    explorer.get_by_role("button", name="Step", exact=True).click()
+    lab.until("snap().step == 1")
+    drag(lab, handle(explorer, 0), 90, -70)
+    lab.until("snap().evidence is None")
+    lab.page.wait_for_timeout(1000)
+    caption, status = explorer.locator(".gl-caption").text_content(), explorer.locator(".gl-facts").text_content()
+    number = caption.removeprefix("Mean log-likelihood ").removesuffix(" at step 1")
+    assert f"mean log-likelihood {number}" in status
+
+
 def test_a_mean_is_moved_by_keyboard(lab: Lab) -> None:
     explorer = show(lab)
     before = lab.value("mean(0)")
@@ -123,8 +157,12 @@ def test_play_runs_until_it_has_converged(lab: Lab) -> None:
 
 def test_stop_takes_effect(lab: Lab) -> None:
     explorer = lab.show(SLOW)
+    places = "e => [...e.querySelectorAll('.gl-button')].map(button => button.offsetLeft)"
+    before = explorer.evaluate(places)
     explorer.get_by_role("button", name="Play").click()
     lab.until("snap().step > 3")
+    explorer.get_by_role("button", name="Pause").wait_for()
+    assert explorer.evaluate(places) == before, "Pause takes the room of Play"
     explorer.get_by_role("button", name="Stop").click()
     lab.until("snap().play == 'idle'", seconds=2)
     step = lab.value("snap().step")
@@ -167,6 +205,24 @@ def test_components_come_and_go(lab: Lab) -> None:
     explorer.get_by_role("button", name="Add a component").focus()
     lab.page.keyboard.press("Enter")
     lab.until("explorer.model.k == 3")
+
+
+def test_adding_says_where_to_click_and_can_be_cancelled(lab: Lab) -> None:
+    explorer = show(lab)
+    button = explorer.get_by_role("button", name="Add a component")
+    hint = explorer.locator(".gl-hint.is-shown", has_text="Click where the new component goes")
+    button.click()
+    hint.wait_for()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert violations(lab) == []
+    lab.page.keyboard.press("Escape")
+    hint.wait_for(state="detached")
+    assert button.get_attribute("aria-pressed") == "false"
+    button.click()
+    box = explorer.locator(".gl-inner").bounding_box()
+    lab.page.mouse.click(box["x"] + 150, box["y"] + 60)
+    lab.until("explorer.model.k == 3")
+    hint.wait_for(state="detached")
 
 
 def test_another_pair_of_columns(lab: Lab) -> None:
@@ -258,7 +314,7 @@ def test_an_error_in_the_fit_is_told(lab: Lab) -> None:
     )
     explorer.get_by_role("button", name="Play").click()
     strip = explorer.get_by_role("alert")
-    strip.filter(has_text="the rows ran out").wait_for()
+    strip.filter(has_text="ArithmeticError in the step: the rows ran out").wait_for()
     strip.get_by_role("button", name="Copy traceback").wait_for()
     assert violations(lab) == []
 

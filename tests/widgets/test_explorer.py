@@ -153,10 +153,43 @@ def test_errors_reach_the_page(x, told):
     explorer = explore(x, fit=fit)
     frame, _ = explorer.compose(explorer.session.step().wait(PATIENCE), 1)
     assert frame["play"] == "failed"
-    assert frame["error"]["message"] == "no luck"
+    assert frame["error"]["message"] == "RuntimeError in the step: no luck"
     assert "RuntimeError" in frame["error"]["traceback"]
     broken, _ = explorer.compose(explorer.session.set_model("nonsense").wait(PATIENCE), 2)
     assert "assign" in broken["error"]["message"], "what cannot be composed is told too"
+
+
+def test_a_state_has_one_number(x, told):
+    explorer = explore(x)
+    explorer.session.step().step().wait(PATIENCE)
+    snapshot = explorer.session.move(0, x.mean(0)).wait(PATIENCE)
+    frame, _ = explorer.compose(snapshot, 1)
+    assert frame["evidence"] == pytest.approx(float(explorer.model.assign(explorer.session.x)[1]))
+    assert frame["trace"][2:] == [[2, frame["evidence"]]], "and no longer that of the model before the edit"
+    assert [step for step, _ in frame["trace"]] == [0, 1, 2]
+    untouched, _ = explorer.compose(explorer.session.back().wait(PATIENCE), 2)
+    assert untouched["trace"][2][1] == untouched["evidence"] != frame["evidence"]
+
+
+def test_the_first_step_has_its_number_at_once(x, told):
+    explorer = explore(x)
+    frame, _ = explorer.compose(explorer.session.snapshot, 1)
+    assert frame["trace"] == [[0, frame["evidence"]]]
+
+
+@pytest.mark.parametrize(
+    ("covariance_type", "shape"), [("full", "free"), ("tied", "free"), ("diag", "axes"), ("spherical", "round")]
+)
+def test_a_frame_says_how_ellipses_may_be_pulled(x, told, covariance_type, shape):
+    explorer = explore(x, covariance_type=covariance_type)
+    assert explorer.compose(explorer.session.snapshot, 1)[0]["shape"] == shape
+
+
+def test_a_sphere_takes_the_size_it_is_given():
+    rows = torch.randn(90, 4, generator=torch.manual_seed(1), dtype=torch.float64)
+    start = explore(rows, covariance_type="spherical").model
+    changed = steering.edited(start, 0, (0, 2), factor=torch.eye(2, dtype=torch.float64) * 1.5)
+    assert torch.allclose(changed.components.cov[0], torch.eye(4, dtype=torch.float64) * 2.25)
 
 
 def test_traces_are_thinned():
@@ -473,3 +506,29 @@ def test_closing_ends_the_sender_and_leaves_the_session(explorer):
 def test_widgets_stay_small():
     """A widget translates; a subclass that grows hides something that belongs elsewhere."""
     assert len(inspect.getsource(LabWidget).splitlines()) <= 120
+
+
+def test_the_estimator_knows_what_the_explorer_shows():
+    frame = gmmlab.faithful()
+    explorer = explore(frame, n_components=2)
+    explorer.play()
+    explorer.wait(20)
+    fitted = explorer.estimator()
+    assert fitted.converged_
+    assert fitted.n_iter_ == explorer.session.snapshot.step > 0
+    assert fitted.score(frame) == pytest.approx(explorer.session.snapshot.evidence)
+    assert list(fitted.feature_names_in_) == list(frame.columns)
+    explorer.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "There are no rows"),
+        ({"X": np.eye(3), "model": 3}, "model is a int; expected a GaussianMixture"),
+        ({"X": np.eye(3), "model": GaussianMixture(2), "n_components": 5}, "give these or the model"),
+    ],
+)
+def test_wrong_arguments_get_a_sentence(arguments, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        explore(**arguments)

@@ -68,8 +68,7 @@ export class Chart {
     const step = this.#hover ?? this.#step;
     const value = this.#trace.find(([s]) => s === step)?.[1];
     const text = value === undefined ? "" : ` ${number(value, 6)} at step ${step}`;
-    const none = this.#trace.length ? "" : " appears here with the first step";
-    set(this.caption, { text: `Mean log-likelihood${text}${none}` });
+    set(this.caption, { text: `Mean log-likelihood${text}` });
     set(this.element, {
       "aria-valuemin": this.#trace[0]?.[0] ?? 0, "aria-valuemax": this.#trace.at(-1)?.[0] ?? 0,
       "aria-valuenow": this.#step, "aria-valuetext": `step ${this.#step}${value === undefined ? "" : `, ${number(value, 6)}`}`,

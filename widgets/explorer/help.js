@@ -5,7 +5,7 @@ const ROWS = [
   ["Components", [
     ["[  ]", "previous, next"], ["Arrows", "move, or turn and stretch an axis"], ["Shift  Alt", "bigger, finer steps"],
     ["+  −", "scale the selected one"], ["Delete", "remove"], ["Double-click", "add there"],
-    ["Shift-drag an axis", "scale, keep the shape"],
+    ["Shift-drag", "an axis: scale, keep the shape"],
   ]],
   ["Fit", [["Space", "play, pause"], ["S", "one step"], ["E  M", "half a step: assign, refit"], ["Backspace", "back"]]],
   ["View", [["Drag", "pan"], ["Wheel", "zoom (Ctrl outside)"], ["0", "show all"], ["Esc", "leave to the notebook"]]],
@@ -18,6 +18,7 @@ export function help(close) {
       html("dl", {}, ...rows.map(([keys, does]) =>
         html("div", {}, html("dt", {}, ...keys.split("  ").map((key) => html("kbd", { text: key }))), html("dd", { text: does })))));
   const element = html("div", { class: "gl-help", role: "dialog", "aria-label": "Keys and gestures", hidden: "" },
-    html("div", { class: "gl-sections" }, ...ROWS.map(section)), button);
+    html("div", { class: "gl-help-head" }, html("strong", { text: "Keys and gestures" }), button),
+    html("div", { class: "gl-sections", tabindex: 0, ...KEYS_STAY }, ...ROWS.map(section)));
   return { element, button };
 }

@@ -42,8 +42,8 @@ class Explorer {
 
   build() {
     set(this.plot.surface, { "aria-describedby": this.summary.id });
-    this.plot.element.append(this.help.element);
-    this.root = html("div", { class: "gmmlab gl-explorer" }, this.bar.element, this.status.strip, this.plot.element,
+    this.plot.element.append(this.help.element, this.status.strip);
+    this.root = html("div", { class: "gmmlab gl-explorer" }, this.bar.element, this.plot.element,
       this.chart.element, this.status.line, this.status.voice, this.summary);
     this.el.append(this.root);
     keepKeys(this.root);
@@ -88,6 +88,7 @@ class Explorer {
       this.held.settle(state.components, state.play);
       this.#unpainted.push(message.frame);
       this.keepSelection(before);
+      if (this.plot.unfitted && state.components.length) this.plot.fitNow();
     }
     this.draw();
   }

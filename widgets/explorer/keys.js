@@ -53,15 +53,16 @@ function steer(app, event, { k, part }) {
   if (part === "mean") {
     const [x, y] = view.toScreen(mean);
     app.edit(k, { mean: view.toData([x + by[0], y + by[1]]) });
-  } else app.edit(k, { axes: turned(axes, part, by) });
+  } else app.edit(k, { axes: turned(axes, part, by, app.state.shape) });
   return true;
 }
 
 /** Up and down stretch, left and right turn; an arrow key is about 8 pixels at the tip. */
-function turned(axes, part, [dx, dy]) {
+function turned(axes, part, [dx, dy], shape) {
+  if (shape !== "free") dx = 0;
   const length = Math.max(1, axes[part] - dy / SIGMA);
   const angle = axes.angle + dx / Math.max(40, axes[part] * SIGMA) + (part === "b" ? Math.PI / 2 : 0);
-  return pull(axes, part, [Math.cos(angle) * length * SIGMA, Math.sin(angle) * length * SIGMA], SIGMA, false);
+  return pull(axes, part, [Math.cos(angle) * length * SIGMA, Math.sin(angle) * length * SIGMA], SIGMA, false, shape);
 }
 
 /** Pans and zooms the plot. */

@@ -2,7 +2,7 @@
 import { svg, set, KEYS_STAY } from "../shared/dom.js";
 import { colour, css, dash, ink, line } from "../shared/palette.js";
 import { tip } from "../shared/ellipse.js";
-import { number, ticks } from "../shared/view.js";
+import { number, ticks, ticksAcross } from "../shared/view.js";
 
 export const SIGMA = 2; // axis handles sit on the outer ellipse
 const TAB_STOPS = 12; // with more components only the selected one is in the tab order; [ and ] reach the others
@@ -28,6 +28,15 @@ export class Overlay {
     while (this.#parts.length > shown.length) for (const group of this.#parts.pop().groups) group.remove();
     while (this.#parts.length < shown.length) this.#parts.push(component(this.#parts.length, this.layers));
     shown.forEach((each, k) => this.#component(each, k, view, { selected, hover, names, theme, count: shown.length }));
+    this.#raise(selected);
+  }
+
+  /** The selected component over the others. Whoever has the focus stays where it is: moving it would lose it. */
+  #raise(k) {
+    const group = this.#parts[k]?.groups[1];
+    if (!group?.nextSibling) return;
+    if (!group.contains(group.getRootNode().activeElement)) return group.parentNode.append(group);
+    while (group.nextSibling) group.before(group.nextSibling);
   }
 
   /** The handle to give the focus to: part "mean", "a" or "b". */
@@ -40,7 +49,7 @@ export class Overlay {
     const now = [left, top, width, height, ...view.x, ...view.y, ...names].join(" ");
     if (now === this.#axesOf) return; // text is the dearest thing to lay out, and axes stand still while a fit plays
     this.#axesOf = now;
-    const x = ticks(...view.x, Math.max(2, width / 95));
+    const x = ticksAcross(...view.x, width);
     const y = ticks(...view.y, Math.max(2, height / 65));
     const lines = [];
     const texts = [];

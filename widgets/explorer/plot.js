@@ -3,30 +3,34 @@ import { html, set, KEYS_STAY } from "../shared/dom.js";
 import { pull } from "../shared/ellipse.js";
 import { table } from "../shared/palette.js";
 import { Raster } from "../shared/raster.js";
-import { View } from "../shared/view.js";
+import { View, reach, room, ticks } from "../shared/view.js";
 import { gestures } from "./gestures.js";
 import { Overlay, SIGMA, summary } from "./overlay.js";
 
 const MANY = 2e6; // above this, one point of eight is drawn while the view moves
 const REST = 140; // ms without movement
+const WHEEL = "Ctrl + wheel zooms, or click the plot first";
+const PLACE = "Click where the new component goes (Esc cancels)";
 
 export class Plot {
   #raster = new Raster();
   #drawn = null; // what the points were last drawn from
   #rest = null;
   #grip = [0, 0];
+  #room = 0;
+  #roomOf = "";
 
   /** @param {import("./index.js").default} app */
   constructor(app) {
     this.app = app;
     this.view = new View();
     this.style = {};
-    this.moving = false;
+    this.moving = this.wasAdding = false;
     this.overlay = new Overlay();
     this.canvas = html("canvas", { class: "gl-points", "aria-hidden": "true" });
     this.surface = html("div", { class: "gl-surface", tabindex: 0, role: "group", "aria-roledescription": "plot",
       "aria-label": "Plot: arrows pan, plus and minus zoom", ...KEYS_STAY });
-    this.hint = html("div", { class: "gl-hint", "aria-hidden": "true", text: "Ctrl + wheel zooms, or click the plot first" });
+    this.hint = html("div", { class: "gl-hint", "aria-hidden": "true" });
     this.empty = html("div", { class: "gl-empty" }, html("span", { class: "gl-spinner" }), "Waiting for the kernel");
     this.element = html("div", { class: "gl-plot" }, this.canvas, this.overlay.element, this.surface, this.hint, this.empty);
     gestures(this.overlay.element, () => this.view.box, this.acts());
@@ -77,17 +81,24 @@ export class Plot {
     if (part === "mean") return this.app.edit(k, { mean: this.view.toData(at) });
     const { mean, axes } = this.component(k);
     const [x, y] = this.view.toScreen(mean);
-    this.app.edit(k, { axes: pull(axes, part, [at[0] - x, at[1] - y], SIGMA, keep) });
+    this.app.edit(k, { axes: pull(axes, part, [at[0] - x, at[1] - y], SIGMA, keep, this.app.state.shape) });
   }
 
   show(ranges) {
     this.ranges = ranges;
     this.view.fit(ranges);
+    this.unfitted = true; // the ellipses come with the next frame
     this.#drawn = null;
   }
 
+  /** All points, and of the ellipses what lies near them. */
   fit() {
-    if (this.ranges) this.move(() => this.view.fit(this.ranges));
+    if (this.ranges) this.move(() => this.fitNow());
+  }
+
+  fitNow() {
+    this.unfitted = false;
+    this.view.fit(reach(this.ranges, this.app.state.components, SIGMA));
   }
 
   middle() {
@@ -120,10 +131,21 @@ export class Plot {
     (this.overlay.handle(k, part) ?? this.surface).focus({ preventScroll: true });
   }
 
+  /** For a moment, unless the person is being told where to click. */
   showHint() {
+    if (this.app.state.adding) return;
+    set(this.hint, { text: WHEEL });
     this.hint.classList.add("is-shown");
     clearTimeout(this.hintTimer);
     this.hintTimer = setTimeout(() => this.hint.classList.remove("is-shown"), 1400);
+  }
+
+  showAdding(adding) {
+    if (this.element.classList.toggle("is-adding", adding) === this.wasAdding) return;
+    this.wasAdding = adding;
+    clearTimeout(this.hintTimer);
+    if (adding) set(this.hint, { text: PLACE });
+    this.hint.classList.toggle("is-shown", adding);
   }
 
   restyle(root) {
@@ -138,13 +160,24 @@ export class Plot {
 
   measure() {
     const { clientWidth, clientHeight } = this.element;
-    const left = clientWidth < 520 ? 46 : 58;
-    this.view.box = { left, top: 28, width: clientWidth - left - 16, height: clientHeight - 28 - 44 };
+    const height = clientHeight - 28 - 44;
+    const left = Math.max(clientWidth < 520 ? 46 : 58, this.labelRoom(height));
+    this.view.box = { left, top: 28, width: clientWidth - left - 16, height };
+  }
+
+  /** What the labels of the y axis take; worked out again only when they change. */
+  labelRoom(height) {
+    const now = [height, ...this.view.y].join(" ");
+    if (now !== this.#roomOf) {
+      const { values, format } = ticks(...this.view.y, Math.max(2, height / 65));
+      [this.#roomOf, this.#room] = [now, room(values.map(format))];
+    }
+    return this.#room;
   }
 
   draw(state, held) {
     this.empty.hidden = state.ready && state.n > 0;
-    this.element.classList.toggle("is-adding", state.adding);
+    this.showAdding(state.adding);
     set(this.element, { "data-few": state.n < 5000 ? "" : null }); // few points need no room made for lines
     if (state.points) this.points(state);
     const names = state.dims.map((i) => state.names[i] ?? "");

@@ -3,14 +3,14 @@
 /** @param {{get: (name: string) => any}} model */
 export const initial = (model) => ({
   points: null, labels: null, n: 0, names: model.get("names") ?? [], dims: [...(model.get("dims") ?? [0, 1])],
-  components: [], trace: [], step: 0, evidence: null, play: "idle", status: "", error: null,
+  components: [], shape: "free", trace: [], step: 0, evidence: null, play: "idle", status: "", error: null,
   selected: model.get("selected") ?? null, hover: null, adding: false,
   ready: false, connected: true, stale: false, mode: "loading", theme: "light",
 });
 
-export function fromFrame({ step, play, evidence, status, error, components, trace }, buffers) {
+export function fromFrame({ step, play, evidence, status, error, components, shape, trace }, buffers) {
   return {
-    step, play, evidence, status, error, components, trace, ready: true,
+    step, play, evidence, status, error, components, shape: shape ?? "free", trace, ready: true,
     labels: buffers.length ? bytes(buffers[0]) : null,
   };
 }

@@ -36,7 +36,7 @@ export class Status {
     const facts = n === 0 ? [] : [`step ${step}`, ...(evidence === null ? [] : [`mean log-likelihood ${number(evidence, 6)}`]),
       `${components.length} component${components.length === 1 ? "" : "s"}`, `${n.toLocaleString("en")} points`];
     this.facts.replaceChildren(...facts.map((fact) => html("span", { text: fact })));
-    const said = mode === "done" ? "" : status; // the pill says it
+    const said = mode === "done" || error ? "" : status; // the pill or the strip says it
     set(this.note, { text: this.#note || (mode === "disconnected" ? "Run the cell again to go on." : said || "") });
     this.clock.hidden = !stale || mode === "loading" || mode === "disconnected";
     this.traceback = error?.traceback ?? "";

@@ -10,7 +10,7 @@ const ICONS = {
   reset: ["M3.2 8a4.8 4.8 0 1 0 1.6-3.6M3 2.6v2.6h2.6"],
   add: ["M8 3v10M3 8h10"],
   remove: ["M3 8h10"],
-  fit: ["M2.8 6V2.8H6M10 2.8h3.2V6M13.2 10v3.2H10M6 13.2H2.8V10"],
+  fit: ["M7 2.6a4.4 4.4 0 1 0 0 8.8 4.4 4.4 0 0 0 0-8.8M10.2 10.2l3.3 3.3M7 7v.1"],
   help: ["M6 6.1c.1-2.7 4.3-2.6 4.2 0C10.1 7.7 8 7.8 8 9.6M8 12.2v.1"],
 };
 
@@ -32,7 +32,7 @@ export function toolbar(act, choose) {
     );
   const buttons = {
     play: button("play", "Play", "Run the fit, or pause it (Space)", { attributes: { "aria-pressed": "false" } }),
-    back: button("back", "Back", "One step back (Backspace)"),
+    back: button("back", "Back", "Undo the last change (Backspace)"),
     step: button("step", "Step", "One whole step: E, then M (S)"),
     e: button("e", "E step: assign points", "E step: assign points to components (E)", { short: "E" }),
     m: button("m", "M step: refit components", "M step: refit components to their points (M)", { short: "M" }),
@@ -57,8 +57,10 @@ export function toolbar(act, choose) {
   const element = html(
     "div",
     { class: "gl-toolbar", role: "toolbar", "aria-label": "Explorer" },
-    group("Run", "play"), group("Step by step", "back", "step", "e", "m"), group("End", "stop", "reset"),
-    group("Components", "add", "remove"), html("span", { class: "gl-spring" }), columns, group("View", "fit", "help"),
+    html("div", { class: "gl-tools" },
+      group("Run", "play"), group("Step by step", "back", "step", "e", "m"), group("End", "stop", "reset"),
+      group("Components", "add", "remove"), columns),
+    group("View", "fit", "help"),
   );
   return { element, buttons, update: (state) => update(state, buttons, columns, selects) };
 }
@@ -88,6 +90,7 @@ function update({ play, selected, components, names, dims, connected, adding, re
   off("remove", !able || selected === null || components.length < 2);
   set(buttons.add, { "aria-pressed": String(adding) });
   columns.hidden = names.length < 3;
+  columns.closest(".gl-toolbar").classList.toggle("has-columns", !columns.hidden);
   selects.forEach((entry, axis) => {
     const joined = names.join("\n");
     if (entry.names !== joined) {
@@ -95,6 +98,7 @@ function update({ play, selected, components, names, dims, connected, adding, re
       entry.list.replaceChildren(...names.map((name) => html("option", { text: name })));
     }
     entry.list.selectedIndex = dims[axis];
+    set(entry.list, { title: names[dims[axis]] ?? "" }); // long names are cut
     entry.list.disabled = !able;
   });
 }

@@ -29,12 +29,21 @@ export function tip(axes, which, sigma) {
   return [Math.cos(angle) * length, Math.sin(angle) * length];
 }
 
-/** Axes after the tip of `which` was pulled to (x, y): size and direction, or the whole size if `keep`. */
-export function pull(axes, which, [x, y], sigma, keep) {
+/**
+ * Axes after the tip of `which` was pulled to (x, y): size and direction, or the whole size if `keep`.
+ * What the model cannot follow is not drawn: with `shape` "axes" or "round" nothing turns, and round stays round.
+ */
+export function pull(axes, which, [x, y], sigma, keep, shape = "free") {
+  if (shape !== "free") {
+    const [tx, ty] = tip(axes, which, 1);
+    const along = (x * tx + y * ty) / Math.max(1e-18, tx * tx + ty * ty);
+    [x, y] = [tx * Math.abs(along), ty * Math.abs(along)];
+  }
+  keep ||= shape === "round";
   const length = Math.max(1, Math.hypot(x, y) / sigma);
   const other = which === "a" ? "b" : "a";
   const scale = keep ? length / Math.max(axes[which], 1e-9) : 1;
-  const angle = Math.atan2(y, x) - (which === "a" ? 0 : Math.PI / 2);
+  const angle = shape !== "free" ? axes.angle : Math.atan2(y, x) - (which === "a" ? 0 : Math.PI / 2);
   return { [which]: length, [other]: Math.max(0.5, axes[other] * scale), angle };
 }
 

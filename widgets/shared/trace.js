@@ -1,17 +1,20 @@
 // A small line chart of one value per step, on a canvas.
-import { ticks } from "./view.js";
+import { room, ticks } from "./view.js";
 
 /** Where things lie in a chart of this size. */
 export function layout(trace, width, height, { left, right = 16, top = 10, bottom = 20 }) {
-  const box = { left, top, width: Math.max(1, width - left - right), height: Math.max(1, height - top - bottom) };
   const steps = trace.map(([s]) => s);
   const values = trace.map(([, v]) => v).filter(Number.isFinite);
   const [s0, s1] = steps.length ? [steps[0], Math.max(steps.at(-1), steps[0] + 4)] : [0, 4];
   let [lo, hi] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
   const pad = (hi - lo) * 0.08 || Math.abs(hi) * 1e-3 || 1;
   [lo, hi] = [lo - pad, hi + pad];
+  const levels = ticks(lo, hi, 3.2);
+  left = Math.max(left, room(levels.values.map(levels.format))); // no label is cut
+  const box = { left, top, width: Math.max(1, width - left - right), height: Math.max(1, height - top - bottom) };
+  const whole = Math.min(Math.max(2, box.width / 90), s1 - s0); // never more ticks than steps: there is no step 0.5
   return {
-    box, steps: [s0, s1], values: [lo, hi],
+    levels, whole: ticks(s0, s1, whole), box, steps: [s0, s1], values: [lo, hi],
     x: (s) => box.left + ((s - s0) / (s1 - s0)) * box.width,
     y: (v) => box.top + (1 - (v - lo) / (hi - lo)) * box.height,
   };
@@ -54,20 +57,17 @@ function drawTicks(ctx, plan, style) {
   ctx.lineWidth = 1;
   ctx.textBaseline = "middle";
   ctx.textAlign = "right";
-  const y = ticks(...plan.values, 3.2);
-  for (const v of y.values) {
+  const { levels, whole } = plan;
+  for (const v of levels.values) {
     const at = Math.round(plan.y(v)) + 0.5;
     ctx.strokeStyle = style.grid;
     line(ctx, box.left, at, box.left + box.width, at);
     ctx.fillStyle = style.quiet;
-    ctx.fillText(y.format(v), box.left - 8, at);
+    ctx.fillText(levels.format(v), box.left - 8, at);
   }
   ctx.textBaseline = "top";
   ctx.textAlign = "center";
-  const x = ticks(...plan.steps, Math.max(2, box.width / 90));
-  for (const s of x.values) {
-    if (Number.isInteger(s)) ctx.fillText(x.format(s), plan.x(s), box.top + box.height + 6);
-  }
+  for (const s of whole.values) ctx.fillText(whole.format(s), plan.x(s), box.top + box.height + 6);
 }
 
 /** Where we are: a thin line, and a dot on the curve. */

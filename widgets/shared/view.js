@@ -72,6 +72,29 @@ export function ticks(lo, hi, count) {
   return { values, format: formatter(step, Math.max(Math.abs(lo), Math.abs(hi))) };
 }
 
+/** Ticks of an axis that many pixels wide, so few that their labels keep apart. */
+export function ticksAcross(lo, hi, width) {
+  for (let count = Math.max(2, width / 95); ; count *= 0.7) {
+    const found = ticks(lo, hi, count);
+    const [first, second] = found.values;
+    if (found.values.length < 3 || room(found.values.map(found.format)) <= ((second - first) / (hi - lo)) * width) return found;
+  }
+}
+
+/** Pixels that the longest of these labels takes, at 11 pixels, with air beside it. */
+export const room = (labels) => 18 + Math.ceil(6.4 * Math.max(0, ...labels.map((label) => label.length)));
+
+/** The ranges of the points, widened for ellipses that stick out, but by 30% at most: the points are what one came for. */
+export function reach(ranges, components, sigma) {
+  return ranges.map(([lo, hi], i) => {
+    const most = 0.3 * (hi - lo);
+    const sides = components.map(({ mean, factor }) => [mean[i], sigma * Math.hypot(...factor[i])]);
+    const low = Math.min(lo, ...sides.map(([at, half]) => at - half));
+    const high = Math.max(hi, ...sides.map(([at, half]) => at + half));
+    return [Math.max(low, lo - most), Math.min(high, hi + most)];
+  });
+}
+
 function formatter(step, largest) {
   if (largest >= 1e6 && step >= 1e4 && largest / step < 50) return (v) => minus(v === 0 ? "0" : trim(v.toExponential(2)));
   if (largest < 1e-3) return (v) => minus(v === 0 ? "0" : trim(v.toExponential(1)));

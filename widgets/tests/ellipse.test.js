@@ -30,3 +30,11 @@ test("pulling one axis keeps the other, with keep the shape", () => {
   assert.ok(Math.abs(scaled.a / scaled.b - 2.5) < 1e-9);
   assert.ok(pull(axes, "a", [0, 0], 2, false).a >= 1);
 });
+
+test("what a model cannot follow is not drawn", () => {
+  const axes = { a: 20, b: 10, angle: Math.PI / 2 };
+  assert.deepEqual(pull(axes, "a", [90, 60], 2, false, "axes"), { a: 30, b: 10, angle: Math.PI / 2 });
+  const round = pull(axes, "b", [-30, 55], 2, false, "round");
+  assert.ok(Math.abs(round.b - 15) < 1e-9 && Math.abs(round.a - 30) < 1e-9 && round.angle === axes.angle);
+  assert.notEqual(pull(axes, "a", [90, 60], 2, false).angle, axes.angle);
+});

@@ -24,3 +24,11 @@ test("an empty and a constant trace have a layout", () => {
   assert.ok(isFinite(layout([], 500, 100, { left: 50 }).y(0.5)));
   assert.ok(isFinite(layout([[0, 1], [1, 1]], 500, 100, { left: 50 }).y(1)));
 });
+
+test("steps are whole numbers and no label is cut", () => {
+  for (const last of [0, 1, 3, 9, 250]) {
+    const { whole } = layout([[0, -4.2], [last, -4.1]], 1200, 100, { left: 50 });
+    assert.ok(whole.values.length > 1 && whole.values.every(Number.isInteger), `${whole.values}`);
+  }
+  assert.ok(layout([[0, -123456.25], [1, -123456.2]], 500, 100, { left: 50 }).box.left > 70);
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { View, number, ticks } from "../shared/view.js";
+import { View, number, reach, room, ticks, ticksAcross } from "../shared/view.js";
 
 const box = { left: 0, top: 0, width: 400, height: 200 };
 const near = (a, b, tol = 1e-9) => a.forEach((v, i) => assert.ok(Math.abs(v - b[i]) < tol, `${a} and ${b}`));
@@ -57,4 +57,18 @@ test("numbers are written as people write them", () => {
   assert.equal(number(0), "0");
   assert.equal(number(123456, 4), "123,456");
   assert.equal(number(1.5e-7), "1.5e−7");
+});
+
+test("long labels keep apart", () => {
+  for (const [lo, hi] of [[1.6e9, 1.6e9 + 2e5], [0, 1], [1234567, 1234599]]) {
+    const { values, format } = ticksAcross(lo, hi, 480);
+    assert.ok(values.length >= 2);
+    assert.ok(((values[1] - values[0]) / (hi - lo)) * 480 >= room(values.map(format)) || values.length < 3);
+  }
+});
+
+test("the first view has room for ellipses, within reason", () => {
+  const wide = { mean: [9, 5], factor: [[1, 0], [0, 50]] };
+  assert.deepEqual(reach([[0, 10], [0, 10]], [wide], 2), [[0, 11], [-3, 13]]);
+  assert.deepEqual(reach([[0, 10], [0, 10]], [], 2), [[0, 10], [0, 10]]);
 });
