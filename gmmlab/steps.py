@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 import torch
 
 from gmmlab.axes import Float, Tensor
@@ -31,11 +34,7 @@ def e_step(model: Mixture, x: Float[Tensor, "n d"]) -> MixtureStats:
     Features are computed once per chunk and serve both products; sums across chunks are in float64. The evidence
     belongs to `model`, not to the one refitted from the statistics.
     """
-    parts = (_chunk_stats(model, rows) for rows in chunks(x, model.components.width))
-    total = next(parts)
-    for part in parts:
-        total = total + part
-    return total
+    return reduce(add, (_chunk_stats(model, rows) for rows in chunks(x, model.components.width)))
 
 
 def m_step(model: Mixture, stats: MixtureStats) -> Mixture:

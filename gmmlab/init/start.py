@@ -6,6 +6,8 @@ Every start is a function of the rows that yields labels or responsibilities; on
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 
 import torch
 
@@ -91,10 +93,7 @@ def from_responsibilities(
         stats_of(blank, blank.components.features(rows), part.contiguous(), none)
         for rows, part in zip(x.split(size), resp.to(x.dtype).split(size), strict=True)
     )
-    total = next(parts)
-    for part in parts:
-        total = total + part
-    return m_step(blank, total)
+    return m_step(blank, reduce(add, parts))
 
 
 def _blank(x: Float[Tensor, "n d"], k: int, structure: Structure, ridge: float) -> Mixture:
