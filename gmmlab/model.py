@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.families import Gaussian
-from gmmlab.gates import Constant, Posterior
+from gmmlab.families import Components, Gaussian
+from gmmlab.gates import Gate, Posterior
 from gmmlab.kernels.chunks import chunks
 from gmmlab.record import Record
 
@@ -20,8 +20,15 @@ from gmmlab.record import Record
 class Mixture(Record):
     """p(x) = sum_k pi_k p_k(x), an immutable value."""
 
-    components: Gaussian
-    gate: Constant
+    components: Components
+    gate: Gate
+
+    @property
+    def gaussian(self) -> Gaussian:
+        """The components, where they have to be Gaussian. Raises `TypeError` for other families."""
+        if not isinstance(self.components, Gaussian):
+            raise TypeError(f"Expected a mixture of Gaussians, got one of {type(self.components).__name__}.")
+        return self.components
 
     @property
     def k(self) -> int:
@@ -63,9 +70,8 @@ class Mixture(Record):
         """Most probable component of each row and the mean log-likelihood, without keeping the table."""
         labels, total = [], torch.zeros((), dtype=torch.float64, device=x.device)
         for table in self.tables(x):
-            joint = self.gate.joint(table)
-            labels.append(joint.max(1).indices)  # argmax is seven times slower along this axis
-            total += torch.logsumexp(joint, dim=1).sum(dtype=torch.float64)
+            labels.append(self.gate.assign(table))
+            total += self.gate.log_prob(table).sum(dtype=torch.float64)
         return torch.cat(labels), total / len(x)
 
     def sample(self, n: int, rng: torch.Generator) -> tuple[Float[Tensor, "n d"], Int[Tensor, "n"]]:

@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import repeat
 from operator import add
 
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.kernels.chunks import chunks
+from gmmlab.gates import Posterior
+from gmmlab.kernels.chunks import chunk_rows
 from gmmlab.model import Mixture
-from gmmlab.stats import Additive, Counts, Moments
+from gmmlab.stats import Additive
 
 
 class MixtureStats(Additive):
-    """All that a refit needs of the rows, and the evidence of the model that assigned them."""
+    """All that a refit needs of the rows, and the evidence of the model that assigned them.
 
-    components: Moments
-    gate: Counts
-    evidence: Float[Tensor, ""]  # total log-likelihood
-    n: Float[Tensor, ""]  # number of rows
+    Models that are stacked along k have one evidence each, and one number of rows if their weights differ.
+    """
+
+    components: Additive
+    gate: Additive
+    evidence: Float[Tensor, "..."]  # total log-likelihood
+    n: Float[Tensor, "..."]  # number of rows: the sum of their weights
 
     @property
-    def score(self) -> Float[Tensor, ""]:
+    def score(self) -> Float[Tensor, "..."]:
         """Mean log-likelihood per row."""
         return self.evidence / self.n
 
 
 @torch.no_grad()
-def e_step(model: Mixture, x: Float[Tensor, "n d"]) -> MixtureStats:
-    """Statistics of the rows under a model, chunk by chunk.
+def e_step(model: Mixture, x: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None = None) -> MixtureStats:
+    """Statistics of the rows under a model, chunk by chunk; a row of weight 2 counts as two rows.
 
     Features are computed once per chunk and serve both products; sums across chunks are in float64. The evidence
     belongs to `model`, not to the one refitted from the statistics.
     """
-    return reduce(add, (_chunk_stats(model, rows) for rows in chunks(x, model.components.width)))
+    size = chunk_rows(model.components.width, x.element_size())
+    weights = repeat(None) if weight is None else weight.to(x).split(size)
+    return reduce(add, (_chunk_stats(model, rows, part) for rows, part in zip(x.split(size), weights, strict=False)))
 
 
 def m_step(model: Mixture, stats: MixtureStats) -> Mixture:
@@ -42,19 +49,24 @@ def m_step(model: Mixture, stats: MixtureStats) -> Mixture:
     return model.replace(components=model.components.refit(stats.components), gate=model.gate.refit(stats.gate))
 
 
-def _chunk_stats(model: Mixture, rows: Float[Tensor, "n d"]) -> MixtureStats:
+def _chunk_stats(model: Mixture, rows: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None) -> MixtureStats:
     features = model.components.features(rows)
-    posterior = model.gate.posterior(model.components.table(features))
-    return stats_of(model, features, posterior.resp, posterior.evidence.sum(dtype=torch.float64))
+    return stats_of(model, features, model.gate.posterior(model.components.table(features)), weight)
 
 
 def stats_of(
-    model: Mixture, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], evidence: Float[Tensor, ""]
+    model: Mixture,
+    features: Float[Tensor, "f n"],
+    posterior: Posterior,
+    weight: Float[Tensor, "n ..."] | None = None,
 ) -> MixtureStats:
     """Statistics of rows whose responsibilities are known."""
+    if weight is not None:
+        posterior = model.gate.weigh(posterior, weight)
+    evidence = posterior.evidence.sum(0, dtype=torch.float64)
     return MixtureStats(
-        components=model.components.stats(features, resp),
-        gate=model.gate.stats(resp),
+        components=model.components.stats(features, posterior.resp),
+        gate=model.gate.stats(posterior),
         evidence=evidence,
-        n=evidence.new_tensor(float(len(resp))),
+        n=evidence.new_tensor(float(len(posterior.resp))) if weight is None else weight.sum(0, dtype=torch.float64),
     )

@@ -14,6 +14,7 @@ from torch import Tensor
 from gmmlab.families import Diagonal, Full, Gaussian, Spherical, Structure, Tied
 from gmmlab.gates import Constant
 from gmmlab.init import METHODS
+from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
 
 STRUCTURES: dict[str, Structure] = {
@@ -59,3 +60,10 @@ def random_mixture(structure: Structure, x: Tensor, k: int, rng: torch.Generator
     cov = (a @ a.mT / d + torch.eye(d, dtype=torch.float64)) * x.double().var()
     weights = torch.rand(k, generator=rng, dtype=torch.float64) + 0.1
     return Mixture(Gaussian.of(mean, cov, structure, origin=x.mean(0)), Constant.of(weights))
+
+
+def project(structure: Structure, w: Tensor, scatter: Tensor) -> Tensor:
+    """Covariances of a structure from the scatter matrices (k, d, d) of one mixture, in matrices."""
+    cut = scatter if structure.dense else scatter.diagonal(dim1=-2, dim2=-1)
+    cov = structure.project(w, cut, cut / w.view(-1, *[1] * (cut.ndim - 1)), Groups((len(w),)))
+    return cov if structure.dense else torch.diag_embed(cov)

@@ -177,7 +177,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         try:
             for i, (model, previous) in enumerate(self._starts(x)):
                 report.start(i)
-                current = _Fit(model, jitter=float(model.components.jitter.max()))
+                current = _Fit(model, jitter=float(model.gaussian.jitter.max()))
                 for climbed in self._climb(current, previous, x, report):
                     current = climbed
                 if self.max_iter > 0:
@@ -213,7 +213,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 f"covariance_type and the rows now ask for {axes}. Set warm_start=False, or set them back."
             )
         model = self.mixture_.to(x.device)
-        return model.replace(components=model.components.replace(origin=x.mean(0)))
+        return model.replace(components=model.gaussian.replace(origin=x.mean(0)))
 
     def _start(self, x: Tensor, given: dict[str, Tensor], rng: torch.Generator) -> Mixture:
         """A first model, with the given parameters in place of those of the start."""
@@ -223,7 +223,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         begin = start(x, int(self.n_components), structure, METHODS[self.init_params], rng, ridge=ridge)
         parts = {name: given[name] for name in ("mean", "chol") if name in given}
         gate = Constant(given["weights"].log()) if "weights" in given else begin.gate
-        return begin.replace(components=begin.components.replace(**parts), gate=gate)
+        return begin.replace(components=begin.gaussian.replace(**parts), gate=gate)
 
     def _given(self, x: Tensor) -> dict[str, Tensor]:
         """The checked parameters of the start that the caller gave; precisions as factors of covariances."""
@@ -241,7 +241,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         stop = plateau(float(self.tol))
         for step in islice(run(fit.model, whole(x), stop=stop, previous=previous), self.max_iter):
             report.step(step)
-            worst = max(fit.jitter, float(step.model.components.jitter.max()))
+            worst = max(fit.jitter, float(step.model.gaussian.jitter.max()))
             fit = _Fit(step.model, [*fit.bounds, step.info.evidence], stop(step), worst)
             yield fit
 
@@ -249,10 +249,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Set the fitted attributes, in the dtype of the rows and the kind of array that came in."""
         if like is not None:
             validate_data(self, like, skip_check_array=True)
-        model, dtype = fit.model, fit.model.components.origin.dtype
+        model, dtype = fit.model, fit.model.gaussian.origin.dtype
         layout = sk.COVARIANCES[self.covariance_type]
-        values = {"weights_": model.weights, "means_": model.components.mean}
-        values |= sk.attributes(model.components.chol, layout)
+        values = {"weights_": model.weights, "means_": model.gaussian.mean}
+        values |= sk.attributes(model.gaussian.chol, layout)
         for name, value in values.items():
             setattr(self, name, _like(like, value.to(dtype).clone()))
         self.converged_ = fit.converged
@@ -292,8 +292,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     @classmethod
     def from_mixture(cls, mixture: Mixture, **parameters: Any) -> Self:
         """A fitted estimator out of a model; `parameters` go to the constructor."""
-        kind = sk.covariance_type(mixture.components.structure)
-        model = cls(mixture.k, covariance_type=kind, reg_covar=mixture.components.ridge, **parameters)
+        kind = sk.covariance_type(mixture.gaussian.structure)
+        model = cls(mixture.k, covariance_type=kind, reg_covar=mixture.gaussian.ridge, **parameters)
         model._store(_Fit(mixture), like=None)
         model.n_features_in_ = mixture.d
         return model
@@ -331,7 +331,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         rng = _generator(self.random_state, mixture.weights.device)
         z = mixture.gate.sample(n_samples, rng).sort().values
-        x = mixture.components.sample(z, rng).to(mixture.components.origin.dtype)
+        x = mixture.components.sample(z, rng).to(mixture.gaussian.origin.dtype)
         return _like(self.means_, x), _like(self.means_, z)
 
     def bic(self, X: Any) -> float:

@@ -1,6 +1,7 @@
 """What a component can be: how a row is scored."""
 
+from gmmlab.families.components import Components
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.structures import Diagonal, Full, Spherical, Structure, Tied
 
-__all__ = ["Diagonal", "Full", "Gaussian", "Spherical", "Structure", "Tied"]
+__all__ = ["Components", "Diagonal", "Full", "Gaussian", "Spherical", "Structure", "Tied"]

@@ -17,6 +17,7 @@ from gmmlab.families.structures import Full, Structure
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
 from gmmlab.kernels.chunks import chunk_rows
 from gmmlab.kernels.forms import Form, choose
+from gmmlab.kernels.groups import Groups
 from gmmlab.record import Record, shared, static
 from gmmlab.stats import Moments
 
@@ -54,7 +55,7 @@ class Gaussian(Record):
         if not torch.allclose(cov, cov.mT):
             raise ValueError("A covariance is not symmetric; expected cov[k] equal to its transpose.")
         scatter = cov if structure.dense else cov.diagonal(dim1=-2, dim2=-1)
-        projected = structure.project(mean.new_ones(len(mean)), scatter)
+        projected = structure.project(mean.new_ones(len(mean)), scatter, scatter, Groups((len(mean),)))
         origin = mean.mean(0) if origin is None else origin
         return cls(mean, *safe_cholesky(projected), origin, structure, ridge)
 
@@ -118,21 +119,25 @@ class Gaussian(Record):
     def refit(self, stats: Moments) -> Gaussian:
         """Maximum-likelihood Gaussians from weighted moments.
 
-        mu_k = o + s1_k / w_k,    Sigma = project(w, scatter) + ridge I
+        mu_k = o + s1_k / w_k,    Sigma = project(w, scatter + ridge w I)
 
-        A component without rows keeps its mean and takes the structure's covariance where that is shared, its own
-        old one otherwise. See Bishop (2006), eq. 9.24-9.25.
+        The ridge goes into the scatter, so that the covariances stay of the structure's kind. A component without
+        rows keeps its mean and takes the structure's covariance where that is shared, its own old one otherwise. See
+        Bishop (2006), eq. 9.24-9.25.
         """
         seen = stats.w > torch.finfo(torch.float64).eps
-        w = torch.where(seen, stats.w, 1.0)
-        alive = stats.replace(w=w)
-        scatter = alive.scatter * _column(seen, alive.s2)
-        cov = self.structure.project(torch.where(seen, w, 0.0), scatter)
-        cov = torch.where(_column(seen, cov) | torch.isfinite(cov), cov, self._square())
+        alive = stats.replace(w=torch.where(seen, stats.w, 1.0))
+        w, old = torch.where(seen, stats.w, 0.0), self._square()
+        scatter = add_to_variances(alive.scatter * _column(seen, alive.s2), self.ridge * w)
+        cov = self.structure.project(w, scatter, old, Groups((self.k,)))
+        cov = torch.where(_column(seen, cov) | torch.isfinite(cov), cov, old)
         rounding = self._rounding(alive) if self.ridge > 0 else None
-        ridge = self.ridge * (seen | torch.full_like(seen, self.structure.shared))
-        chol, jitter = safe_cholesky(add_to_variances(cov, ridge), rounding=rounding)
+        chol, jitter = safe_cholesky(cov, rounding=rounding)
         return self.replace(mean=torch.where(seen[:, None], alive.mean, self.mean), chol=chol, jitter=jitter)
+
+    def penalty(self) -> Float[Tensor, ""]:
+        """Zero: no prior."""
+        return self.mean.new_zeros(())
 
     def sample(self, z: Int[Tensor, "n"], rng: torch.Generator) -> Float[Tensor, "n d"]:
         """One draw for each label."""

@@ -1,8 +1,12 @@
 """Covariance structures: projections of one statistic.
 
 A structure turns the weights and scatter matrices of k components into their maximum-likelihood covariances of that
-kind. It sees all components at once, because some structures share parameters between them. Axis-aligned
-structures (`dense` is False) work with the diagonals alone, (k, d).
+kind. It sees all components at once, because some structures share parameters between them; what is shared is shared
+within each of the `groups`, so that many models can be refitted together. Axis-aligned structures (`dense` is False)
+work with the diagonals alone, (k, d).
+
+A component without rows (w = 0) has no scatter. It must not disturb the others; its own covariance may come out as
+anything, and is replaced by its old one where nothing is shared.
 
 The eigen-decomposition names of Banfield and Raftery (1993) are VVV, EEE, VVI and VII.
 """
@@ -13,6 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.kernels.groups import Groups
 
 
 @runtime_checkable
@@ -27,8 +32,8 @@ class Structure(Protocol):
     def shared(self) -> bool:
         """Whether all components have one covariance."""
 
-    def project(self, w: Float[Tensor, "k"], scatter: Tensor) -> Tensor:
-        """Maximum-likelihood covariances, in the shape of `scatter`."""
+    def project(self, w: Float[Tensor, "k"], scatter: Tensor, old: Tensor, groups: Groups) -> Tensor:
+        """Maximum-likelihood covariances, in the shape of `scatter`; `old` ones are where iterations start."""
 
     def n_parameters(self, k: int, d: int) -> int:
         """Free parameters of the covariances."""
@@ -41,7 +46,9 @@ class Full:
     dense: bool = True
     shared: bool = False
 
-    def project(self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"]) -> Float[Tensor, "k d d"]:
+    def project(
+        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
+    ) -> Float[Tensor, "k d d"]:
         return scatter / w[:, None, None]
 
     def n_parameters(self, k: int, d: int) -> int:
@@ -55,8 +62,10 @@ class Tied:
     dense: bool = True
     shared: bool = True
 
-    def project(self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"]) -> Float[Tensor, "k d d"]:
-        return (scatter.sum(0) / w.sum()).expand_as(scatter)
+    def project(
+        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
+    ) -> Float[Tensor, "k d d"]:
+        return groups.spread(groups.sum(scatter) / groups.sum(w)[:, None, None])
 
     def n_parameters(self, k: int, d: int) -> int:
         return d * (d + 1) // 2
@@ -69,7 +78,9 @@ class Diagonal:
     dense: bool = False
     shared: bool = False
 
-    def project(self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+    def project(
+        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d"], old: Tensor, groups: Groups
+    ) -> Float[Tensor, "k d"]:
         return scatter / w[:, None]
 
     def n_parameters(self, k: int, d: int) -> int:
@@ -83,7 +94,9 @@ class Spherical:
     dense: bool = False
     shared: bool = False
 
-    def project(self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+    def project(
+        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d"], old: Tensor, groups: Groups
+    ) -> Float[Tensor, "k d"]:
         return (scatter.mean(1, keepdim=True) / w[:, None]).expand_as(scatter)
 
     def n_parameters(self, k: int, d: int) -> int:

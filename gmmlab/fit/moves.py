@@ -13,9 +13,9 @@ from gmmlab.record import cat
 def move(model: Mixture, k: int, mean: Float[Tensor, "d"]) -> Mixture:
     """Component k with another mean."""
     _check_component(model, k)
-    means = model.components.mean.clone()
+    means = model.gaussian.mean.clone()
     means[k] = mean
-    return model.replace(components=model.components.replace(mean=means))
+    return model.replace(components=model.gaussian.replace(mean=means))
 
 
 def reshape(model: Mixture, k: int, cov: Float[Tensor, "d d"]) -> Mixture:
@@ -24,7 +24,7 @@ def reshape(model: Mixture, k: int, cov: Float[Tensor, "d d"]) -> Mixture:
     A tied structure has one covariance for all, so all components take the new one. Raises `NotPositiveDefinite`.
     """
     _check_component(model, k)
-    old = model.components
+    old = model.gaussian
     new = type(old).of(old.mean[k : k + 1], cov[None], old.structure, origin=old.origin)
     chol = new.chol.expand_as(old.chol) if old.structure.shared else _with_row(old.chol, k, new.chol[0])
     jitter = new.jitter.expand_as(old.jitter) if old.structure.shared else _with_row(old.jitter, k, new.jitter[0])
@@ -41,7 +41,7 @@ def add(
 
     A tied structure gives it the covariance of the others.
     """
-    old, weight = model.components, 1 / (model.k + 1) if weight is None else weight
+    old, weight = model.gaussian, 1 / (model.k + 1) if weight is None else weight
     if not 0 < weight < 1:
         raise ValueError(f"The weight of a new component is {weight}; expected a number between 0 and 1.")
     average = (model.weights[:, None, None] * old.cov).sum(0)
@@ -62,7 +62,7 @@ def remove(model: Mixture, k: int) -> Mixture:
     weights = model.weights[keep]
     if not bool(weights.sum() > 0):
         weights = torch.ones_like(weights)  # all the weight was on k
-    return model.replace(components=model.components.take(keep), gate=Constant.of(weights))
+    return model.replace(components=model.gaussian.take(keep), gate=Constant.of(weights))
 
 
 def _with_row(table: Tensor, k: int, row: Tensor) -> Tensor:

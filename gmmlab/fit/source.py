@@ -11,6 +11,6 @@ from gmmlab.steps import MixtureStats, e_step
 Source = Callable[[Mixture], MixtureStats]
 
 
-def whole(x: Float[Tensor, "n d"]) -> Source:
-    """All rows of an array in memory, in every step."""
-    return lambda model: e_step(model, x)
+def whole(x: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None = None) -> Source:
+    """All rows of an array in memory, in every step; a row of weight 2 counts as two rows."""
+    return lambda model: e_step(model, x, weight)

@@ -1,6 +1,7 @@
 """How rows are assigned to components."""
 
 from gmmlab.gates.constant import Constant
+from gmmlab.gates.gate import Gate
 from gmmlab.gates.posterior import Posterior
 
-__all__ = ["Constant", "Posterior"]
+__all__ = ["Constant", "Gate", "Posterior"]

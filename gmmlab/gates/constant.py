@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels.logspace import normalise_
 from gmmlab.record import Record
@@ -46,14 +46,22 @@ class Constant(Record):
         """Responsibilities pi_k p_k(x) / p(x) and evidence. See Bishop (2006), eq. 9.23."""
         return Posterior(*normalise_(self.joint(table)))
 
-    def stats(self, resp: Float[Tensor, "n k"]) -> Counts:
+    def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:
+        """Most probable component of each row."""
+        return self.joint(table).max(1).indices  # argmax is seven times slower along this axis
+
+    def weigh(self, posterior: Posterior, weight: Float[Tensor, "n"]) -> Posterior:
+        """Rows that count `weight` times."""
+        return Posterior(posterior.resp * weight[:, None], posterior.evidence * weight)
+
+    def stats(self, posterior: Posterior) -> Counts:
         """Rows counted by responsibility."""
-        return Counts(resp.sum(0, dtype=torch.float64))
+        return Counts(posterior.resp.sum(0, dtype=torch.float64))
 
     def refit(self, stats: Counts) -> Constant:
         """Maximum-likelihood weights, w_k / sum_j w_j. See Bishop (2006), eq. 9.26."""
         return self.replace(log_w=(stats.w / stats.w.sum()).log())
 
-    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+    def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         """Labels of n rows."""
         return torch.multinomial(self.weights, n, replacement=True, generator=rng)

@@ -8,7 +8,7 @@ from gmmlab.axes import Float, Tensor
 
 
 class Posterior(NamedTuple):
-    """Responsibilities (rows sum to one) and the log evidence of each row."""
+    """Responsibilities and the log evidence of each row; times its weight, where rows have weights."""
 
     resp: Float[Tensor, "n k"]
-    evidence: Float[Tensor, "n"]
+    evidence: Float[Tensor, "n ..."]

@@ -13,7 +13,7 @@ import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import Gaussian, Structure
-from gmmlab.gates import Constant
+from gmmlab.gates import Constant, Posterior
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
 from gmmlab.kernels.chunks import chunk_rows
 from gmmlab.model import Mixture
@@ -88,9 +88,8 @@ def from_responsibilities(
     """
     blank = _blank(x, resp.shape[1], structure, ridge)
     size = chunk_rows(blank.components.width, x.element_size())
-    none = torch.zeros((), dtype=torch.float64, device=x.device)
     parts = (
-        stats_of(blank, blank.components.features(rows), part.contiguous(), none)
+        stats_of(blank, blank.components.features(rows), Posterior(part.contiguous(), torch.zeros_like(part[:, 0])))
         for rows, part in zip(x.split(size), resp.to(x.dtype).split(size), strict=True)
     )
     return m_step(blank, reduce(add, parts))

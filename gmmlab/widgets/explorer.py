@@ -132,7 +132,7 @@ class Explorer(LabWidget):
 
     def __repr__(self) -> str:
         n, d = self.session.x.shape
-        structure = type(self.model.components.structure).__name__.lower()
+        structure = type(self.model.gaussian.structure).__name__.lower()
         return f"Explorer(Mixture k={self.model.k} {structure}, n={n:,}, d={d})"
 
     def close(self) -> None:
@@ -238,7 +238,7 @@ def explore(
     begin = source if isinstance(source, Mixture) else _start(source, X)
     if begin.d != rows.x.shape[1]:
         raise BadData(f"The model has {begin.d} features and the rows have {rows.x.shape[1]}; expected the same.")
-    begin = begin.replace(components=begin.components.replace(origin=rows.x.mean(0)))
+    begin = begin.replace(components=begin.gaussian.replace(origin=rows.x.mean(0)))
     fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(source, Mixture) else source.tol)
     return Explorer(Session(rows.x, begin, fit=fit, names=rows.names), dims=dims, **options)
 

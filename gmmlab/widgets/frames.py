@@ -46,7 +46,7 @@ def components(model: Mixture, dims: Pair) -> list[dict[str, Any]]:
 
 def freedom(model: Mixture) -> str:
     """How ellipses may be pulled: "free", along the "axes" only, or "round", alike in all columns."""
-    structure = model.components.structure
+    structure = model.gaussian.structure
     if structure.dense:
         return "free"
     return "round" if isinstance(structure, Spherical) else "axes"

@@ -16,11 +16,11 @@ Pair = tuple[int, int]
 def edited(model: Mixture, k: int, dims: Pair, mean: Tensor | None = None, factor: Tensor | None = None) -> Mixture:
     """Component k with another mean, another covariance block F F', or both, in the shown columns."""
     if mean is not None:
-        model = moves.move(model, k, _placed(model.components.mean[k], dims, mean))
+        model = moves.move(model, k, _placed(model.gaussian.mean[k], dims, mean))
     if factor is not None:
-        cov = model.components.cov[k]
+        cov = model.gaussian.cov[k]
         block = with_block(cov, dims, factor.to(cov))
-        if isinstance(model.components.structure, Spherical):  # round in the unseen columns too
+        if isinstance(model.gaussian.structure, Spherical):  # round in the unseen columns too
             block = torch.eye(len(cov)).to(cov) * block.diagonal()[list(dims)].mean()
         model = moves.reshape(model, k, block)
     return model

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from gmmlab.gates import Constant
+from gmmlab.gates import Constant, Posterior
 from gmmlab.kernels.logspace import normalise_
 
 
@@ -46,7 +46,7 @@ def test_zero_weight_takes_no_rows():
 
 
 def test_refit_gives_proportions(gate):
-    refit = gate.refit(gate.stats(torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])))
+    refit = gate.refit(gate.stats(Posterior(torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]), torch.zeros(2))))
     torch.testing.assert_close(refit.weights, torch.tensor([0.75, 0.25, 0.0], dtype=torch.float64))
 
 

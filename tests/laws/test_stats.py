@@ -46,6 +46,13 @@ def test_halves_add_to_the_whole(mixture, x, parts, tol):
     same(a + b + c, whole(x)(mixture), tol)
 
 
+def test_weights_are_replication(mixture, x, rng, tol):
+    """A row of weight 2 is two rows; a row of weight 0 is none; weights need not be whole."""
+    times = torch.randint(0, 4, (len(x),), generator=rng).to(x.device)
+    same(e_step(mixture, x, times.to(x)), e_step(mixture, x.repeat_interleave(times, 0)), tol)
+    same(e_step(mixture, x, torch.full_like(x[:, 0], 0.25)), 0.25 * e_step(mixture, x), tol)
+
+
 def test_order_of_rows_does_not_matter(mixture, x, rng, tol):
     shuffled = x[torch.randperm(len(x), generator=rng).to(x.device)]
     same(e_step(mixture, x), e_step(mixture, shuffled), tol)

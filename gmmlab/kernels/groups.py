@@ -1,0 +1,53 @@
+"""Sums within mixtures that are stacked along k.
+
+Many models can share one pass over the rows: their components stand one after the other along k, and whatever a
+model sums over its own components is summed within its group.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+
+from gmmlab.axes import Float, Int, Tensor
+
+
+class Groups(NamedTuple):
+    """Consecutive groups of components: `sizes[j]` of them belong to mixture j, and k is the sum of the sizes."""
+
+    sizes: tuple[int, ...]
+
+    @property
+    def g(self) -> int:
+        """Number of mixtures."""
+        return len(self.sizes)
+
+    @property
+    def k(self) -> int:
+        """Number of components of all mixtures."""
+        return sum(self.sizes)
+
+    def owner(self, device: torch.device) -> Int[Tensor, "k"]:
+        """The mixture of each component."""
+        return _owner(self.sizes, device)
+
+    def sum(self, values: Float[Tensor, "k ..."]) -> Float[Tensor, "g ..."]:
+        """The sum over the components of each mixture."""
+        if self.g == 1:
+            return values.sum(0, keepdim=True)
+        if len(set(self.sizes)) == 1:
+            return values.unflatten(0, (self.g, -1)).sum(1)
+        total = values.new_zeros(self.g, *values.shape[1:])
+        return total.index_add_(0, self.owner(values.device), values)
+
+    def spread(self, values: Float[Tensor, "g ..."]) -> Float[Tensor, "k ..."]:
+        """What belongs to a mixture, handed to each of its components."""
+        return values.expand(self.k, *values.shape[1:]) if self.g == 1 else values[self.owner(values.device)]
+
+
+@lru_cache(maxsize=256)
+def _owner(sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    count = torch.tensor(sizes)
+    return torch.arange(len(sizes)).repeat_interleave(count).to(device)
