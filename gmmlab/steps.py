@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from itertools import repeat
 from operator import add
+from typing import Any
 
 import torch
 
@@ -21,8 +22,8 @@ class MixtureStats(Additive):
     Models that are stacked along k have one evidence each, and one number of rows if their weights differ.
     """
 
-    components: Additive
-    gate: Additive
+    components: Any  # closed under addition, of the kind that the family refits from
+    gate: Any
     evidence: Float[Tensor, "..."]  # total log-likelihood
     n: Float[Tensor, "..."]  # number of rows: the sum of their weights
 

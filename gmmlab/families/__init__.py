@@ -2,6 +2,7 @@
 
 from gmmlab.families.components import Components
 from gmmlab.families.gaussian import Gaussian
+from gmmlab.families.mixed import Mixed, Part
 from gmmlab.families.structures import Diagonal, Full, Spherical, Structure, Tied
 
-__all__ = ["Components", "Diagonal", "Full", "Gaussian", "Spherical", "Structure", "Tied"]
+__all__ = ["Components", "Diagonal", "Full", "Gaussian", "Mixed", "Part", "Spherical", "Structure", "Tied"]

@@ -8,6 +8,7 @@ Parameters are float64 whatever the rows are: they are few, and a mean far from 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -20,6 +21,8 @@ from gmmlab.kernels.forms import Form, choose
 from gmmlab.kernels.groups import Groups
 from gmmlab.record import Record, shared, static
 from gmmlab.stats import Moments
+
+Factor = Callable[..., tuple[Tensor, Tensor]]
 
 
 class Gaussian(Record):
@@ -116,8 +119,8 @@ class Gaussian(Record):
         """Weighted moments of the rows of a chunk; additive over chunks."""
         return Moments(*self.form.sums(features, resp), origin=self.origin)
 
-    def refit(self, stats: Moments) -> Gaussian:
-        """Maximum-likelihood Gaussians from weighted moments.
+    def refit(self, stats: Moments, factor: Factor = safe_cholesky) -> Gaussian:
+        """Maximum-likelihood Gaussians from weighted moments; `factor` turns covariances into their factors.
 
         mu_k = o + s1_k / w_k,    Sigma = project(w, scatter + ridge w I)
 
@@ -132,7 +135,7 @@ class Gaussian(Record):
         cov = self.structure.project(w, scatter, old, Groups((self.k,)))
         cov = torch.where(_column(seen, cov) | torch.isfinite(cov), cov, old)
         rounding = self._rounding(alive) if self.ridge > 0 else None
-        chol, jitter = safe_cholesky(cov, rounding=rounding)
+        chol, jitter = factor(cov, rounding=rounding)
         return self.replace(mean=torch.where(seen[:, None], alive.mean, self.mean), chol=chol, jitter=jitter)
 
     def penalty(self) -> Float[Tensor, ""]:

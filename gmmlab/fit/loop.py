@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable
 from itertools import count
 from typing import NamedTuple
 
+from gmmlab.axes import Tensor
 from gmmlab.fit.source import Source
 from gmmlab.model import Mixture
 from gmmlab.steps import MixtureStats, m_step
@@ -24,7 +25,8 @@ class Info(NamedTuple):
     """What a person might want to see of a step; the next step does not read it."""
 
     stats: MixtureStats
-    previous: float
+    objective: Tensor  # what the fit climbs: evidence and log prior per row; one number for each stacked model
+    previous: Tensor | float
 
     @property
     def evidence(self) -> float:
@@ -33,8 +35,13 @@ class Info(NamedTuple):
 
     @property
     def gain(self) -> float:
-        """How much the evidence rose over the step before; infinite in the first, and after a steer."""
-        return self.evidence - self.previous
+        """How much the objective rose over the step before; infinite in the first, and after a steer."""
+        return float(self.gains)
+
+    @property
+    def gains(self) -> Tensor:
+        """The same for each of the models that are stacked along k."""
+        return self.objective - self.previous
 
 
 class Step(NamedTuple):
@@ -49,7 +56,7 @@ Stop = Callable[[Step], bool]
 
 
 def plateau(tol: float) -> Stop:
-    """Stop when the mean log-likelihood changes by less than `tol` in a step."""
+    """Stop when the objective per row changes by less than `tol` in a step."""
     return lambda step: abs(step.info.gain) < tol
 
 
@@ -59,18 +66,19 @@ def run(
     *,
     refit: Callable[[Mixture, MixtureStats], Mixture] = m_step,
     stop: Stop = plateau(1e-6),  # noqa: B008 - a rule has no state
-    previous: float = -math.inf,
+    previous: Tensor | float = -math.inf,
 ) -> Generator[Step, Mixture | None, None]:
     """Steps from `model` until `stop` says so; each is an E-step over the source and a refit.
 
-    A model sent in replaces the current one and the fit goes on from there. `previous` is the evidence before the first
-    step, for a fit that is resumed.
+    A model sent in replaces the current one and the fit goes on from there. `previous` is the objective before the
+    first step, for a fit that is resumed.
     """
     for i in count(1):
         stats = source(model)
+        objective = stats.score + model.components.penalty() / stats.n
         model = refit(model, stats)
-        step = Step(i, model, Info(stats, previous))
-        previous = step.info.evidence
+        step = Step(i, model, Info(stats, objective, previous))
+        previous = objective
         sent = yield step
         if sent is not None:
             model, previous = sent, -math.inf

@@ -3,5 +3,6 @@
 from gmmlab.gates.constant import Constant
 from gmmlab.gates.gate import Gate
 from gmmlab.gates.posterior import Posterior
+from gmmlab.gates.stacked import Stacked
 
-__all__ = ["Constant", "Gate", "Posterior"]
+__all__ = ["Constant", "Gate", "Posterior", "Stacked"]

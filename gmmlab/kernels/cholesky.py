@@ -36,6 +36,20 @@ def safe_cholesky(
     return chol, added
 
 
+def flagged_cholesky(cov: Tensor, *, floor: float = 0.0, **_: object) -> tuple[Tensor, Float[Tensor, "k"]]:
+    """Lower factors as `safe_cholesky` gives them, but nothing is added and nothing raised.
+
+    A member that has no factor, or one with a diagonal entry of at most `floor` (a standard deviation, in data units),
+    gets the identity instead, and an infinite jitter to tell so: among many models, one that fails is set aside.
+    """
+    chol, failed = _attempt(cov)
+    diagonal = chol if cov.ndim == 2 else chol.diagonal(dim1=-2, dim2=-1)
+    failed = failed | ~(diagonal > floor).all(-1)
+    unit = torch.ones_like(cov[0]) if cov.ndim == 2 else torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
+    jitter = torch.zeros_like(diagonal[:, 0]).masked_fill_(failed, torch.inf)
+    return torch.where(failed.view(-1, *[1] * (cov.ndim - 1)), unit, chol), jitter
+
+
 def add_to_variances(cov: Tensor, amount: Float[Tensor, "k"]) -> Tensor:
     """Covariances (k, d, d) or variances (k, d) with an amount per component added to every variance."""
     if cov.ndim == 2:

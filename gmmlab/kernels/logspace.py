@@ -5,14 +5,15 @@ from __future__ import annotations
 from gmmlab.axes import Float, Tensor
 
 
-def normalise_(joint: Float[Tensor, "n k"]) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n"]]:
+def normalise_(joint: Float[Tensor, "..."], dim: int = 1) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
     """Turn log joint densities into responsibilities, in place, and return them with the log evidence.
 
     evidence_i = log sum_k exp(joint_ik)      resp_ik = exp(joint_ik - evidence_i)
 
-    The row maximum is subtracted first: exp overflows at 709. Overwrites its argument, so not for autograd.
+    The row maximum is subtracted first: exp overflows at 709. Overwrites its argument, so not for autograd. Components
+    lie along `dim`.
     """
-    top = joint.amax(dim=1, keepdim=True)
+    top = joint.amax(dim=dim, keepdim=True)
     resp = joint.sub_(top).exp_()
-    total = resp.sum(dim=1, keepdim=True)
-    return resp.div_(total), total.log_().add_(top).squeeze(1)
+    total = resp.sum(dim=dim, keepdim=True)
+    return resp.div_(total), total.log_().add_(top).squeeze(dim)

@@ -1,0 +1,83 @@
+"""Constant weights of many mixtures whose components are stacked along k.
+
+One pass over the rows serves all of them: the table has the components of every mixture, each mixture normalises its
+own columns, and the evidence has one column per mixture.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import torch
+
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.gates.posterior import Posterior
+from gmmlab.kernels.groups import Groups
+from gmmlab.kernels.logspace import normalise_
+from gmmlab.record import Record, static
+from gmmlab.stats import Counts
+
+
+class Stacked(Record):
+    """Log mixing weights, which sum to one within each of the `groups`; fastest when equal sizes stand together."""
+
+    log_w: Float[Tensor, "k"]
+    groups: Groups = static()
+
+    @property
+    def weights(self) -> Float[Tensor, "k"]:
+        """Mixing weights; those of each mixture sum to one."""
+        return self.log_w.exp()
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters of all mixtures."""
+        return self.groups.k - self.groups.g
+
+    def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """Log density of each row together with each component."""
+        return table + self.log_w.to(table)
+
+    def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n g"]:
+        """Log density of each row under each mixture."""
+        parts = self._blocks(self.joint(table))
+        return torch.cat([torch.logsumexp(part, dim=1) for part in parts]).T
+
+    def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
+        """Responsibilities, which sum to one within each mixture, and the evidence of each mixture."""
+        joint = self.joint(table)
+        evidence = [normalise_(part, dim=1)[1] for part in self._blocks(joint)]
+        return Posterior(joint, torch.cat(evidence).T)
+
+    def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n g"]:
+        """Most probable component of each row under each mixture."""
+        parts = self._blocks(self.joint(table))
+        return torch.cat([part.max(1).indices for part in parts]).T
+
+    def weigh(self, posterior: Posterior, weight: Float[Tensor, "n ..."]) -> Posterior:
+        """Rows that count `weight` times: the same for all mixtures (n), or another for each (n, g)."""
+        weight = weight if weight.ndim == 2 else weight[:, None]
+        own = weight[:, self.groups.owner(weight.device)] if weight.shape[1] > 1 else weight
+        return Posterior(posterior.resp * own, posterior.evidence * weight)
+
+    def stats(self, posterior: Posterior) -> Counts:
+        """Rows counted by responsibility."""
+        return Counts(posterior.resp.sum(0, dtype=torch.float64))
+
+    def refit(self, stats: Counts) -> Stacked:
+        """Maximum-likelihood weights of each mixture."""
+        total = self.groups.spread(self.groups.sum(stats.w))
+        return self.replace(log_w=(stats.w / total).log())
+
+    def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:  # noqa: ARG002 - the protocol's arguments
+        """Raises `TypeError`: a stack is no distribution."""
+        raise TypeError("A stack of mixtures has no single distribution to draw from; take one of them first.")
+
+    def _blocks(self, joint: Float[Tensor, "n k"]) -> list[Float[Tensor, "b size n"]]:
+        """Views of the columns, one for each run of mixtures of equal size: a few calls do for many mixtures."""
+        columns, at, blocks = joint.T, 0, []
+        for size, run in groupby(self.groups.sizes):
+            count = sum(1 for _ in run)
+            blocks.append(columns[at : at + count * size].unflatten(0, (count, size)))
+            at += count * size
+        return blocks

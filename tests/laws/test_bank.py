@@ -1,0 +1,96 @@
+"""A bank of models is its models: fitted together they end where each ends alone."""
+
+from __future__ import annotations
+
+import itertools
+
+import cases
+import pytest
+import torch
+from torch import Tensor
+
+from gmmlab.fit import last, plateau, run, whole
+from gmmlab.fit.bank import climb, stack, unstack
+from gmmlab.gates import Constant
+from gmmlab.init import METHODS, from_labels, start
+from gmmlab.kernels.groups import Groups
+from gmmlab.model import Mixture
+from gmmlab.steps import e_step
+
+
+@pytest.fixture
+def rows(rng: torch.Generator) -> Tensor:
+    return cases.blobs(rng, n=240, d=2, spread=3.0)
+
+
+@pytest.fixture
+def models(rows: Tensor, rng: torch.Generator) -> list[Mixture]:
+    """Every structure with one to four components."""
+    grid = itertools.product(cases.STRUCTURES.values(), (1, 4, 2, 3))
+    return [start(rows, k, s, METHODS["kmeans"], rng, ridge=1e-6) for s, k in grid]
+
+
+def test_groups_sum_and_spread(rng):
+    values = torch.randn(6, 2, generator=rng)
+    for sizes in ((6,), (3, 3), (1, 2, 3)):
+        groups = Groups(sizes)
+        parts = values.split(list(sizes))
+        torch.testing.assert_close(groups.sum(values), torch.stack([part.sum(0) for part in parts]))
+        spread = groups.spread(groups.sum(values))
+        torch.testing.assert_close(spread, torch.cat([part.sum(0).expand_as(part) for part in parts]))
+        assert groups.k == 6 and groups.g == len(sizes)
+
+
+def test_one_pass_over_the_rows_serves_all(models, rows):
+    bank = e_step(stack(models), rows)
+    at = 0
+    for j, model in enumerate(models):
+        alone = e_step(model, rows)
+        torch.testing.assert_close(bank.evidence[j], alone.evidence, rtol=1e-10, atol=1e-8)
+        torch.testing.assert_close(bank.gate.w[at : at + model.k], alone.gate.w, rtol=1e-8, atol=1e-8)
+        at += model.k
+
+
+def test_unstacking_gives_the_models_back(models, rows):
+    again = unstack(stack(models), [model.gaussian.structure for model in models])
+    for one, other in zip(models, again, strict=True):
+        torch.testing.assert_close(one.log_prob(rows), other.log_prob(rows), rtol=1e-12, atol=1e-12)
+        assert one.n_parameters == other.n_parameters
+
+
+def test_fitted_together_as_alone(models, rows):
+    finished = sorted(itertools.chain.from_iterable(climb(models, whole(rows), tol=1e-7)))
+    assert [one.j for one in finished] == list(range(len(models)))
+    for one, model in zip(finished, models, strict=True):
+        alone = last(run(model, whole(rows), stop=plateau(1e-7)))
+        assert one.converged and not one.singular
+        # a model may stay for a few more steps, until the bank is packed anew: never worse
+        assert float(one.model.assign(rows)[1]) == pytest.approx(float(alone.model.assign(rows)[1]), abs=1e-5)
+
+
+def test_each_model_has_weights_of_its_own(rows, rng):
+    """A bootstrap, or a fold left out, is another weight for the same row."""
+    model = start(rows, 2, cases.STRUCTURES["full"], METHODS["kmeans"], rng, ridge=1e-6)
+    weight = torch.randint(0, 3, (len(rows), 3), generator=rng).to(rows)
+    together = sorted(itertools.chain.from_iterable(climb([model] * 3, whole(rows, weight), tol=0.0, max_iter=5)))
+    for j in range(3):
+        steps = itertools.islice(run(model, whole(rows, weight[:, j]), stop=lambda _: False), 5)
+        torch.testing.assert_close(together[j].model.gaussian.mean, last(steps).model.gaussian.mean)
+
+
+def test_a_singular_model_is_set_aside_and_the_others_go_on(rows):
+    labels = torch.zeros(len(rows), dtype=torch.long)
+    labels[0] = 1  # one row alone has no covariance matrix
+    bad = from_labels(rows, labels, cases.STRUCTURES["full"], ridge=1e-300)
+    good = from_labels(rows, (rows[:, 0] > 0).long(), cases.STRUCTURES["full"], ridge=1e-300)
+    finished = sorted(itertools.chain.from_iterable(climb([bad, good], whole(rows), tol=1e-8, floor=1e-8)))
+    assert finished[0].singular and not finished[0].converged
+    assert finished[1].converged and not finished[1].singular
+    alone = last(run(good, whole(rows), stop=plateau(1e-8)))
+    assert float(finished[1].model.assign(rows)[1]) == pytest.approx(float(alone.model.assign(rows)[1]), abs=1e-6)
+
+
+def test_a_stack_is_no_distribution(models):
+    with pytest.raises(TypeError, match="take one of them first"):
+        stack(models).sample(3, torch.Generator())
+    assert isinstance(unstack(stack(models), [m.gaussian.structure for m in models])[0].gate, Constant)
