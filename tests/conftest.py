@@ -17,6 +17,7 @@ _KERNEL_ROOMS = (
     "families",
     "gates",
     "model",
+    "stack",
     "steps",
     "init",
     "fit",

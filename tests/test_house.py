@@ -21,7 +21,7 @@ ORDER = [
     ["stats"],
     ["families", "gates"],
     ["model"],
-    ["steps"],
+    ["stack", "steps"],
     ["init", "fit", "score", "data"],
     ["estimators", "plot"],
     ["widgets", "series"],

@@ -1,4 +1,4 @@
-"""A bank of models is its models: fitted together they end where each ends alone."""
+"""A stack of models is its models: fitted together they end where each ends alone."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from gmmlab.fit import last, plateau, run, whole
-from gmmlab.fit.bank import climb, stack, unstack
+from gmmlab.fit.together import climb
 from gmmlab.gates import Constant
 from gmmlab.init import METHODS, from_labels, start
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
+from gmmlab.stack import stack, unstack
 from gmmlab.steps import e_step
 
 
@@ -42,12 +43,12 @@ def test_groups_sum_and_spread(rng):
 
 
 def test_one_pass_over_the_rows_serves_all(models, rows):
-    bank = e_step(stack(models), rows)
+    together = e_step(stack(models), rows)
     at = 0
     for j, model in enumerate(models):
         alone = e_step(model, rows)
-        torch.testing.assert_close(bank.evidence[j], alone.evidence, rtol=1e-10, atol=1e-8)
-        torch.testing.assert_close(bank.gate.w[at : at + model.k], alone.gate.w, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(together.evidence[j], alone.evidence, rtol=1e-10, atol=1e-8)
+        torch.testing.assert_close(together.gate.w[at : at + model.k], alone.gate.w, rtol=1e-8, atol=1e-8)
         at += model.k
 
 
@@ -64,7 +65,7 @@ def test_fitted_together_as_alone(models, rows):
     for one, model in zip(finished, models, strict=True):
         alone = last(run(model, whole(rows), stop=plateau(1e-7)))
         assert one.converged and not one.singular
-        # a model may stay for a few more steps, until the bank is packed anew: never worse
+        # a model may stay for a few more steps, until the models are stacked anew: never worse
         assert float(one.model.assign(rows)[1]) == pytest.approx(float(alone.model.assign(rows)[1]), abs=1e-5)
 
 
