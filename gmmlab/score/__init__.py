@@ -1,5 +1,23 @@
-"""How good a model is."""
+"""How good a model is, and how many clusters its components are."""
 
-from gmmlab.score.criteria import aic, bic
+from gmmlab.score.agreement import match_labels
+from gmmlab.score.bootstrap import Bootstrap, bootstrap
+from gmmlab.score.criteria import aic, aicc, bic, doubt, entropy, icl, mclust_sign, mml, nec
+from gmmlab.score.merging import MergeTree, combine
 
-__all__ = ["aic", "bic"]
+__all__ = [
+    "Bootstrap",
+    "MergeTree",
+    "aic",
+    "aicc",
+    "bic",
+    "bootstrap",
+    "combine",
+    "doubt",
+    "entropy",
+    "icl",
+    "match_labels",
+    "mclust_sign",
+    "mml",
+    "nec",
+]
