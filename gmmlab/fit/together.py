@@ -6,7 +6,7 @@ the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -36,12 +36,18 @@ class Finished(NamedTuple):
 
 
 def climb(
-    models: Sequence[Mixture], source: Source, *, tol: float, max_iter: int = 1000, floor: float = 0.0
+    models: Sequence[Mixture],
+    source: Callable[[list[int]], Source],
+    *,
+    tol: float,
+    max_iter: int = 1000,
+    floor: float = 0.0,
 ) -> Iterator[list[Finished]]:
     """Fit all `models` together, yielding after every step those that have finished (often none).
 
-    A model is finished when its objective per row changes by less than `tol`, after `max_iter` steps, or when one of
-    its standard deviations falls to `floor` (in data units) and it is singular.
+    `source(active)` gives the statistics for the models of these numbers: the same for all, or from weights of their
+    own. A model is finished when its objective per row changes by less than `tol`, after `max_iter` steps, or when it
+    is singular: one of its standard deviations has fallen to `floor` (in data units).
     """
     active = sorted(range(len(models)), key=lambda j: models[j].k)
     now = {j: models[j] for j in active}
@@ -50,7 +56,9 @@ def climb(
     while active:
         stacked = stack([now[j] for j in active])
         before = torch.stack([previous.get(j, stacked.weights.new_tensor(-torch.inf)) for j in active])
-        for step in run(stacked, source, refit=partial(_refit, floor=floor), stop=lambda _: False, previous=before):
+        for step in run(
+            stacked, source(active), refit=partial(_refit, floor=floor), stop=lambda _: False, previous=before
+        ):
             i += 1
             state = _State.of(step, tol)
             done = state.done if i < max_iter else torch.ones_like(state.done)

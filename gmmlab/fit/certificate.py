@@ -1,0 +1,70 @@
+"""What is known about where a fit has stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.model import Mixture
+
+
+class Certificate(NamedTuple):
+    """How sure the end of a fit is. Increases are per row, in nats."""
+
+    converged: bool
+    last_gain: float  # how much the objective rose in the last step
+    aitken_gap: float  # how much it would still rise, extrapolated: infinite where it is not slowing down
+    condition: list[float]  # condition number of each component's covariance
+    smallest: float  # weight of the smallest component, in rows
+    jitter: float  # most that was added to a variance to keep a covariance positive definite, in squared data units
+    dtype: torch.dtype  # of the rows, and so of their densities; parameters and sums are float64
+
+    def __str__(self) -> str:
+        word = "converged" if self.converged else "NOT converged"
+        changed = f"; up to {self.jitter:.2g} added to variances" if self.jitter > 0 else ""
+        return (
+            f"{word}: last gain {self.last_gain:.2g} nats per row, about {self.aitken_gap:.2g} to come; condition "
+            f"numbers up to {max(self.condition):.3g}; smallest component {self.smallest:.4g} rows; "
+            f"{str(self.dtype).removeprefix('torch.')}{changed}"
+        )
+
+
+def certify(model: Mixture, trace: Sequence[float], n: float, *, converged: bool, jitter: float = 0.0) -> Certificate:
+    """A certificate out of the last model and the objectives of all steps; `n` is the number of rows."""
+    last_gain = trace[-1] - trace[-2] if len(trace) > 1 else math.inf
+    return Certificate(
+        converged,
+        last_gain,
+        aitken_gap(trace),
+        _condition(model.gaussian.chol).tolist(),
+        n * float(model.weights.min()),
+        jitter,
+        model.gaussian.origin.dtype,
+    )
+
+
+def aitken_gap(trace: Sequence[float]) -> float:
+    """How far the limit of a linearly converging sequence lies above its last member, by its last three.
+
+        gap = (l_t - l_t-1) a / (1 - a),    a = (l_t - l_t-1) / (l_t-1 - l_t-2)
+
+    Infinite with fewer than three members, or where increases do not shrink. See McLachlan and Krishnan (2008),
+    section 4.9.
+    """
+    if len(trace) < 3:
+        return math.inf
+    before, gain = trace[-2] - trace[-3], trace[-1] - trace[-2]
+    if gain == 0:
+        return 0.0
+    rate = gain / before if before else math.inf
+    return gain * rate / (1 - rate) if 0 <= rate < 1 else math.inf
+
+
+def _condition(chol: Float[Tensor, "k ..."]) -> Float[Tensor, "k"]:
+    """Condition numbers of covariances out of their factors."""
+    scale = chol if chol.ndim == 2 else torch.linalg.svdvals(chol)
+    return (scale.amax(1) / scale.amin(1)) ** 2
