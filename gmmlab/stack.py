@@ -7,7 +7,7 @@ restarts, families and numbers of components share every pass over the rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate
 
 import torch
 
@@ -32,15 +32,18 @@ def stack(models: Sequence[Mixture]) -> Mixture:
     return Mixture(components, Stacked(log_w, groups))
 
 
-def unstack(stacked: Mixture, structures: Sequence[Structure]) -> list[Mixture]:
-    """The mixtures that stand in a stack, with their structures."""
+def member(stacked: Mixture, j: int, structure: Structure) -> Mixture:
+    """Mixture j of a stack, with its structure."""
     gate = stacked.gate
     assert isinstance(gate, Stacked)
-    ends = [0, *torch.tensor(gate.groups.sizes).cumsum(0).tolist()]
-    return [
-        Mixture(_as(stacked.gaussian.take(torch.arange(a, b)), structure), Constant(gate.log_w[a:b]))
-        for (a, b), structure in zip(pairwise(ends), structures, strict=True)
-    ]
+    first = sum(gate.groups.sizes[:j])
+    own = torch.arange(first, first + gate.groups.sizes[j], device=gate.log_w.device)
+    return Mixture(_as(stacked.gaussian.take(own), structure), Constant(gate.log_w[own]))
+
+
+def unstack(stacked: Mixture, structures: Sequence[Structure]) -> list[Mixture]:
+    """The mixtures that stand in a stack, with their structures."""
+    return [member(stacked, j, structure) for j, structure in enumerate(structures)]
 
 
 def _as(gaussian: Gaussian, structure: Structure) -> Gaussian:
@@ -55,7 +58,7 @@ def _as(gaussian: Gaussian, structure: Structure) -> Gaussian:
 
 def _parts(structures: Sequence[Structure], groups: Groups) -> tuple[Part, ...]:
     """Which components have which structure."""
-    ends = [0, *torch.tensor(groups.sizes).cumsum(0).tolist()]
+    ends = [0, *accumulate(groups.sizes)]
     parts = []
     for structure in dict.fromkeys(structures):
         own = [j for j, other in enumerate(structures) if other == structure]

@@ -6,19 +6,20 @@ the others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import torch
 
-from gmmlab.axes import Bool, Float, Tensor
+from gmmlab.axes import Bool, Tensor
 from gmmlab.fit.loop import Step, run
 from gmmlab.fit.source import Source
 from gmmlab.gates import Stacked
 from gmmlab.kernels.cholesky import flagged_cholesky
 from gmmlab.model import Mixture
-from gmmlab.stack import stack, unstack
+from gmmlab.stack import member, stack
 from gmmlab.steps import MixtureStats
 
 RESTACK = 8  # the models are stacked anew when an eighth of them has finished
@@ -29,10 +30,14 @@ class Finished(NamedTuple):
 
     j: int  # its place in the list that was given
     model: Mixture
-    n_iter: int
+    trace: list[float]  # the objective per row at every step
     converged: bool
     singular: bool
-    gain: float
+
+    @property
+    def n_iter(self) -> int:
+        """Steps that it took."""
+        return len(self.trace)
 
 
 def climb(
@@ -47,55 +52,50 @@ def climb(
 
     `source(active)` gives the statistics for the models of these numbers: the same for all, or from weights of their
     own. A model is finished when its objective per row changes by less than `tol`, after `max_iter` steps, or when it
-    is singular: one of its standard deviations has fallen to `floor` (in data units).
+    is singular: one of its standard deviations has fallen to `floor` (in data units). It ends where it would alone.
     """
+    structures = [model.gaussian.structure for model in models]
     active = sorted(range(len(models)), key=lambda j: models[j].k)
-    now = {j: models[j] for j in active}
-    previous: dict[int, Tensor] = {}
-    i = 0
+    now, traces = dict(enumerate(models)), {j: list[float]() for j in active}
     while active:
         stacked = stack([now[j] for j in active])
-        before = torch.stack([previous.get(j, stacked.weights.new_tensor(-torch.inf)) for j in active])
-        for step in run(
-            stacked, source(active), refit=partial(_refit, floor=floor), stop=lambda _: False, previous=before
-        ):
-            i += 1
-            state = _State.of(step, tol)
-            done = state.done if i < max_iter else torch.ones_like(state.done)
-            if RESTACK * int(done.sum()) >= len(active):
+        before = stacked.weights.new_tensor([traces[j][-1] if traces[j] else -math.inf for j in active])
+        out, history = set[int](), list[Tensor]()
+        for step in run(stacked, source(active), refit=partial(_refit, floor=floor), stop=_never, previous=before):
+            history.append(step.info.objective)
+            singular = _singular(step.model)
+            converged = (step.info.gains.abs() < tol) & ~singular
+            last = len(traces[active[0]]) + len(history) >= max_iter
+            new = [a for a in (converged | singular | last).nonzero().flatten().tolist() if a not in out]
+            yield [
+                Finished(
+                    j=active[a],
+                    model=member(step.model, a, structures[active[a]]),
+                    trace=traces[active[a]] + [float(objective[a]) for objective in history],
+                    converged=bool(converged[a]),
+                    singular=bool(singular[a]),
+                )
+                for a in new
+            ]
+            out.update(new)
+            if RESTACK * len(out) >= len(active):
                 break
-            yield []
-        members = unstack(step.model, [now[j].gaussian.structure for j in active])
-        out = done.tolist()
-        yield [
-            Finished(j, members[a], i, bool(state.converged[a]), bool(state.singular[a]), float(state.gains[a]))
-            for a, j in enumerate(active)
-            if out[a]
-        ]
-        kept = [a for a in range(len(active)) if not out[a]]
-        now = {active[a]: members[a] for a in kept}
-        previous = {active[a]: step.info.objective[a] for a in kept}
+        kept = [a for a in range(len(active)) if a not in out]
+        now = {active[a]: member(step.model, a, structures[active[a]]) for a in kept}
+        columns = torch.stack(history).T.tolist()
+        traces = {active[a]: traces[active[a]] + columns[a] for a in kept}
         active = [active[a] for a in kept]
 
 
-class _State(NamedTuple):
-    """Where the models of a stack are after a step."""
+def _never(_: Step) -> bool:
+    """Models leave one by one."""
+    return False
 
-    gains: Float[Tensor, "g"]
-    converged: Bool[Tensor, "g"]
-    singular: Bool[Tensor, "g"]
 
-    @classmethod
-    def of(cls, step: Step, tol: float) -> _State:
-        gate = step.model.gate
-        assert isinstance(gate, Stacked)
-        singular = ~torch.isfinite(gate.groups.sum(step.model.gaussian.jitter))
-        gains = step.info.gains
-        return cls(gains, (gains.abs() < tol) & ~singular, singular)
-
-    @property
-    def done(self) -> Bool[Tensor, "g"]:
-        return self.converged | self.singular
+def _singular(model: Mixture) -> Bool[Tensor, "g"]:
+    """Which of the stacked models have a component that was marked."""
+    assert isinstance(model.gate, Stacked)
+    return ~torch.isfinite(model.gate.groups.sum(model.gaussian.jitter))
 
 
 def _refit(model: Mixture, stats: MixtureStats, floor: float) -> Mixture:
