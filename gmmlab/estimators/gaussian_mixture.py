@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from copy import copy
-from itertools import islice
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -21,11 +20,12 @@ from gmmlab.axes import Tensor
 from gmmlab.data import as_rows, warn_of_idle_columns
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
+from gmmlab.estimators.fitting import Begin, Budget, Fit, Interrupted, best_of, best_together
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Gaussian
-from gmmlab.fit import plateau, run, whole
+from gmmlab.fit import whole
 from gmmlab.gates import Constant
-from gmmlab.init import METHODS, start
+from gmmlab.init import METHODS, from_responsibilities
 from gmmlab.model import Mixture
 from gmmlab.score import criteria
 
@@ -82,6 +82,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Mean log-likelihood per row at the last E-step (before the last refit).
     lower_bounds_ : list of float
         The same at every step.
+    certificate_ : Certificate
+        What is known about the end: last gain, what is still to come, condition numbers, smallest component, jitter.
     mixture_ : Mixture
         The fitted model as a value.
     n_features_in_ : int
@@ -153,56 +155,51 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     # -- fitting ---------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit the mixture to rows `X`; `y` is ignored.
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit the mixture to rows `X`, each of which counts `sample_weight` times; `y` is ignored.
 
         An interrupt (the notebook's stop button) keeps the best parameters so far and is raised again.
         """
-        self.fit_predict(X)
+        self.fit_predict(X, sample_weight=sample_weight)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_predict(self, X: Any, y: Any = None) -> Any:
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit, and return the most probable component of each row."""
         x = self._rows(X, fitting=True)
-        best = self._best_fit(x, like=X)
-        self._store(best, like=X)
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
+        n = float(len(x) if weight is None else weight.sum())
+        try:
+            best = self._best_fit(x, weight)
+        except Interrupted as interrupt:
+            self._store(interrupt.fit, X, n)
+            message = f"Interrupted at step {len(interrupt.fit.bounds)}; the best parameters so far are kept."
+            warn(message, ConvergenceWarning)
+            raise
+        self._store(best, X, n)
         self._warn(best)
         return _like(X, self.mixture_.assign(x)[0])
 
-    def _best_fit(self, x: Tensor, like: Any) -> _Fit:
-        """The best of all starts; on an interrupt the best so far is stored and the interrupt raised again."""
-        best = current = None
-        report = Reporter(self.verbose, self.verbose_interval)
-        try:
-            for i, (model, previous) in enumerate(self._starts(x)):
-                report.start(i)
-                current = _Fit(model, jitter=float(model.gaussian.jitter.max()))
-                for climbed in self._climb(current, previous, x, report):
-                    current = climbed
-                if self.max_iter > 0:
-                    report.end(current.bound, current.converged)
-                if best is None or current.bound > best.bound:
-                    best = current
-        except KeyboardInterrupt:
-            fits = [fit for fit in (best, current) if fit is not None]
+    def _best_fit(self, x: Tensor, weight: Tensor | None) -> Fit:
+        """The best of all starts."""
+        source = whole(x, weight)
+        budget = Budget(float(self.tol), int(self.max_iter))
+        seen = x if weight is None else x[weight > 0]
+        begins = self._begins(seen, weight if weight is None else weight[weight > 0])
+        if self.n_init > 1 and self.max_iter > 0 and not (self.verbose or self.warm_start):
+            begins = list(begins)
+            best, fits = best_together(begins, source, budget)
             if fits:
-                kept = max(fits, key=lambda fit: fit.bound)
-                self._store(kept, like)
-                message = f"Interrupted at step {len(kept.bounds)}; the best parameters so far are kept."
-                warn(message, ConvergenceWarning)
-            raise
-        assert best is not None  # n_init is at least 1
-        return best
+                return best
+        report = Reporter(self.verbose, self.verbose_interval)
+        return best_of(begins, source, budget, report)[0]
 
-    def _starts(self, x: Tensor) -> Iterator[tuple[Mixture, float]]:
-        """Models to climb from, each with the evidence before its first step."""
+    def _begins(self, x: Tensor, weight: Tensor | None) -> Iterable[Begin]:
+        """Models to climb from."""
         if self.warm_start and hasattr(self, "converged_"):
-            yield self._resumed(x), self.lower_bound_
-            return
-        given, rng = self._given(x), _generator(self.random_state, x.device)
-        for _ in range(self.n_init):
-            yield self._start(x, given, rng), -math.inf
+            return [Begin(self._resumed(x), self.lower_bound_)]
+        given, rng = self._given(x), generator(self.random_state, x.device)
+        return (Begin(self._start(x, weight, given, rng)) for _ in range(self.n_init))
 
     def _resumed(self, x: Tensor) -> Mixture:
         """The fitted model, about the new rows. Raises `ValueError` if it does not suit the parameters any more."""
@@ -215,12 +212,13 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         model = self.mixture_.to(x.device)
         return model.replace(components=model.gaussian.replace(origin=x.mean(0)))
 
-    def _start(self, x: Tensor, given: dict[str, Tensor], rng: torch.Generator) -> Mixture:
+    def _start(self, x: Tensor, weight: Tensor | None, given: dict[str, Tensor], rng: torch.Generator) -> Mixture:
         """A first model, with the given parameters in place of those of the start."""
         structure, ridge = sk.COVARIANCES[self.covariance_type].structure, float(self.reg_covar)
         if len(given) == 3:
             return _mixture(**given, origin=x.mean(0), structure=structure, ridge=ridge)
-        begin = start(x, int(self.n_components), structure, METHODS[self.init_params], rng, ridge=ridge)
+        resp = METHODS[self.init_params](x, int(self.n_components), rng)
+        begin = from_responsibilities(x, resp if weight is None else resp * weight[:, None], structure, ridge=ridge)
         parts = {name: given[name] for name in ("mean", "chol") if name in given}
         gate = Constant(given["weights"].log()) if "weights" in given else begin.gate
         return begin.replace(components=begin.gaussian.replace(**parts), gate=gate)
@@ -236,16 +234,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             given["chol"] = sk.check_precisions(self.precisions_init, self.covariance_type, k, d)
         return {name: value.to(x.device) for name, value in given.items()}
 
-    def _climb(self, fit: _Fit, previous: float, x: Tensor, report: Reporter) -> Iterator[_Fit]:
-        """The fit after every step."""
-        stop = plateau(float(self.tol))
-        for step in islice(run(fit.model, whole(x), stop=stop, previous=previous), self.max_iter):
-            report.step(step)
-            worst = max(fit.jitter, float(step.model.gaussian.jitter.max()))
-            fit = _Fit(step.model, [*fit.bounds, step.info.evidence], stop(step), worst)
-            yield fit
-
-    def _store(self, fit: _Fit, like: Any) -> None:
+    def _store(self, fit: Fit, like: Any, n: float) -> None:
         """Set the fitted attributes, in the dtype of the rows and the kind of array that came in."""
         if like is not None:
             validate_data(self, like, skip_check_array=True)
@@ -259,8 +248,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.n_iter_ = len(fit.bounds)
         self.lower_bound_ = fit.bound
         self.lower_bounds_ = fit.bounds
+        self.certificate_ = fit.certificate(n)
 
-    def _warn(self, fit: _Fit) -> None:
+    def _warn(self, fit: Fit) -> None:
         if fit.jitter > 0:
             warn(
                 f"Up to {fit.jitter:.2g} was added to the variances of a component to make its covariance positive "
@@ -294,7 +284,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """A fitted estimator out of a model; `parameters` go to the constructor."""
         kind = sk.covariance_type(mixture.gaussian.structure)
         model = cls(mixture.k, covariance_type=kind, reg_covar=mixture.gaussian.ridge, **parameters)
-        model._store(_Fit(mixture), like=None)
+        model._store(Fit(mixture), like=None, n=math.nan)
         model.n_features_in_ = mixture.d
         return model
 
@@ -329,7 +319,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         n_samples = int(n_samples)
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
-        rng = _generator(self.random_state, mixture.weights.device)
+        rng = generator(self.random_state, mixture.weights.device)
         z = mixture.gate.sample(n_samples, rng).sort().values
         x = mixture.components.sample(z, rng).to(mixture.gaussian.origin.dtype)
         return _like(self.means_, x), _like(self.means_, z)
@@ -373,25 +363,12 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return rows.x
 
 
-class _Fit(NamedTuple):
-    """How far a start has climbed."""
-
-    model: Mixture
-    bounds: list[float] = []  # noqa: RUF012 - never changed in place
-    converged: bool = False
-    jitter: float = 0.0
-
-    @property
-    def bound(self) -> float:
-        return self.bounds[-1] if self.bounds else -math.inf
-
-
 def _mixture(weights: Tensor, mean: Tensor, chol: Tensor, **fields: Any) -> Mixture:
     jitter = torch.zeros(len(mean), dtype=torch.float64, device=mean.device)
     return Mixture(Gaussian(mean.double(), chol, jitter, **fields), Constant(weights.double().log()))
 
 
-def _generator(random_state: Any, device: torch.device) -> torch.Generator:
+def generator(random_state: Any, device: torch.device) -> torch.Generator:
     """A torch generator seeded the way scikit-learn's users expect."""
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     return torch.Generator(device=device).manual_seed(seed)

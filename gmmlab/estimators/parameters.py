@@ -8,12 +8,14 @@ covariance type is a string.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from gmmlab.axes import Tensor
+from gmmlab.errors import BadData
 from gmmlab.families import Diagonal, Full, Spherical, Structure, Tied
 
 
@@ -67,6 +69,25 @@ def as_tensor(value: Any) -> Tensor:
         return value.detach()
     array = np.array(value)
     return torch.from_numpy(array.astype(np.float32 if array.dtype == np.float32 else np.float64))
+
+
+def check_sample_weight(value: Any, x: Tensor) -> Tensor:
+    """Given weights of the rows, in their dtype. Raises `BadData` unless they are n numbers of at least 0."""
+    weight = torch.full_like(x[:, 0], float(value)) if isinstance(value, Real) else as_tensor(value).to(x)
+    if weight.ndim != 1 or len(weight) != len(x):
+        raise BadData(
+            f"sample_weight has the shape {tuple(weight.shape)}; expected one number for each of the {len(x)} rows."
+        )
+    bad = ~(weight >= 0) | torch.isinf(weight)
+    if bool(bad.any()):
+        at = int(bad.nonzero()[0])
+        raise BadData(
+            f"sample_weight[{at}] is {float(weight[at])}; expected finite numbers of at least 0 ({int(bad.sum())} are "
+            "not)."
+        )
+    if not bool(weight.sum() > 0):
+        raise BadData("sample_weight is zero for all rows; expected some that count.")
+    return weight
 
 
 def check_weights(value: Any, k: int) -> Tensor:

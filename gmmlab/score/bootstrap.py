@@ -67,7 +67,7 @@ def bootstrap(
     the same samples whatever `at_once` is.
     """
     _check(n, draws, at_once)
-    dtype = small.components.origin.dtype
+    dtype = small.gaussian.origin.dtype
     state = Bootstrap(observed, torch.empty(0, dtype=torch.float64))
     for first in range(0, draws, at_once):
         batch = min(at_once, draws - first)

@@ -111,6 +111,50 @@ def test_best_of_several_starts_and_max_iter_zero():
     assert start.n_iter_ == 0 and not start.converged_ and start.lower_bounds_ == []
 
 
+def test_weights_of_rows_are_replication():
+    times = np.random.default_rng(0).integers(0, 4, len(X))
+    begin = GaussianMixture(3, random_state=0).fit(X)
+    options = {f"{name}_init": getattr(begin, f"{name}_") for name in ("weights", "means", "precisions")}
+    weighted = GaussianMixture(3, **options).fit(X, sample_weight=times)
+    repeated = GaussianMixture(3, **options).fit(np.repeat(X, times, axis=0))
+    np.testing.assert_allclose(weighted.covariances_, repeated.covariances_, rtol=1e-9, atol=1e-12)
+    assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, rel=1e-12)
+    assert weighted.n_iter_ == repeated.n_iter_
+    one = GaussianMixture(3, random_state=0).fit(X, sample_weight=1.0)
+    np.testing.assert_allclose(one.means_, begin.means_, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("weight", "sentence"),
+    [
+        ([1.0, 2.0], r"shape \(2,\); expected one number for each of the 150 rows"),
+        (np.where(np.arange(150) == 7, -1.0, 1.0), r"sample_weight\[7\] is -1.0"),
+        (np.where(np.arange(150) == 7, np.nan, 1.0), r"sample_weight\[7\] is nan"),
+        (np.zeros(150), "zero for all rows"),
+    ],
+)
+def test_weights_that_are_none_get_a_sentence(weight, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        GaussianMixture(2).fit(X, sample_weight=weight)
+
+
+def test_starts_together_end_where_they_would_alone():
+    """Several starts share every pass over the rows; with verbose they run one by one."""
+    options = {"n_init": 5, "init_params": "random_from_data", "random_state": 3, "tol": 1e-6, "max_iter": 500}
+    together = GaussianMixture(4, **options).fit(X)
+    alone = GaussianMixture(4, verbose=1, **options).fit(X)
+    assert together.n_iter_ == alone.n_iter_
+    np.testing.assert_allclose(together.means_, alone.means_, rtol=1e-8)
+
+
+def test_certificate_says_how_sure_the_end_is():
+    model = GaussianMixture(3, random_state=0, tol=1e-4).fit(X)
+    found = model.certificate_
+    assert found.converged and 0 <= found.last_gain < 1e-4 and found.jitter == 0
+    assert found.smallest == pytest.approx(150 * model.weights_.min())
+    assert found.condition == pytest.approx([np.linalg.cond(cov) for cov in model.covariances_], rel=1e-6)
+
+
 def test_sample_is_repeatable_and_ordered():
     model = GaussianMixture(3, random_state=0).fit(X)
     (a, za), (b, _) = model.sample(500), model.sample(500)
@@ -139,7 +183,7 @@ def test_from_mixture_round_trip():
 
 
 def test_interrupt_keeps_the_best_so_far(monkeypatch):
-    from gmmlab.estimators import gaussian_mixture as module
+    from gmmlab.estimators import fitting as module
 
     def interrupted(model, source, **options):
         yield from itertools.islice(run(model, source, **options), 3)

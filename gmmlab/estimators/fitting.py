@@ -1,0 +1,104 @@
+"""From starts to the best fit: what every estimator does between checking its rows and keeping its attributes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from gmmlab.estimators.verbose import Reporter
+from gmmlab.fit import Source, plateau, run
+from gmmlab.fit.certificate import Certificate, certify
+from gmmlab.fit.together import climb
+from gmmlab.model import Mixture
+
+
+class Fit(NamedTuple):
+    """How far a start has climbed."""
+
+    model: Mixture
+    bounds: list[float] = []  # noqa: RUF012 - never changed in place
+    converged: bool = False
+    jitter: float = 0.0
+
+    @property
+    def bound(self) -> float:
+        """The objective per row at the last step."""
+        return self.bounds[-1] if self.bounds else -math.inf
+
+    def certificate(self, n: float) -> Certificate:
+        """What is known about its end, for a fit of n rows."""
+        return certify(self.model, self.bounds, n, converged=self.converged, jitter=self.jitter)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The notebook's stop button, with the best fit so far."""
+
+    def __init__(self, fit: Fit) -> None:
+        super().__init__()
+        self.fit = fit
+
+
+class Budget(NamedTuple):
+    """When to stop: a gain of the objective per row, and a number of steps."""
+
+    tol: float
+    max_iter: int
+
+
+class Begin(NamedTuple):
+    """Where a fit begins: a model, and the objective before its first step, if it is resumed."""
+
+    model: Mixture
+    previous: float = -math.inf
+
+
+def best_of(begins: Iterable[Begin], source: Source, budget: Budget, report: Reporter) -> tuple[Fit, list[Fit]]:
+    """The best fit of all starts, one after the other, and all of them. Raises `Interrupted` with the best so far."""
+    fits: list[Fit] = []
+    current = None
+    try:
+        for i, begin in enumerate(begins):
+            report.start(i)
+            current = Fit(begin.model, jitter=float(begin.model.gaussian.jitter.max()))
+            for climbed in _climb(begin, current, source, budget, report):
+                current = climbed
+            if budget.max_iter > 0:
+                report.end(current.bound, current.converged)
+            fits.append(current)
+    except KeyboardInterrupt as interrupt:
+        if current is None:
+            raise
+        raise Interrupted(_best([*fits, current])) from interrupt
+    return _best(fits), fits
+
+
+def best_together(begins: Sequence[Begin], source: Source, budget: Budget) -> tuple[Fit, list[Fit]]:
+    """The same for starts that climb together, which saves passes over the rows; singular ones do not count.
+
+    Empty if all turned singular. Raises `Interrupted` with the best that had finished.
+    """
+    fits: list[Fit] = []
+    try:
+        for finished in climb([begin.model for begin in begins], lambda _: source, **budget._asdict()):
+            fits += [Fit(one.model, one.trace, one.converged) for one in finished if not one.singular]
+    except KeyboardInterrupt as interrupt:
+        if not fits:
+            raise
+        raise Interrupted(_best(fits)) from interrupt
+    return (_best(fits) if fits else Fit(begins[0].model)), fits
+
+
+def _climb(begin: Begin, fit: Fit, source: Source, budget: Budget, report: Reporter) -> Iterator[Fit]:
+    """The fit after every step."""
+    stop = plateau(budget.tol)
+    for step in islice(run(begin.model, source, stop=stop, previous=begin.previous), budget.max_iter):
+        report.step(step)
+        worst = max(fit.jitter, float(step.model.gaussian.jitter.max()))
+        fit = Fit(step.model, [*fit.bounds, float(step.info.objective)], stop(step), worst)
+        yield fit
+
+
+def _best(fits: Sequence[Fit]) -> Fit:
+    return max(fits, key=lambda fit: fit.bound)
