@@ -19,6 +19,7 @@ _KERNEL_ROOMS = (
     "model",
     "stack",
     "steps",
+    "algebra",
     "init",
     "fit",
     "score",

@@ -21,7 +21,7 @@ ORDER = [
     ["stats"],
     ["families", "gates"],
     ["model"],
-    ["stack", "steps"],
+    ["stack", "steps", "algebra"],
     ["init", "fit", "score", "data"],
     ["estimators", "plot"],
     ["widgets", "series"],

@@ -57,6 +57,24 @@ def add_to_variances(cov: Tensor, amount: Float[Tensor, "k"]) -> Tensor:
     return cov + torch.diag_embed(amount[:, None].expand(cov.shape[:2]))
 
 
+def lower_factor(root: Float[Tensor, "k q d"]) -> Float[Tensor, "k q q"]:
+    """Lower factors L of root root', with a positive diagonal: root' = Q R and L = R'.
+
+    The product is never formed, which keeps the digits that squaring would lose. Raises `NotPositiveDefinite` when
+    the rows of a root depend on each other.
+    """
+    factor = torch.linalg.qr(root.mT).R.mT
+    diagonal = factor.detach().diagonal(dim1=-2, dim2=-1)
+    size = root.detach().square().sum(-1).sqrt()[:, : diagonal.shape[1]]
+    flat = diagonal.abs() <= 8 * torch.finfo(root.dtype).eps * size
+    if root.shape[1] > root.shape[2] or bool(flat.any()):
+        raise NotPositiveDefinite(
+            f"The covariances of {root.shape[1]} combinations of {root.shape[2]} columns are singular; expected "
+            "combinations of which none follows from the others. Leave some out."
+        )
+    return factor * diagonal.sign()[:, None]
+
+
 def _attempt(cov: Tensor) -> tuple[Tensor, Bool[Tensor, "k"]]:
     if cov.ndim == 2:
         good = ((cov > 0) & torch.isfinite(cov)).all(-1)

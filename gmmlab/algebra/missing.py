@@ -1,0 +1,98 @@
+"""Rows with missing entries (NaN): scored by what is there, filled in by what follows from it.
+
+A row is scored by the marginal density of the columns it has. Rows that miss the same columns are taken together, so
+that the cost is that of complete rows and one factorisation for each pattern. This is right when the chance that an
+entry is missing depends on observed entries alone (Little and Rubin 2002, section 6.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from gmmlab.algebra.conditioning import marginal
+from gmmlab.axes import Float, Tensor
+from gmmlab.families.conditioning import Conditional, conditional
+from gmmlab.gates import Posterior
+from gmmlab.kernels.chunks import chunk_rows
+from gmmlab.kernels.patterns import Pattern, patterns
+from gmmlab.model import Mixture
+
+
+def log_prob(mixture: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+    """Log density of the observed entries of each row; 0 for a row that has none, and `Mixture.log_prob` for one that
+    has all.
+    """
+    _check_width(mixture, x)
+    out = x.new_empty(len(x))
+    for pattern in patterns(x):
+        out[pattern.rows] = mixture.gate.log_prob(_table(mixture, x, pattern))
+    return out
+
+
+@torch.no_grad()
+def posterior(mixture: Mixture, x: Float[Tensor, "n d"]) -> Posterior:
+    """Responsibilities and evidence given the observed entries; the mixing weights for a row that has none."""
+    _check_width(mixture, x)
+    resp, evidence = x.new_empty(len(x), mixture.k), x.new_empty(len(x))
+    for pattern in patterns(x):
+        resp[pattern.rows], evidence[pattern.rows] = mixture.gate.posterior(_table(mixture, x, pattern))
+    return Posterior(resp, evidence)
+
+
+@torch.no_grad()
+def impute(mixture: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """The rows with each missing entry replaced by its expectation given the observed ones, sum_k r_ik xhat_ik.
+
+    Expectations have less spread than data: for variances, or plots that should look like data, use `sample_missing`.
+    """
+    filled = x.clone()
+    for gap in _gaps(mixture, x):
+        filled[gap.where] = torch.einsum("nk,nkt->nt", gap.resp, gap.part.mean)
+    return filled
+
+
+@torch.no_grad()
+def sample_missing(mixture: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator) -> Float[Tensor, "n d"]:
+    """The rows with their missing entries drawn, together, from their distribution given the observed ones."""
+    filled = x.clone()
+    for gap in _gaps(mixture, x):
+        z = torch.multinomial(gap.resp.double().to(rng.device), 1, generator=rng).squeeze(1).to(x.device)
+        mean, chol = gap.part.mean[torch.arange(len(z), device=x.device), z], gap.part.chol[z]
+        noise = torch.randn(mean.shape, generator=rng, dtype=torch.float64, device=rng.device).to(chol)
+        step = chol * noise if chol.ndim == 2 else (chol @ noise[:, :, None]).squeeze(-1)
+        filled[gap.where] = mean + step.to(mean)
+    return filled
+
+
+class _Gap(NamedTuple):
+    """A block of missing entries, and what the observed ones say about them."""
+
+    where: tuple[Tensor, Tensor]  # rows as a column, columns as a row
+    resp: Float[Tensor, "n k"]
+    part: Conditional
+
+
+def _gaps(mixture: Mixture, x: Float[Tensor, "n d"]) -> Iterator[_Gap]:
+    _check_width(mixture, x)
+    size = chunk_rows(mixture.k * (mixture.d + 1) ** 2, x.element_size())
+    for pattern in patterns(x):
+        columns = torch.tensor(pattern.missing, device=x.device)
+        for rows in pattern.rows.split(size) if pattern.missing else ():
+            part = conditional(mixture.components, pattern.observed, x[rows][:, pattern.observed])
+            yield _Gap((rows[:, None], columns), mixture.gate.posterior(part.log_prob).resp, part)
+
+
+def _table(mixture: Mixture, x: Float[Tensor, "n d"], pattern: Pattern) -> Float[Tensor, "m k"]:
+    """Log densities (n, k) of the observed entries of the rows of a pattern."""
+    if not pattern.observed:
+        return x.new_zeros(len(pattern.rows), mixture.k)
+    part = marginal(mixture, pattern.observed) if pattern.missing else mixture
+    return torch.cat(list(part.tables(x[pattern.rows][:, pattern.observed])))
+
+
+def _check_width(mixture: Mixture, x: Float[Tensor, "n d"]) -> None:
+    if x.shape[1] != mixture.d:
+        raise ValueError(f"The rows have {x.shape[1]} columns; expected {mixture.d}, NaN where a value is missing.")
