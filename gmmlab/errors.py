@@ -18,6 +18,10 @@ class BadData(ValueError):
     """The rows, or the table they come from, cannot be used."""
 
 
+class BadFile(ValueError):
+    """A file does not hold what was to be loaded from it, or cannot be trusted."""
+
+
 class NumericalWarning(UserWarning):
     """A number was changed to keep a computation going; the message holds the amount."""
 
