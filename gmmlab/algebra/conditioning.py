@@ -38,7 +38,7 @@ def marginal(mixture: Mixture, columns: Sequence[int]) -> Mixture:
     """The mixture of some columns, in the order given; at least one."""
     if not columns:
         raise ValueError("No column is left; expected at least one.")
-    return mixture.replace(components=conditioning.marginal(mixture.components, columns))
+    return mixture.replace(components=conditioning.marginal(mixture.gaussian, columns))
 
 
 def condition(mixture: Mixture, columns: Sequence[int], values: Float[Tensor, "o"]) -> Mixture:
@@ -46,8 +46,8 @@ def condition(mixture: Mixture, columns: Sequence[int], values: Float[Tensor, "o
 
     Raises `BadData` where the values are so far away that no component has a density there.
     """
-    components, part = mixture.components, conditioning.conditional(mixture.components, columns, values[None].double())
-    rest = marginal(mixture, conditioning.complement(columns, mixture.d)).components
+    components, part = mixture.gaussian, conditioning.conditional(mixture.gaussian, columns, values[None].double())
+    rest = marginal(mixture, conditioning.complement(columns, mixture.d)).gaussian
     joint = mixture.gate.joint(part.log_prob)[0]
     _check_density(joint)
     log_w = joint - torch.logsumexp(joint, dim=0)
@@ -78,7 +78,7 @@ def ordered(mixture: Mixture, given: Sequence[int], targets: Sequence[int]) -> M
 
 
 def _moments(model: Mixture, given: Sequence[int], rows: Float[Tensor, "n o"]) -> Regression:
-    part = conditioning.conditional(model.components, given, rows)
+    part = conditioning.conditional(model.gaussian, given, rows)
     resp = model.gate.posterior(part.log_prob).resp
     mean = torch.einsum("nk,nkt->nt", resp, part.mean)
     spread = part.mean - mean[:, None]

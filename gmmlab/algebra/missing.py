@@ -81,7 +81,7 @@ def _gaps(mixture: Mixture, x: Float[Tensor, "n d"]) -> Iterator[_Gap]:
     for pattern in patterns(x):
         columns = torch.tensor(pattern.missing, device=x.device)
         for rows in pattern.rows.split(size) if pattern.missing else ():
-            part = conditional(mixture.components, pattern.observed, x[rows][:, pattern.observed])
+            part = conditional(mixture.gaussian, pattern.observed, x[rows][:, pattern.observed])
             yield _Gap((rows[:, None], columns), mixture.gate.posterior(part.log_prob).resp, part)
 
 

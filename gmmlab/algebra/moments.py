@@ -14,13 +14,13 @@ from gmmlab.model import Mixture
 
 def mean(mixture: Mixture) -> Float[Tensor, "d"]:
     """E[X] = sum_k pi_k mu_k."""
-    return mixture.weights @ mixture.components.mean
+    return mixture.weights @ mixture.gaussian.mean
 
 
 def cov(mixture: Mixture) -> Float[Tensor, "d d"]:
     """Cov[X] = sum_k pi_k (Sigma_k + (mu_k - E[X])(mu_k - E[X])'): within components and between them."""
-    between = mixture.components.mean - mean(mixture)
-    within = torch.einsum("k,kde->de", mixture.weights, mixture.components.cov)
+    between = mixture.gaussian.mean - mean(mixture)
+    within = torch.einsum("k,kde->de", mixture.weights, mixture.gaussian.cov)
     return within + torch.einsum("k,kd,ke->de", mixture.weights, between, between)
 
 
@@ -30,7 +30,7 @@ def affine(mixture: Mixture, matrix: Float[Tensor, "q d"], shift: Float[Tensor, 
     Covariances come out with a full structure, or a tied one where they were shared. Raises `NotPositiveDefinite` where
     the rows of A depend on each other, for then A X has no density.
     """
-    old, matrix = mixture.components, matrix.double()
+    old, matrix = mixture.gaussian, matrix.double()
     root = old.chol if old.structure.dense else torch.diag_embed(old.chol)
     components = Gaussian(
         mean=old.mean @ matrix.T + shift.double(),
@@ -50,8 +50,8 @@ def overlap(left: Mixture, right: Mixture) -> Float[Tensor, ""]:
     """
     if left.d != right.d:
         raise ValueError(f"The mixtures have {left.d} and {right.d} columns; expected the same number.")
-    log_pair = _log_overlaps(left.components, right.components)
-    return (left.gate.log_w[:, None] + right.gate.log_w + log_pair).flatten().logsumexp(0).exp()
+    log_pair = _log_overlaps(left.gaussian, right.gaussian)
+    return (left.weights.log()[:, None] + right.weights.log() + log_pair).flatten().logsumexp(0).exp()
 
 
 def _log_overlaps(left: Gaussian, right: Gaussian) -> Float[Tensor, "i j"]:

@@ -24,7 +24,7 @@ from gmmlab.model import Mixture
 def cdf(mixture: Mixture, x: Float[Tensor, "n 1"]) -> Float[Tensor, "n"]:
     """P(X <= x) of a mixture of one column."""
     _check_one_column(mixture)
-    z = (x.double() - mixture.components.mean.T) / _sd(mixture)
+    z = (x.double() - mixture.gaussian.mean.T) / _sd(mixture)
     return (_ndtr(z) @ mixture.weights).to(x)
 
 
@@ -32,7 +32,7 @@ def quantile(mixture: Mixture, p: Float[Tensor, "n"]) -> Float[Tensor, "n 1"]:
     """The rows x with P(X <= x) = p, by bisection to the last digit; infinite for 0 and 1."""
     _check_one_column(mixture)
     shape = (len(p), mixture.k)
-    weights, mean, sd = mixture.weights.expand(shape), mixture.components.mean.T.expand(shape), _sd(mixture)
+    weights, mean, sd = mixture.weights.expand(shape), mixture.gaussian.mean.T.expand(shape), _sd(mixture)
     return _bisect(weights, mean, sd.expand(shape), p.double())[:, None].to(p)
 
 
@@ -41,7 +41,7 @@ def regress_quantile(
 ) -> Float[Tensor, "n"]:
     """The p-quantile of one column given others: with two of them, a band around the curve of `regress`."""
     model = ordered(mixture, given, [target])
-    part = conditional(model.components, range(len(given)), x.double())
+    part = conditional(model.gaussian, range(len(given)), x.double())
     resp, sd = model.gate.posterior(part.log_prob).resp, part.chol.flatten()
     return _bisect(resp, part.mean[:, :, 0], sd.expand_as(resp), resp.new_full((len(x),), p)).to(x)
 
@@ -83,7 +83,7 @@ def level_set(mixture: Mixture, mass: float, rng: torch.Generator, n: int = 100_
 def _one_component(mixture: Mixture, mass: float) -> float:
     from scipy.special import gammaincinv  # the chi-square quantile is twice that of a gamma variable
 
-    top = mixture.log_prob(mixture.components.mean.to(mixture.components.origin))
+    top = mixture.log_prob(mixture.gaussian.mean.to(mixture.gaussian.origin))
     return float(top) - float(gammaincinv(mixture.d / 2, mass))
 
 
@@ -119,7 +119,7 @@ def _ndtr(z: Tensor) -> Tensor:
 
 
 def _sd(mixture: Mixture) -> Float[Tensor, "1 k"]:
-    return mixture.components.chol.reshape(1, -1)
+    return mixture.gaussian.chol.reshape(1, -1)
 
 
 def _check_one_column(mixture: Mixture) -> None:

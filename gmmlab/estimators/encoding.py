@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from gmmlab.axes import Tensor
+from gmmlab.fit.certificate import Certificate
 
 Tensors = dict[str, Tensor]
 
@@ -76,6 +77,16 @@ def _put_array(value: np.ndarray, place: str, tensors: Tensors) -> str:
     return place
 
 
+def _put_certificate(value: Certificate, place: str, tensors: Tensors) -> dict[str, Any]:
+    fields = value._asdict() | {"dtype": str(value.dtype).removeprefix("torch.")}
+    return {name: encode(field, f"{place}/{name}", tensors) for name, field in fields.items()}
+
+
+def _certificate(content: Any, tensors: Tensors) -> Certificate:
+    fields = {name: decode(field, tensors) for name, field in content.items()}
+    return Certificate(**fields | {"dtype": {"float32": torch.float32, "float64": torch.float64}[fields["dtype"]]})
+
+
 def _random_state(content: Any, tensors: Tensors) -> np.random.RandomState:
     state = np.random.RandomState()
     state.set_state(tuple(decode(content, tensors)))
@@ -83,6 +94,7 @@ def _random_state(content: Any, tensors: Tensors) -> np.random.RandomState:
 
 
 CODECS: dict[str, Codec] = {
+    "certificate": Codec(lambda value: isinstance(value, Certificate), _put_certificate, _certificate),
     "float": Codec(
         lambda value: type(value) is float,
         lambda value, place, tensors: repr(value),

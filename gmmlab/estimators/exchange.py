@@ -58,7 +58,7 @@ def to_sklearn(model: GaussianMixture) -> sklearn.mixture.GaussianMixture:
             "scikit-learn has mixtures of Gaussians with constant weights only, not of "
             f"{type(mixture.components).__name__} with {type(mixture.gate).__name__}."
         )
-    kind = _KINDS.get(type(mixture.components.structure), "full" if mixture.components.structure.dense else "diag")
+    kind = _KINDS.get(type(mixture.gaussian.structure), "full" if mixture.gaussian.structure.dense else "diag")
     theirs = sklearn.mixture.GaussianMixture(**_accepted(model), covariance_type=kind)
     _copy(model, theirs, _RECORD + _COLUMNS)
     for name, value in _written(model, mixture, kind).items():
@@ -91,8 +91,8 @@ def _written(model: GaussianMixture, mixture: Mixture, kind: str) -> dict[str, A
     layout = sk.COVARIANCES[kind]
     if tuple(model.covariances_.shape) == layout.axes(mixture.k, mixture.d) and model.covariance_type == kind:
         return values
-    dtype = mixture.components.origin.dtype
-    return values | {name: part.to(dtype) for name, part in sk.attributes(mixture.components.chol, layout).items()}
+    dtype = mixture.gaussian.origin.dtype
+    return values | {name: part.to(dtype) for name, part in sk.attributes(mixture.gaussian.chol, layout).items()}
 
 
 def _copy(source: Any, target: Any, names: tuple[str, ...]) -> None:

@@ -84,7 +84,7 @@ class Chart(NamedTuple):
 
     def pack(self, mixture: Mixture) -> Float[Tensor, "p"]:
         """The coordinates of a mixture."""
-        components, log_w = mixture.components, mixture.gate.log_w
+        components, log_w = mixture.gaussian, mixture.weights.log()
         square = components.cov if components.structure.dense else components.chol**2
         units = self.units.flatten(1)
         free = square[: 1 if self.shared else self.k].flatten(1) @ units.T / units.sum(1)
@@ -173,12 +173,12 @@ def observed_information(
     the boundary: every component needs rows, and one too many is not identified. Cost O(n k f p) for f quadratic
     features and p parameters.
     """
-    if bool(torch.isneginf(mixture.gate.log_w).any()):
+    if bool(torch.isneginf(mixture.weights.log()).any()):
         raise ValueError("A component has weight zero, where the likelihood has no derivatives; remove it first.")
-    chart, x = Chart.of(mixture.components), x.double()
+    chart, x = Chart.of(mixture.gaussian), x.double()
     weight = x.new_ones(len(x)) if weight is None else weight.double()
     theta = chart.pack(mixture)
-    frame = _Frame(mixture.components)
+    frame = _Frame(mixture.gaussian)
     # reverse mode throughout: torch 2.13's forward mode warns of TorchScript when it is first used
     slope = jacrev(lambda t: frame.natural(*chart.unpack(t)))(theta)  # (k, f, p)
     p, (k, f, _) = len(theta), slope.shape

@@ -18,6 +18,7 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.errors import NotPositiveDefinite
 from gmmlab.families import Gaussian
+from gmmlab.gates import Constant
 from gmmlab.kernels.cholesky import safe_cholesky
 from gmmlab.model import Mixture
 from gmmlab.score.information import Parameters
@@ -77,7 +78,7 @@ def bootstrap_model(mixture: Mixture, n: int, refit: Refit, rng: torch.Generator
 
     Right only as far as the model is; for it, the number of rows of each component varies and none is ever drawn twice.
     """
-    dtype = mixture.components.origin.dtype
+    dtype = mixture.gaussian.origin.dtype
     return summary(mixture, _attempts(mixture, refit, (mixture.sample(n, rng)[0].to(dtype) for _ in range(draws))))
 
 
@@ -93,7 +94,7 @@ def summary(mixture: Mixture, refitted: Iterable[Mixture | None]) -> Replicates:
             f"{len(models)} of {len(attempts)} refits succeeded; expected at least two. Exponential weights, a ridge "
             "or fewer components would help."
         )
-    columns = zip(*((m.weights, m.components.mean, m.components.cov) for m in models), strict=True)
+    columns = zip(*((m.weights, m.gaussian.mean, m.gaussian.cov) for m in models), strict=True)
     weights, mean, cov = (torch.stack(column) for column in columns)
     return Replicates(weights, mean, cov, len(attempts) - len(models))
 
@@ -108,8 +109,8 @@ def align(mixture: Mixture, reference: Mixture) -> Mixture:
             f"The mixtures have {mixture.k} components in {mixture.d} columns and {reference.k} in {reference.d}; "
             "expected the same numbers."
         )
-    order = match(bhattacharyya(reference.components, mixture.components))
-    return Mixture(mixture.components.take(order), mixture.gate.take(order))
+    order = match(bhattacharyya(reference.gaussian, mixture.gaussian))
+    return Mixture(mixture.gaussian.take(order), Constant(mixture.weights[order].log()))
 
 
 def match(cost: Float[Tensor, "k k"]) -> Int[Tensor, "k"]:

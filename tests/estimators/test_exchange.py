@@ -57,7 +57,7 @@ def test_the_point_estimate_of_a_bayesian_mixture(kind):
     density = Theirs(3, covariance_type=kind)
     for name in FITTED[:5]:
         setattr(density, name, getattr(theirs, name))
-    np.testing.assert_allclose(ours.score_samples(X), density.score_samples(X), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(ours.score_samples(FRAME), density.score_samples(X), rtol=1e-10, atol=1e-10)
     assert ours.lower_bound_ == -np.inf and ours.tol == theirs.tol
 
 

@@ -24,15 +24,13 @@ from gmmlab.score.uncertainty import (
     match,
     summary,
 )
-from gmmlab.steps import m_step, stats_of
+from gmmlab.steps import e_step, m_step
 
 
 def climb(x: Tensor, weight: Tensor, model: Mixture, steps: int) -> Mixture:
-    """EM on weighted rows, kept as plain as can be."""
+    """EM on weighted rows."""
     for _ in range(steps):
-        features = model.components.features(x)
-        resp, evidence = model.gate.posterior(model.components.table(features))
-        model = m_step(model, stats_of(model, features, resp * weight[:, None], (weight * evidence).sum()))
+        model = m_step(model, e_step(model, x, weight))
     return model
 
 
