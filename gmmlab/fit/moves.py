@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from gmmlab.axes import Float, Tensor
@@ -63,6 +65,66 @@ def remove(model: Mixture, k: int) -> Mixture:
     if not bool(weights.sum() > 0):
         weights = torch.ones_like(weights)  # all the weight was on k
     return model.replace(components=model.gaussian.take(keep), gate=Constant.of(weights))
+
+
+def merge(model: Mixture, i: int, j: int) -> Mixture:
+    """Components i and j as one, in the place of the lower, with the weight, mean and covariance of the pair.
+
+    Sigma = (w_i Sigma_i + w_j Sigma_j) / w + (w_i w_j / w^2) (mu_i - mu_j)(mu_i - mu_j)', projected onto the structure.
+    """
+    _check_component(model, i)
+    _check_component(model, j)
+    if i == j:
+        raise ValueError(f"Component {i} cannot be merged with itself; expected two different ones.")
+    pair, weights = torch.tensor(sorted((i, j)), device=model.weights.device), model.weights
+    total = weights[pair].sum()
+    share = weights[pair] / total if bool(total > 0) else torch.full_like(weights[pair], 0.5)
+    mean, cov = model.components.mean, model.components.cov
+    apart = mean[pair[0]] - mean[pair[1]]
+    joined = torch.einsum("k,kde->de", share, cov[pair]) + share.prod() * torch.outer(apart, apart)
+    return _rebuilt(
+        model,
+        _with_row(mean, int(pair[0]), share @ mean[pair]),
+        _with_row(cov, int(pair[0]), joined),
+        _with_row(weights, int(pair[0]), total),
+        keep=[k for k in range(model.k) if k != int(pair[1])],
+    )
+
+
+def split(model: Mixture, k: int, apart: float = 0.5) -> Mixture:
+    """Component k as two of half its weight, its own place and the last, along its longest axis v, of variance l.
+
+        mu = mu_k -+ apart sqrt(l) v        Sigma = Sigma_k - apart^2 l v v'
+
+    The pair has the mean and the covariance of the parent, up to the projection onto the structure. See Zhang,
+    Chen, Sun and Chan (2003), who split along singular vectors.
+    """
+    _check_component(model, k)
+    if not 0 < apart < 1:
+        raise ValueError(f"apart={apart}; expected standard deviations between 0 and 1, where a covariance is left.")
+    mean, cov = model.components.mean, model.components.cov
+    length, axes = torch.linalg.eigh(cov[k])  # ascending
+    step = apart * length[-1].clamp(min=0).sqrt() * axes[:, -1]
+    narrow, half = cov[k] - torch.outer(step, step), model.weights[k] / 2
+    return _rebuilt(
+        model,
+        torch.cat([_with_row(mean, k, mean[k] - step), (mean[k] + step)[None]]),
+        torch.cat([_with_row(cov, k, narrow), narrow[None]]),
+        torch.cat([_with_row(model.weights, k, half), half[None]]),
+    )
+
+
+def _rebuilt(
+    model: Mixture,
+    mean: Float[Tensor, "k d"],
+    cov: Float[Tensor, "k d d"],
+    weights: Float[Tensor, "k"],
+    keep: Sequence[int] | None = None,
+) -> Mixture:
+    """The mixture of these components (those of `keep`), brought to the model's structure together."""
+    old, index = model.components, slice(None) if keep is None else list(keep)
+    new = type(old).of(mean[index], cov[index], old.structure, origin=old.origin, ridge=old.ridge)
+    return model.replace(components=new, gate=Constant.of(weights[index]))
 
 
 def _with_row(table: Tensor, k: int, row: Tensor) -> Tensor:
