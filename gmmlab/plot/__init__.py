@@ -8,16 +8,32 @@ from typing import Any
 from gmmlab.plot.ellipses import Ellipses, ellipses, outline, principal, with_block
 from gmmlab.plot.style import colour
 
-_DRAWN = {"Picture": "gmmlab.plot.picture", "scatter": "gmmlab.plot.pictures", "trace": "gmmlab.plot.pictures"}
+_DRAWN = {
+    "Optima": "gmmlab.plot.choice",
+    "Picture": "gmmlab.plot.picture",
+    "Scores": "gmmlab.plot.choice",
+    "covariance_families": "gmmlab.plot.shapes",
+    "landscape": "gmmlab.plot.choice",
+    "merge_tree": "gmmlab.plot.choice",
+    "scatter": "gmmlab.plot.pictures",
+    "selection_map": "gmmlab.plot.choice",
+    "trace": "gmmlab.plot.pictures",
+}
 
 __all__ = [
     "Ellipses",
+    "Optima",
     "Picture",
+    "Scores",
     "colour",
+    "covariance_families",
     "ellipses",
+    "landscape",
+    "merge_tree",
     "outline",
     "principal",
     "scatter",
+    "selection_map",
     "trace",
     "with_block",
 ]

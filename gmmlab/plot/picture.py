@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from gmmlab.extras import needs
+from gmmlab.plot.style import Style
 
 needs("matplotlib")
 
+from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -34,6 +36,16 @@ class Picture(Figure):
     def __init__(self, *, size: tuple[int, int], paper: str, alt: str = "") -> None:
         super().__init__(figsize=(size[0] / 100, size[1] / 100), dpi=200, facecolor=paper)
         self.size, self.alt = size, alt
+
+    def panel(self, box: tuple[float, float, float, float], look: Style) -> Axes:
+        """Axes with a box (left, bottom, width, height) in nominal pixels from the lower left."""
+        (width, height), (left, bottom, w, h) = self.size, box
+        axes = self.add_axes((left / width, bottom / height, w / width, h / height), facecolor=look.paper)
+        axes.tick_params(colors=look.quiet, labelsize=7, length=3, width=0.6, pad=2)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set(color=look.grid, linewidth=0.8)
+        return axes
 
     def png(self, limit: int = 60_000) -> bytes:
         """The picture as PNG, at twice its nominal size if that fits into `limit` bytes; the same bytes every time."""

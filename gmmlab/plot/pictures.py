@@ -53,14 +53,14 @@ def scatter(
     shown = Ellipses(*(part.cpu() for part in ellipses(model, dims)))
     picture = Picture(size=size, paper=look.paper, alt=_words(x, shown, names, dims))
     strip = STRIP if len(trace) > 1 else 0
-    axes = _axes(picture, (LEFT, BOTTOM + strip, size[0] - LEFT - RIGHT, size[1] - TOP - BOTTOM - strip), look)
+    axes = picture.panel((LEFT, BOTTOM + strip, size[0] - LEFT - RIGHT, size[1] - TOP - BOTTOM - strip), look)
     _draw_points(axes, x[:, list(dims)].cpu().numpy(), labels.cpu().numpy(), shown, look)
     _draw_ellipses(axes, shown, look)
     axes.set_xlabel(names[dims[0]], color=look.ink, fontsize=8, labelpad=2)
     axes.set_ylabel(names[dims[1]], color=look.ink, fontsize=8, labelpad=3)
     axes.set_title(title, loc="left", color=look.quiet, fontsize=8, pad=6)
     if strip:
-        below = _axes(picture, (LEFT, 24, size[0] - LEFT - RIGHT, strip - 24), look)
+        below = picture.panel((LEFT, 24, size[0] - LEFT - RIGHT, strip - 24), look)
         _draw_trace(below, trace, look, step)
     return picture
 
@@ -78,22 +78,11 @@ def trace(
         raise ValueError("There are no steps to draw; expected at least one.")
     alt = f"Mean log-likelihood per row, from {points[0][1]:.4f} to {points[-1][1]:.4f} in {len(points)} steps."
     picture = Picture(size=size, paper=look.paper, alt=alt)
-    axes = _axes(picture, (LEFT, BOTTOM, size[0] - LEFT - RIGHT, size[1] - TOP - BOTTOM), look)
+    axes = picture.panel((LEFT, BOTTOM, size[0] - LEFT - RIGHT, size[1] - TOP - BOTTOM), look)
     _draw_trace(axes, points, look)
     axes.set_xlabel("step", color=look.ink, fontsize=8, labelpad=2)
     axes.set_title(title or "mean log-likelihood per row", loc="left", color=look.quiet, fontsize=8, pad=6)
     return picture
-
-
-def _axes(picture: Picture, box: tuple[int, int, int, int], look: Style) -> Axes:
-    """Axes with a box given in nominal pixels from the lower left."""
-    (width, height), (left, bottom, w, h) = picture.size, box
-    axes = picture.add_axes((left / width, bottom / height, w / width, h / height), facecolor=look.paper)
-    axes.tick_params(colors=look.quiet, labelsize=7, length=3, width=0.6, pad=2)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set(color=look.grid, linewidth=0.8)
-    return axes
 
 
 def _draw_points(axes: Axes, xy: Any, labels: Any, shown: Ellipses, look: Style) -> None:

@@ -74,6 +74,11 @@ def css(colour: Rgb) -> str:
     return "#" + "".join(f"{part:02x}" for part in colour)
 
 
+def blend(paper: str, colour: Rgb, share: float) -> Rgb:
+    """This share of a colour (0 to 1) on paper: the ramp of maps, from nothing to all."""
+    return _mix(_parse(paper.removeprefix("#")), colour, share)
+
+
 def _parse(hexa: str) -> Rgb:
     return int(hexa[0:2], 16), int(hexa[2:4], 16), int(hexa[4:6], 16)
 

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from cases import STRUCTURES, blobs, random_mixture
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from PIL import Image
 
 import gmmlab.plot as gp
@@ -21,6 +23,7 @@ from gmmlab import Gaussian
 from gmmlab.fit import plateau, run, whole
 from gmmlab.plot.raster import opacity, radius_for, raster
 from gmmlab.plot.style import DASHES, HUES, colour, css, dash, ink, line
+from gmmlab.score import combine
 
 PALETTE = Path(__file__).parents[2] / "widgets" / "shared" / "palette.js"
 
@@ -137,6 +140,95 @@ def test_a_picture_shows_itself_with_words(x, model):
     assert metadata["width"] == 640
     assert "300 points in b and d" in metadata["alt"]
     assert "component 3" in metadata["alt"]
+
+
+def scores(*values):
+    return gp.Scores(["full", "tied"], [1, 2, 3], np.array(values).reshape(2, 3))
+
+
+def optima(**changes):
+    fields = {"loglik": [-90.0, -95, -70], "starts": [7, 2, 1], "distance": [0.0, 0.3, 0.9]}
+    return gp.Optima(**{k: np.array(v) for k, v in (fields | {"degenerate": [False, False, True]} | changes).items()})
+
+
+def merged(k=6):
+    noise = torch.randn(80, k, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    return combine(torch.softmax(3 * noise, 1))
+
+
+def shapes(k=3):
+    means, covs = np.array([[-2.0, 0], [2, 0], [0, 3]])[:k], np.stack([np.diag([1.0, 0.3])] * k)
+    return [("EEI", means, covs), ("VVV", torch.tensor(means), torch.tensor(covs) * 2)]
+
+
+CHOICE = {
+    "map": lambda theme: gp.selection_map(scores(10.0, np.nan, 11.5, 90, np.inf, 12), theme=theme),
+    "tree": lambda theme: gp.merge_tree(merged(), theme=theme),
+    "small tree": lambda theme: gp.merge_tree(merged(1), theme=theme),
+    "landscape": lambda theme: gp.landscape(optima(), theme=theme),
+    "one optimum": lambda theme: gp.landscape(gp.Optima(*(field[:1] for field in optima())), theme=theme),
+    "families": lambda theme: gp.covariance_families(shapes(), theme=theme),
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", CHOICE)
+def test_pictures_of_choosing_are_deterministic_small_and_on_their_paper(name, theme):
+    first, second = (CHOICE[name](theme) for _ in range(2))
+    assert first.png() == second.png() and len(first.png()) <= 60_000
+    image = Image.open(io.BytesIO(first.png())).convert("RGB")
+    paper = {"light": (255, 255, 255), "dark": (17, 20, 24)}[theme]
+    assert max(abs(a - b) for a, b in zip(image.getpixel((2, 2)), paper, strict=True)) <= 4
+    assert first.alt.endswith(".") and image.size == tuple(2 * side for side in first.size)
+
+
+def test_words_are_inside_the_picture():
+    """No label is cut off at an edge, however few the columns and however long the names."""
+    pictures = [draw("light") for draw in CHOICE.values()]
+    pictures.append(gp.selection_map(gp.Scores(["a long family name"], [10], np.array([[3.0]]))))
+    for picture in pictures:
+        canvas = FigureCanvasAgg(picture)
+        canvas.draw()
+        box = picture.get_tightbbox(canvas.get_renderer())  # in inches, with all that is drawn
+        width, height = picture.get_size_inches()
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, f"cut off: {picture.alt}"
+
+
+def test_the_map_marks_best_near_and_refused():
+    picture = CHOICE["map"]("light")
+    assert picture.alt == "BIC of 6 models; the best is full with 1, 2 were refused."
+    cells = picture.axes[0]
+    assert [text.get_text() for text in cells.texts] == ["0.0", "1.5", "80.0", "2.0"]
+    rings = [patch for patch in cells.patches if css(colour(1)) == to_hex(patch.get_edgecolor())]
+    assert len(rings) == 2 and sum(patch.get_hatch() is not None for patch in cells.patches) == 2
+    other = gp.selection_map(scores(10.0, np.nan, 11.5, 90, np.inf, 12), lower=False)
+    assert "the best is tied with 1" in other.alt
+    with pytest.raises(ValueError, match="All models were refused"):
+        gp.selection_map(scores(*[np.nan] * 6))
+
+
+def test_the_tree_has_a_leaf_for_each_component_and_a_mark_at_its_bend():
+    tree = merged()
+    picture = gp.merge_tree(tree)
+    assert sorted(text.get_text() for text in picture.axes[0].texts) == list("123456")
+    assert f"bends at {tree.elbow()} clusters" in picture.alt
+    assert "bends" not in gp.merge_tree(merged(3)).alt
+
+
+def test_the_landscape_is_measured_from_the_best_that_is_not_degenerate():
+    assert gp.landscape(optima()).alt == "3 optima of 10 starts; 7 starts found the best."
+    with pytest.raises(ValueError, match="All optima are degenerate"):
+        gp.landscape(optima(degenerate=[True] * 3))
+
+
+def test_every_ellipse_is_inside_its_panel():
+    for axes in gp.covariance_families(shapes()).axes:
+        for patch in axes.patches:
+            (x, y), w, h = patch.center, patch.width / 2, patch.height / 2
+            assert axes.get_xlim()[0] < x - w and x + w < axes.get_xlim()[1]
+            assert axes.get_ylim()[0] < y - h and y + h < axes.get_ylim()[1]
+    with pytest.raises(ValueError, match="no families"):
+        gp.covariance_families([])
 
 
 def test_constant_columns_can_be_drawn(model):
