@@ -18,8 +18,8 @@ from matplotlib.patches import Rectangle  # isort: skip
 from matplotlib.patheffects import withStroke  # isort: skip
 from matplotlib.ticker import MaxNLocator  # isort: skip
 
-CELL, WIDE = (54, 22), 380  # a cell of the map, and how wide the map is at least, in nominal pixels
-TOP, FOOT, LETTER = 46, 30, 6.5  # its margins, and the width of a letter of a name
+CELL, TOP, FOOT = (54, 22), 46, 30  # of the map: a cell and the margins, in nominal pixels
+LETTER = 6.5  # room for a letter of its names and of its title
 FAR = 1000.0  # differences from the best beyond this are equally pale
 
 
@@ -59,10 +59,11 @@ def selection_map(
     values[~np.isfinite(values)] = np.nan
     gap = values - np.nanmin(values)
     rows, columns = gap.shape
-    width, height = max(columns * CELL[0], WIDE), rows * CELL[1]
-    left = round(16 + LETTER * max(map(len, scores.names)))
     at = np.unravel_index(np.nanargmin(gap), gap.shape)
     best = f"{scores.names[at[0]]} with {scores.ks[at[1]]}"
+    title = f"{criterion} {'above' if lower else 'below'} that of the best model, {best} components"
+    width, height = max(columns * CELL[0], round(LETTER * len(title))), rows * CELL[1]
+    left = round(16 + LETTER * max(map(len, scores.names)))
     alt = f"{criterion} of {gap.size} models; the best is {best}, {int(np.isnan(gap).sum())} were refused."
     picture = Picture(size=(left + width + 14, TOP + height + FOOT), paper=look.paper, alt=alt)
     axes = picture.panel((left, FOOT, width, height), look)
@@ -71,7 +72,6 @@ def selection_map(
         _draw_cell(axes, (i, j), float(gap[i, j]), near, look)
     _draw_best(axes, int(at[0]), int(at[1]), look)
     _name_cells(axes, scores, look)
-    title = f"How far {criterion} is {'above' if lower else 'below'} that of the best model, {best} components"
     axes.set_title(title, loc="left", color=look.ink, fontsize=8, pad=23)
     _draw_key(axes, near, bool(np.isnan(gap).any()), look)
     return picture
