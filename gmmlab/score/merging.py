@@ -66,7 +66,7 @@ class MergeTree:
 
         Two lines are fitted to the entropy against the cumulative weight of merged rows, each to its side of a bend
         that both include; the bend with the least sum of squares is taken. Up to three points lie on two such lines
-        whatever they are. See Baudry et al. (2010), section 3.2.
+        whatever they are. See Baudry et al. (2010).
         """
         if self.k < 4:
             return None

@@ -108,7 +108,7 @@ def bar(angle: float, long: float = 1.0, short: float = 0.1) -> torch.Tensor:
 def crosses(seed: int) -> torch.Tensor:
     """600 rows of six Gaussians that a person sees as four clusters: two crosses and two discs.
 
-    After Baudry et al. (2010), section 4.1, with other numbers.
+    After an example of Baudry et al. (2010), with other numbers.
     """
     mean = torch.tensor([[0, 0], [0, 0], [8, 5], [8, 5], [1, 5], [8, 0]], dtype=torch.float64)
     disc = 0.2 * torch.eye(2).double()
