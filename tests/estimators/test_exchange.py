@@ -51,7 +51,7 @@ def test_and_back(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_point_estimate_of_a_bayesian_mixture(kind):
-    theirs = BayesianGaussianMixture(n_components=3, covariance_type=kind, random_state=0, max_iter=500).fit(FRAME)
+    theirs = BayesianGaussianMixture(n_components=3, covariance_type=kind, random_state=0, max_iter=500).fit(X)
     ours = from_sklearn(theirs)
     assert np.array_equal(ours.means_, theirs.means_) and np.array_equal(ours.covariances_, theirs.covariances_)
     density = Theirs(3, covariance_type=kind)
