@@ -158,6 +158,14 @@ def test_patterns_are_a_partition(masks):
         assert bool(mask[rows][:, missing].all()) and not bool(mask[rows][:, observed].any())
 
 
+def test_patterns_of_many_columns():
+    """More columns than the bits of one number: rows that differ in the last or the first alone are told apart."""
+    x = torch.zeros(4, 100, dtype=torch.float64)
+    x[1, 99] = x[2, 0] = x[3, 99] = torch.nan
+    found = {tuple(p.rows.tolist()): p.missing for p in patterns(x)}
+    assert found == {(0,): [], (1, 3): [99], (2,): [0]}
+
+
 def test_rows_are_scored_by_what_is_there(mixture, x, rng, tol):
     rows = punched(x[:12], rng)
     found, post = algebra.log_prob(mixture, rows), algebra.posterior(mixture, rows)

@@ -210,9 +210,9 @@ def test_bootstrap_and_information_agree(apart, rng):
 
 @pytest.mark.slow
 def test_many_replicates_agree_closely(apart, rng):
-    """Of 800 replicates, to 2.5 %; what is left is of order 1 / n^1/2."""
-    for ratio in agreement(apart[1], 2000, 800, rng):
-        assert float(ratio.square().mean().sqrt()) < 0.06 and float(ratio.abs().max()) < 0.15
+    """Standard errors of 300 replicates are right to 4 %; what is left is of order 1 / n^1/2."""
+    for ratio in agreement(apart[1], 2000, 300, rng):
+        assert float(ratio.square().mean().sqrt()) < 0.08 and float(ratio.abs().max()) < 0.2
 
 
 @pytest.mark.slow
