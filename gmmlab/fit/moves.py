@@ -79,7 +79,7 @@ def merge(model: Mixture, i: int, j: int) -> Mixture:
     pair, weights = torch.tensor(sorted((i, j)), device=model.weights.device), model.weights
     total = weights[pair].sum()
     share = weights[pair] / total if bool(total > 0) else torch.full_like(weights[pair], 0.5)
-    mean, cov = model.components.mean, model.components.cov
+    mean, cov = model.gaussian.mean, model.gaussian.cov
     apart = mean[pair[0]] - mean[pair[1]]
     joined = torch.einsum("k,kde->de", share, cov[pair]) + share.prod() * torch.outer(apart, apart)
     return _rebuilt(
@@ -102,7 +102,7 @@ def split(model: Mixture, k: int, apart: float = 0.5) -> Mixture:
     _check_component(model, k)
     if not 0 < apart < 1:
         raise ValueError(f"apart={apart}; expected standard deviations between 0 and 1, where a covariance is left.")
-    mean, cov = model.components.mean, model.components.cov
+    mean, cov = model.gaussian.mean, model.gaussian.cov
     length, axes = torch.linalg.eigh(cov[k])  # ascending
     step = apart * length[-1].clamp(min=0).sqrt() * axes[:, -1]
     narrow, half = cov[k] - torch.outer(step, step), model.weights[k] / 2
@@ -122,7 +122,7 @@ def _rebuilt(
     keep: Sequence[int] | None = None,
 ) -> Mixture:
     """The mixture of these components (those of `keep`), brought to the model's structure together."""
-    old, index = model.components, slice(None) if keep is None else list(keep)
+    old, index = model.gaussian, slice(None) if keep is None else list(keep)
     new = type(old).of(mean[index], cov[index], old.structure, origin=old.origin, ridge=old.ridge)
     return model.replace(components=new, gate=Constant.of(weights[index]))
 

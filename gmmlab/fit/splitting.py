@@ -52,8 +52,8 @@ def merge_losses(
     responsibilities instead, which overlooks a component that holds a few rows for itself.)
     """
     resp = resp.double() if weight is None else weight.double()[:, None] * resp
-    w, cov = resp.sum(0), model.components.cov
-    loss = torch.stack([_merge_loss(a, w, model.components.mean, cov) + _freed(resp, a) for a in range(model.k)])
+    w, cov = resp.sum(0), model.gaussian.cov
+    loss = torch.stack([_merge_loss(a, w, model.gaussian.mean, cov) + _freed(resp, a) for a in range(model.k)])
     return loss.fill_diagonal_(math.inf)
 
 
@@ -183,7 +183,7 @@ def _split_gain(model: Mixture, k: int, x: Float[Tensor, "n d"], w: Float[Tensor
 
 def _standardised(model: Mixture, k: int, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """Rows in units of component k, where its Gaussian is standard."""
-    offset, chol = rows.double() - model.components.mean[k], model.components.chol[k]
+    offset, chol = rows.double() - model.gaussian.mean[k], model.gaussian.chol[k]
     if chol.ndim == 1:
         return offset / chol
     return torch.linalg.solve_triangular(chol, offset.mT, upper=False).mT
