@@ -11,18 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gmmlab.families import Diagonal, Full, Gaussian, Spherical, Structure, Tied
+from gmmlab.families import EIGEN, Gaussian, Structure
 from gmmlab.gates import Constant
 from gmmlab.init import METHODS
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
 
-STRUCTURES: dict[str, Structure] = {
-    "full": Full(),
-    "tied": Tied(),
-    "diag": Diagonal(),
-    "spherical": Spherical(),
-}
+STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in EIGEN}
 STARTS = METHODS
 
 

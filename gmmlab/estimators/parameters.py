@@ -16,7 +16,7 @@ import torch
 
 from gmmlab.axes import Tensor
 from gmmlab.errors import BadData
-from gmmlab.families import Diagonal, Full, Spherical, Structure, Tied
+from gmmlab.families import EIGEN, Diagonal, Full, Spherical, Structure, Tied
 
 
 class Layout(NamedTuple):
@@ -28,11 +28,19 @@ class Layout(NamedTuple):
     spread: Callable[[Tensor, int, int], Tensor]
 
 
+def _plain(structure: Structure) -> Layout:
+    """Attributes as the components have them: (k, d, d), or (k, d) for axis-aligned covariances."""
+    axes = (lambda k, d: (k, d, d)) if structure.dense else (lambda k, d: (k, d))
+    return Layout(structure, axes, lambda t: t, lambda t, k, d: t)
+
+
+# scikit-learn's names with its shapes, then the fourteen by their letters; the first name of a structure is its own
 COVARIANCES: dict[str, Layout] = {
     "full": Layout(Full(), lambda k, d: (k, d, d), lambda t: t, lambda t, k, d: t),
     "tied": Layout(Tied(), lambda k, d: (d, d), lambda t: t[0], lambda t, k, d: t.expand(k, d, d)),
     "diag": Layout(Diagonal(), lambda k, d: (k, d), lambda t: t, lambda t, k, d: t),
     "spherical": Layout(Spherical(), lambda k, d: (k,), lambda t: t[:, 0], lambda t, k, d: t[:, None].expand(k, d)),
+    **{structure.name: _plain(structure) for structure in EIGEN},
 }
 
 

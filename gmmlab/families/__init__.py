@@ -3,6 +3,18 @@
 from gmmlab.families.components import Components
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.mixed import Mixed, Part
-from gmmlab.families.structures import Diagonal, Full, Spherical, Structure, Tied
+from gmmlab.families.structures import EIGEN, Diagonal, Eigen, Full, Spherical, Structure, Tied
 
-__all__ = ["Components", "Diagonal", "Full", "Gaussian", "Mixed", "Part", "Spherical", "Structure", "Tied"]
+__all__ = [
+    "EIGEN",
+    "Components",
+    "Diagonal",
+    "Eigen",
+    "Full",
+    "Gaussian",
+    "Mixed",
+    "Part",
+    "Spherical",
+    "Structure",
+    "Tied",
+]

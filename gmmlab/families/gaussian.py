@@ -49,8 +49,11 @@ class Gaussian(Record):
         *,
         origin: Float[Tensor, "d"] | None = None,
         ridge: float = 0.0,
+        w: Float[Tensor, "k"] | None = None,
     ) -> Gaussian:
-        """Gaussians with these means and covariances, which are projected onto `structure` with equal weights.
+        """Gaussians with these means and covariances, which are projected onto `structure`.
+
+        What the components share comes from each in proportion to its weight `w`, from all alike unless given.
 
         Raises `NotPositiveDefinite` when a covariance has no factor.
         """
@@ -58,7 +61,8 @@ class Gaussian(Record):
         if not torch.allclose(cov, cov.mT):
             raise ValueError("A covariance is not symmetric; expected cov[k] equal to its transpose.")
         scatter = cov if structure.dense else cov.diagonal(dim1=-2, dim2=-1)
-        projected = structure.project(mean.new_ones(len(mean)), scatter, scatter, Groups((len(mean),)))
+        w = mean.new_ones(len(mean)) if w is None else w
+        projected = structure.project(w, scatter * _column(w, scatter), scatter, Groups((len(mean),)))
         origin = mean.mean(0) if origin is None else origin
         return cls(mean, *safe_cholesky(projected), origin, structure, ridge)
 
@@ -125,15 +129,13 @@ class Gaussian(Record):
         mu_k = o + s1_k / w_k,    Sigma = project(w, scatter + ridge w I)
 
         The ridge goes into the scatter, so that the covariances stay of the structure's kind. A component without
-        rows keeps its mean and takes the structure's covariance where that is shared, its own old one otherwise. See
-        Bishop (2006), eq. 9.24-9.25.
+        rows keeps its mean, and of its covariance what the structure does not share. See Bishop (2006), eq. 9.24-9.25.
         """
         seen = stats.w > torch.finfo(torch.float64).eps
         alive = stats.replace(w=torch.where(seen, stats.w, 1.0))
         w, old = torch.where(seen, stats.w, 0.0), self._square()
         scatter = add_to_variances(alive.scatter * _column(seen, alive.s2), self.ridge * w)
         cov = self.structure.project(w, scatter, old, Groups((self.k,)))
-        cov = torch.where(_column(seen, cov) | torch.isfinite(cov), cov, old)
         rounding = self._rounding(alive) if self.ridge > 0 else None
         chol, jitter = factor(cov, rounding=rounding)
         return self.replace(mean=torch.where(seen[:, None], alive.mean, self.mean), chol=chol, jitter=jitter)

@@ -23,14 +23,14 @@ def move(model: Mixture, k: int, mean: Float[Tensor, "d"]) -> Mixture:
 def reshape(model: Mixture, k: int, cov: Float[Tensor, "d d"]) -> Mixture:
     """Component k with another covariance, projected onto the structure.
 
-    A tied structure has one covariance for all, so all components take the new one. Raises `NotPositiveDefinite`.
+    What the structure shares between components (all of a tied covariance, the shape of VEI), all take from the new
+    one. Raises `NotPositiveDefinite`.
     """
     _check_component(model, k)
     old = model.gaussian
-    new = type(old).of(old.mean[k : k + 1], cov[None], old.structure, origin=old.origin)
-    chol = new.chol.expand_as(old.chol) if old.structure.shared else _with_row(old.chol, k, new.chol[0])
-    jitter = new.jitter.expand_as(old.jitter) if old.structure.shared else _with_row(old.jitter, k, new.jitter[0])
-    return model.replace(components=old.replace(chol=chol, jitter=jitter))
+    pulled = _with_row(torch.zeros_like(model.weights), k, torch.ones_like(model.weights[k]))
+    new = type(old).of(old.mean, _with_row(old.cov, k, cov.to(old.cov)), old.structure, origin=old.origin, w=pulled)
+    return model.replace(components=old.replace(chol=new.chol, jitter=new.jitter))
 
 
 def add(
@@ -41,16 +41,17 @@ def add(
 ) -> Mixture:
     """One more component, the last, with weight 1 / (k + 1) and the average covariance unless given.
 
-    A tied structure gives it the covariance of the others.
+    What the structure shares, it takes from the others.
     """
     old, weight = model.gaussian, 1 / (model.k + 1) if weight is None else weight
     if not 0 < weight < 1:
         raise ValueError(f"The weight of a new component is {weight}; expected a number between 0 and 1.")
     average = (model.weights[:, None, None] * old.cov).sum(0)
     cov = average if cov is None else cov
-    new = type(old).of(mean[None], cov[None], old.structure, origin=old.origin, ridge=old.ridge)
-    if old.structure.shared:
-        new = new.replace(chol=old.chol[:1])
+    means, covs = (torch.cat([a, b[None].to(a)]) for a, b in ((old.mean, mean), (old.cov, cov)))
+    known = torch.cat([model.weights, model.weights.new_zeros(1)])
+    all_of_them = type(old).of(means, covs, old.structure, origin=old.origin, ridge=old.ridge, w=known)
+    new = all_of_them.take(torch.tensor([model.k], device=known.device))
     weights = torch.cat([model.weights * (1 - weight), model.weights.new_tensor([weight])])
     return model.replace(components=cat([old, new]), gate=Constant.of(weights))
 

@@ -22,7 +22,7 @@ from gmmlab.axes import Int, Tensor
 from gmmlab.data import as_rows
 from gmmlab.data.rows import default_names
 from gmmlab.errors import BadData
-from gmmlab.estimators import GaussianMixture
+from gmmlab.estimators import GaussianMixture, parameters
 from gmmlab.model import Mixture
 from gmmlab.widgets import frames, operations
 from gmmlab.widgets.base import STATIC, LabWidget, refuse_unknown
@@ -132,7 +132,7 @@ class Explorer(LabWidget):
 
     def __repr__(self) -> str:
         n, d = self.session.x.shape
-        structure = type(self.model.gaussian.structure).__name__.lower()
+        structure = parameters.covariance_type(self.model.gaussian.structure)
         return f"Explorer(Mixture k={self.model.k} {structure}, n={n:,}, d={d})"
 
     def close(self) -> None:

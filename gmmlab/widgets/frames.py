@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.families.structures import Spherical
 from gmmlab.model import Mixture
 from gmmlab.plot.ellipses import ellipses
 from gmmlab.widgets.history import Point
@@ -49,7 +48,7 @@ def freedom(model: Mixture) -> str:
     structure = model.gaussian.structure
     if structure.dense:
         return "free"
-    return "round" if isinstance(structure, Spherical) else "axes"
+    return "round" if structure.spherical else "axes"
 
 
 def curve(trace: Sequence[Point], step: int, evidence: float | None) -> list[Point]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.families.structures import Spherical
 from gmmlab.fit import moves
 from gmmlab.model import Mixture
 from gmmlab.plot.ellipses import with_block
@@ -20,7 +19,7 @@ def edited(model: Mixture, k: int, dims: Pair, mean: Tensor | None = None, facto
     if factor is not None:
         cov = model.gaussian.cov[k]
         block = with_block(cov, dims, factor.to(cov))
-        if isinstance(model.gaussian.structure, Spherical):  # round in the unseen columns too
+        if model.gaussian.structure.spherical:  # round in the unseen columns too
             block = torch.eye(len(cov)).to(cov) * block.diagonal()[list(dims)].mean()
         model = moves.reshape(model, k, block)
     return model

@@ -1,0 +1,148 @@
+"""The structures whose maximum-likelihood covariances need iterations.
+
+Each round raises Q and starts from the covariances of the step before, so that a round or two are enough once a fit has
+settled, and the likelihood cannot fall. See Celeux and Govaert (1995), section 4, and Browne and McNicholas (2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.families.structures.structure import Eigen, Tie, column
+from gmmlab.kernels.groups import Groups
+from gmmlab.kernels.orientation import common_axes, compose, principal_axes, turned_diagonal
+
+E, V, I = Tie  # noqa: E741 - the letters of Banfield and Raftery
+_TOL = 1e-5  # relative change of the volumes: Q is within about 1e-10 of its maximum
+_ROUNDS = 100
+
+
+class VEI(Eigen):
+    """Axis-aligned, of one shape: Sigma_k = lambda_k A.
+
+    A = sum_k diag(W_k) / lambda_k / n and lambda_k = tr(W_k A^-1) / (d w_k), in turns. A need not have determinant one:
+    it takes its best size in each round, and only the products count.
+    """
+
+    volume, shape, orientation = V, E, I
+
+    def fit(
+        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d"], old: Tensor, groups: Groups
+    ) -> Float[Tensor, "k d"]:
+        return _of_one_shape(w, scatter, old.mean(1), groups)
+
+
+class VEV(Eigen):
+    """Of one shape, turned freely: as `VEI`, for the eigenvalues of W_k along its eigenvectors."""
+
+    volume, shape, orientation = V, E, V
+
+    def fit(
+        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
+    ) -> Float[Tensor, "k d d"]:
+        spectrum, axes = principal_axes(scatter)
+        return compose(axes, _of_one_shape(w, spectrum, _mean_variance(old), groups))
+
+
+class VEE(Eigen):
+    """Of one shape and orientation: Sigma_k = lambda_k C, as `VEI` with a matrix C."""
+
+    volume, shape, orientation = V, E, E
+
+    def fit(
+        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
+    ) -> Float[Tensor, "k d d"]:
+        n, freedom = column(groups.sum(w), scatter), scatter.shape[1] * w
+
+        def share(volume: Float[Tensor, "k"]) -> Tensor:
+            return groups.sum(scatter / column(volume, scatter)) / n
+
+        def rescale(common: Tensor) -> Float[Tensor, "k"]:
+            precision = torch.cholesky_inverse(torch.linalg.cholesky_ex(common)[0])
+            return (scatter * groups.spread(precision)).sum((1, 2)) / freedom
+
+        volume = _settled(share, rescale, _mean_variance(old), groups)
+        return column(volume, scatter) * groups.spread(share(volume))
+
+
+class VVE(Eigen):
+    """Of one orientation: Sigma_k = D B_k D' with B_k = diag(D' W_k D) / w_k.
+
+    D minimises sum_k w_k log|diag(D' W_k D)|, the common principal components of Flury (1984).
+    """
+
+    volume, shape, orientation = V, V, E
+
+    def fit(
+        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
+    ) -> Float[Tensor, "k d d"]:
+        axes = groups.spread(common_axes(scatter, lambda _: w, old, groups))
+        return compose(axes, turned_diagonal(scatter, axes) / w[:, None])
+
+
+class EVE(Eigen):
+    """Of one volume and orientation: Sigma_k = D B_k D' with |B_k|^1/d = lambda for all k.
+
+    With F_k = diag(D' W_k D), lambda = sum_k |F_k|^1/d / n and B_k = lambda F_k / |F_k|^1/d; D minimises lambda.
+    """
+
+    volume, shape, orientation = E, V, E
+
+    def fit(
+        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
+    ) -> Float[Tensor, "k d d"]:
+        axes = groups.spread(common_axes(scatter, _geometric_mean, old, groups))
+        variance = turned_diagonal(scatter, axes)
+        volume = _geometric_mean(variance)
+        common = groups.spread(groups.sum(volume) / groups.sum(w))
+        return compose(axes, variance * (common / volume)[:, None])
+
+
+def _of_one_shape(
+    w: Float[Tensor, "k"], variance: Float[Tensor, "k d"], volume: Float[Tensor, "k"], groups: Groups
+) -> Float[Tensor, "k d"]:
+    """Variances lambda_k A for scatter along axes that stay as they are, from initial volumes."""
+    n, freedom = groups.sum(w)[:, None], variance.shape[1] * w
+
+    def share(volume: Float[Tensor, "k"]) -> Tensor:
+        return groups.sum(variance / volume[:, None]) / n
+
+    def rescale(common: Tensor) -> Float[Tensor, "k"]:
+        return (variance / groups.spread(common)).sum(1) / freedom
+
+    volume = _settled(share, rescale, volume, groups)
+    return volume[:, None] * groups.spread(share(volume))
+
+
+def _settled(
+    share: Callable[[Tensor], Tensor],
+    rescale: Callable[[Tensor], Tensor],
+    volume: Float[Tensor, "k"],
+    groups: Groups,
+) -> Float[Tensor, "k"]:
+    """Volumes after rounds of what is shared given them, and they given it; looks every other round whether they stay.
+
+    A group that has settled waits for the others, lest it depend on its neighbours. One that has failed (NaN) counts
+    as settled.
+    """
+    moving = volume.new_ones(groups.g)
+    for _ in range(_ROUNDS // 2):
+        before = rescale(share(volume))
+        after = rescale(share(before))
+        volume = torch.where(groups.spread(moving) > 0, after, volume)
+        moving = (groups.sum((after / before - 1).square()) > _TOL**2).to(volume)
+        if not bool(moving.any()):
+            break
+    return volume
+
+
+def _mean_variance(cov: Float[Tensor, "k d d"]) -> Float[Tensor, "k"]:
+    """tr / d: within one shape it is the volume, up to a factor that all share."""
+    return cov.diagonal(dim1=1, dim2=2).mean(1)
+
+
+def _geometric_mean(variance: Float[Tensor, "k d"]) -> Float[Tensor, "k"]:
+    return variance.log().mean(1).exp()
