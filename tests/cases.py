@@ -43,8 +43,11 @@ DATA: dict[str, Data] = {
     "far from zero": Data(lambda rng: blobs(rng) + 1e4, 3),
     "overlapping": Data(lambda rng: blobs(rng, d=2, k=4, spread=0.5), 4),
     "wide": Data(lambda rng: blobs(rng, n=400, d=40, k=2), 2),
-    "several chunks": Data(lambda rng: blobs(rng, n=20_000, d=6), 3),
+    "several chunks": Data(lambda rng: blobs(rng, n=9_000, d=6), 3),
 }
+HEAVY = ("wide", "several chunks")  # these meet one structure of each kind, the other data meet all
+OF_EACH_KIND = ("VII", "VVI", "VEI", "EEE", "VVE", "VEV", "VVV")
+
 
 
 def random_mixture(structure: Structure, x: Tensor, k: int, rng: torch.Generator) -> Mixture:

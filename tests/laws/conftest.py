@@ -21,6 +21,17 @@ def data(request: pytest.FixtureRequest) -> cases.Data:
     return cases.DATA[request.param]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Heavy data meet some structures only."""
+
+    def wanted(item: pytest.Item) -> bool:
+        chosen = getattr(item, "callspec", None) and item.callspec.params
+        heavy = chosen and chosen.get("data") in cases.HEAVY
+        return not heavy or chosen.get("structure", cases.OF_EACH_KIND[0]) in cases.OF_EACH_KIND
+
+    items[:] = [item for item in items if wanted(item)]
+
+
 @pytest.fixture
 def x(data: cases.Data, rng: torch.Generator, dtype: torch.dtype, device: torch.device) -> Tensor:
     return data.make(rng).to(dtype=dtype, device=device)

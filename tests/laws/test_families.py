@@ -11,6 +11,7 @@ from scipy import stats as scipy_stats
 from torch import Tensor
 
 from gmmlab.families import Gaussian
+from gmmlab.families.structures import Tie
 from gmmlab.kernels import forms
 from gmmlab.kernels.cholesky import safe_cholesky
 from gmmlab.model import Mixture
@@ -145,8 +146,21 @@ def test_covariances_belong_to_the_structure(structure, rng):
     off = cov - torch.diag_embed(cov.diagonal(dim1=1, dim2=2))
     assert (float(off.abs().max()) > 0) == structure.dense
     assert torch.equal(cov[0], cov[1]) == structure.shared
-    if structure == cases.STRUCTURES["spherical"]:
+    if structure.spherical:
         assert torch.equal(cov[0], cov[0, 0, 0] * torch.eye(3, dtype=cov.dtype))
+    spectrum, axes = torch.linalg.eigh(cov)
+    volume = spectrum.log().mean(1).exp()
+    assert equal(volume) == (structure.volume is Tie.E)
+    if not structure.spherical:  # the variances along the axes, in the order of the columns where that means something
+        kept = spectrum if structure.orientation is Tie.V else (axes[0].mT @ cov @ axes[0]).diagonal(dim1=1, dim2=2)
+        assert equal(kept / volume[:, None]) == (structure.shape is Tie.E)
+    commute = cov[0] @ cov[1] - cov[1] @ cov[0]
+    assert (float(commute.abs().max()) < 1e-10 * float(cov.abs().max()) ** 2) == (structure.orientation is not Tie.V)
+
+
+def equal(values: Tensor) -> bool:
+    """Whether all components have the same, up to rounding."""
+    return torch.allclose(values, values[:1].expand_as(values), rtol=1e-9)
 
 
 def test_component_without_rows_keeps_its_parameters(structure, rng):
@@ -163,7 +177,9 @@ def test_component_without_rows_keeps_its_parameters(structure, rng):
     refit = mixture.components.refit(lonely)
     assert torch.equal(refit.mean[1], mixture.components.mean[1])
     assert bool(torch.isfinite(refit.chol).all())
-    if not structure.shared:
+    others = mixture.components.take(torch.tensor([0, 2])).refit(lonely.take(torch.tensor([0, 2])))
+    torch.testing.assert_close(refit.cov[[0, 2]], others.cov, rtol=1e-6, atol=1e-8)
+    if all(tie is not Tie.E for tie in (structure.volume, structure.shape, structure.orientation)):
         torch.testing.assert_close(refit.chol[1], mixture.components.chol[1])
 
 

@@ -9,6 +9,7 @@ import cases
 import pytest
 import torch
 
+from gmmlab.families.structures import Tie
 from gmmlab.fit import last, moves, plateau, run, whole
 from gmmlab.init import METHODS, from_labels, from_responsibilities, kmeans, start
 from gmmlab.steps import e_step
@@ -144,7 +145,12 @@ def test_moves_keep_a_valid_mixture(structure, rng):
     shaped = moves.reshape(mixture, 2, cov).components
     if structure.dense:
         torch.testing.assert_close(shaped.cov[2], cov)
-        torch.testing.assert_close(shaped.cov[0], cov if structure.shared else mixture.components.cov[0])
+    others = mixture.components.cov
+    own = all(tie is not Tie.E for tie in (structure.volume, structure.shape, structure.orientation))
+    if structure.shared or own:
+        torch.testing.assert_close(shaped.cov[0], shaped.cov[2] if structure.shared else others[0])
+    again = type(shaped).of(shaped.mean, shaped.cov, structure)
+    torch.testing.assert_close(again.cov, shaped.cov)  # still of the structure's kind
     grown = moves.add(mixture, x[5])
     assert (
         grown.k == 4
@@ -152,7 +158,11 @@ def test_moves_keep_a_valid_mixture(structure, rng):
         and float(grown.weights[3]) == pytest.approx(0.25)
     )
     shaped = moves.add(mixture, x[5], cov, weight=0.1).components.cov
-    torch.testing.assert_close(shaped[3], shaped[0] if structure.shared else structure_of(structure, cov))
+    if structure.shared or own:
+        torch.testing.assert_close(shaped[3], shaped[0] if structure.shared else structure_of(structure, cov))
+    torch.testing.assert_close(shaped[:3], mixture.components.cov)
+    again = type(mixture.components).of(mixture.components.mean[[0, 1, 2, 2]], shaped, structure)
+    torch.testing.assert_close(again.cov, shaped)
     shrunk = moves.remove(grown, 3)
     torch.testing.assert_close(shrunk.weights, mixture.weights)
     torch.testing.assert_close(shrunk.components.cov, mixture.components.cov)

@@ -99,7 +99,7 @@ class Eigen(ABC):
 
     def project(self, w: Float[Tensor, "k"], scatter: Tensor, old: Tensor, groups: Groups) -> Tensor:
         """Maximum-likelihood covariances; a component without rows is given a trace of its old one."""
-        ghost = _GHOST * (w == 0)
+        ghost = _GHOST * (w == 0).to(w)
         return self.fit(w + ghost, scatter + column(ghost, scatter) * old, old, groups)
 
     @abstractmethod
