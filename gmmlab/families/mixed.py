@@ -27,6 +27,12 @@ class Mixed:
     parts: tuple[Part, ...]
     dense: bool
     shared: bool = False
+    spherical: bool = False
+
+    @property
+    def name(self) -> str:
+        """The names of the parts."""
+        return " + ".join(part.structure.name for part in self.parts)
 
     def project(self, w: Float[Tensor, "k"], scatter: Tensor, old: Tensor, groups: Groups) -> Tensor:
         """The projection of every part; the groups are those of the parts."""
