@@ -12,31 +12,49 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.kernels.chunks import chunks
 
+SEEDED = 20_000  # rows among which seeds are sought, or 200 a seed if that is more
+LARGE = 200_000  # rows above which Lloyd's algorithm runs on a sample of so many first, then FINAL steps over all
+FINAL = 5
 
-def nearest(x: Float[Tensor, "n d"], centres: Float[Tensor, "k d"]) -> tuple[Int[Tensor, "n"], Float[Tensor, "n"]]:
-    """The nearest centre of each row and the squared distance to it."""
+
+def nearest(
+    x: Float[Tensor, "n d"], centres: Float[Tensor, "k d"], *, origin: Float[Tensor, "d"] | None = None
+) -> tuple[Int[Tensor, "n"], Float[Tensor, "n"]]:
+    """The nearest centre of each row and the squared distance to it.
+
+    Distances are found as |x|^2 - 2 x'c + |c|^2 about `origin`, which should be near rows that are far from zero.
+    """
+    origin = torch.zeros_like(x[0]) if origin is None else origin
     labels, squares = [], []
+    about = centres - origin
     for rows in chunks(x, x.shape[1] + 2 * len(centres)):
-        square, label = _squared_distances(rows, centres).min(dim=1)
+        y = rows - origin
+        square, label = _scores(y, about).min(dim=1)
         labels.append(label)
-        squares.append(square)
+        squares.append((square + y.square().sum(1)).clamp_(min=0))
     return torch.cat(labels), torch.cat(squares)
 
 
 def kmeans_plus_plus(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Int[Tensor, "k"]:
     """Indices of k rows, spread out: each is drawn in proportion to its squared distance to those before.
 
-    Of 2 + log k candidates the one that lowers the sum of squared distances most is taken.
+    Of 2 + log k candidates the one that lowers the sum of squared distances most is taken. Of many rows a sample is
+    looked at.
     """
+    size = max(SEEDED, 200 * k)
+    rows = _draw(torch.ones(len(x), device=x.device), size, rng).unique() if len(x) > size else None
+    y = x if rows is None else x[rows]
+    y = y - y.mean(0)
+    norm = y.square().sum(1)
     trials = 2 + int(math.log(k))
-    chosen = _draw(torch.ones(len(x), device=x.device), 1, rng)
-    square = nearest(x, x[chosen])[1]
+    chosen = _draw(torch.ones(len(y), device=x.device), 1, rng)
+    square = _distances(y, norm, chosen)[0]
     for _ in range(1, k):
         candidates = _draw(square, trials, rng)
-        after = torch.stack([torch.minimum(square, nearest(x, x[c : c + 1])[1]) for c in candidates.tolist()])
+        after = torch.minimum(square, _distances(y, norm, candidates))
         best = after.sum(dim=1).argmin()
         chosen, square = torch.cat([chosen, candidates[best : best + 1]]), after[best]
-    return chosen
+    return chosen if rows is None else rows[chosen]
 
 
 def kmeans(
@@ -44,31 +62,53 @@ def kmeans(
 ) -> Int[Tensor, "n"]:
     """Labels of Lloyd's algorithm from k-means++ seeds.
 
-    Stops when no label changes, or the centres move by less than `tol` times the mean variance in all. A centre that
-    loses all its rows stays where it was.
+    Stops when the centres move by less than `tol` times the mean variance in all. A centre that loses all its rows
+    stays where it was. Above LARGE rows a sample is clustered first, and its centres take a few steps over all rows.
     """
-    x = x - x.mean(0)  # distances are differences: keep their digits
-    limit = tol * float(x.var(0, unbiased=False).mean())
-    centres = x[kmeans_plus_plus(x, k, rng)]
-    labels = nearest(x, centres)[0]
+    origin = x.mean(0)  # distances are differences: keep their digits
+    if len(x) > LARGE:
+        part = x[_draw(torch.ones(len(x), device=x.device), LARGE, rng)] - origin
+        centres = origin + _lloyd(part, part[kmeans_plus_plus(part, k, rng)], max_iter, tol)
+        for _ in range(min(FINAL, max_iter)):
+            centres = origin + _means(x, centres - origin, origin)
+        return nearest(x, centres, origin=origin)[0]
+    y = x - origin
+    return nearest(y, _lloyd(y, y[kmeans_plus_plus(y, k, rng)], max_iter, tol))[0]
+
+
+def _lloyd(y: Float[Tensor, "n d"], centres: Float[Tensor, "k d"], max_iter: int, tol: float) -> Float[Tensor, "k d"]:
+    """Centres after convergence, from centred rows."""
+    limit = tol * float(y.square().mean())
+    origin = torch.zeros_like(y[0])
     for _ in range(max_iter):
-        moved = _means(x, labels, centres)
+        moved = _means(y, centres, origin)
         shift, centres = float((moved - centres).square().sum()), moved
-        previous, labels = labels, nearest(x, centres)[0]
-        if shift <= limit or torch.equal(labels, previous):
+        if shift <= limit:
             break
-    return labels
+    return centres
 
 
-def _means(x: Float[Tensor, "n d"], labels: Int[Tensor, "n"], centres: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
-    counts = torch.bincount(labels, minlength=len(centres)).to(x)[:, None]
-    sums = torch.zeros_like(centres).index_add_(0, labels, x)
-    return torch.where(counts > 0, sums / counts.clamp(min=1), centres)
+def _means(x: Float[Tensor, "n d"], centres: Float[Tensor, "k d"], origin: Float[Tensor, "d"]) -> Float[Tensor, "k d"]:
+    """Mean of the rows nearest to each centre, in one pass; centres and means are about the origin."""
+    counts = torch.zeros(len(centres), dtype=torch.int64, device=x.device)
+    sums = torch.zeros_like(centres, dtype=torch.float64)
+    for rows in chunks(x, x.shape[1] + 2 * len(centres)):
+        y = rows - origin
+        labels = _scores(y, centres).min(dim=1).indices  # argmin is several times slower
+        counts += torch.bincount(labels, minlength=len(centres))
+        sums += torch.zeros_like(centres).index_add_(0, labels, y)
+    means = (sums / counts.clamp(min=1)[:, None]).to(centres)
+    return torch.where(counts[:, None] > 0, means, centres)
 
 
-def _squared_distances(x: Float[Tensor, "n d"], centres: Float[Tensor, "k d"]) -> Float[Tensor, "n k"]:
-    cross = x @ centres.T
-    return (x.square().sum(1, keepdim=True) - 2 * cross + centres.square().sum(1)).clamp_(min=0)
+def _scores(y: Float[Tensor, "n d"], centres: Float[Tensor, "k d"]) -> Float[Tensor, "n k"]:
+    """Squared distances less the square of the row, which all centres share."""
+    return torch.addmm(centres.square().sum(1), y, centres.T, alpha=-2)
+
+
+def _distances(y: Float[Tensor, "n d"], norm: Float[Tensor, "n"], chosen: Int[Tensor, "m"]) -> Float[Tensor, "m n"]:
+    """Squared distances of all rows to the chosen ones."""
+    return torch.addmm(norm[chosen, None] + norm, y[chosen], y.T, alpha=-2).clamp_(min=0)
 
 
 def _draw(weight: Float[Tensor, "n"], size: int, rng: torch.Generator) -> Int[Tensor, "m"]:
