@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,10 @@ def _of_labels(value: Any, k: int) -> Float[Tensor, "n k"]:
 
 
 def _is_known(cell: Any) -> bool:
-    """Whether a label is one: not None, NaN (which differs from itself), or -1."""
-    return cell is not None and bool(cell == cell) and not (isinstance(cell, int | float | np.number) and cell == -1)
+    """Whether a label is one: not None, NaN or -1."""
+    if isinstance(cell, int | float | np.number):
+        return not (math.isnan(cell) or cell == -1)
+    return cell is not None
 
 
 def _sorted(names: set[Any]) -> list[Any]:

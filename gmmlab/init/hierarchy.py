@@ -81,7 +81,7 @@ def standardised(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     return torch.where(varies, centred / torch.where(varies, std, 1.0), 0.0)
 
 
-def svd_scaled(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+def svd_scaled(x: Float[Tensor, "n d"]) -> Float[Tensor, "n r"]:
     """Standardised columns turned to principal axes, each divided by the square root of its singular value.
 
     With Z = U D V' the standardised rows, this is U D^1/2: half-way between principal components and whitening. It is
@@ -91,12 +91,12 @@ def svd_scaled(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     return _along_axes(x, 0.25)
 
 
-def whitened(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Rows whose covariance is the unit matrix: U sqrt(n). Invariant under linear maps of the rows, up to a rotation."""
+def whitened(x: Float[Tensor, "n d"]) -> Float[Tensor, "n r"]:
+    """Rows whose covariance is the unit matrix: U sqrt(n). Linear maps of the rows only rotate them."""
     return _along_axes(x, 0.5)
 
 
-def _along_axes(x: Float[Tensor, "n d"], power: float) -> Float[Tensor, "n d"]:
+def _along_axes(x: Float[Tensor, "n d"], power: float) -> Float[Tensor, "n r"]:
     """Principal components of the standardised rows, divided by their variances to a power."""
     z = standardised(x)
     variance, axes = torch.linalg.eigh(z.mT @ z / len(z))
@@ -224,7 +224,7 @@ class _State:
         self.w[b] = 0
 
     def _unions(self, a: Array) -> tuple[Array, ...]:
-        """Weights and traces of the unions of groups a with all, offsets of their means and what their squares count."""
+        """Weights and traces of unions of groups a with all, offsets of their means and what their squares count."""
         w = self.w[a, None] + self.w
         offset, factor = self.mean - self.mean[a, None], self.w[a, None] * self.w / w
         return w, self.trace[a, None] + self.trace + factor * (offset * offset).sum(-1), offset, factor

@@ -13,7 +13,7 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.families import Full, Structure
-from gmmlab.init.hierarchy import Determinant, Grow, agglomerate, standardised, ward
+from gmmlab.init.hierarchy import GROUPS, Determinant, Grow, agglomerate, standardised, ward
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
 from gmmlab.init.partitions import from_labels, from_responsibilities, one_hot
 from gmmlab.init.short import SAMPLE, automatic, sample_of
@@ -62,7 +62,8 @@ def ward_partition(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Flo
 
 def hierarchical_partition(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Float[Tensor, "n k"]:
     """Rows go to their group of the tree of the determinant criterion, mclust's start."""
-    return _cut(x, k, rng, Determinant())
+    groups = GROUPS * 8 // max(8, x.shape[1])  # determinants of many columns take their time
+    return _cut(x, k, rng, Determinant(groups=max(groups, 4 * k)))
 
 
 def _cut(x: Float[Tensor, "n d"], k: int, rng: torch.Generator, grow: Grow) -> Float[Tensor, "n k"]:

@@ -101,21 +101,6 @@ def test_plateau_ends_the_fit(structure, rng):
         last([])
 
 
-@pytest.mark.parametrize("method", cases.STARTS)
-def test_starts_are_valid_distinct_and_repeatable(method, structure, data, x, dtype):
-    models = [
-        start(x, data.k, structure, METHODS[method], torch.Generator().manual_seed(seed), ridge=1e-6)
-        for seed in (3, 3, 4)
-    ]
-    assert torch.equal(models[0].components.mean, models[1].components.mean)
-    assert not torch.equal(models[0].components.mean, models[2].components.mean) or method == "kmeans"
-    assert len(torch.unique(models[0].components.mean, dim=0)) == data.k
-    rows = METHODS[method](x, data.k, torch.Generator().manual_seed(3)).sum(1)
-    torch.testing.assert_close(rows, torch.ones_like(rows))
-    assert float(models[0].weights.sum()) == pytest.approx(1)
-    assert bool(torch.isfinite(models[0].log_prob(x)).all())
-
-
 def test_labels_and_responsibilities_start_alike(structure, rng):
     x = cases.blobs(rng)
     labels = torch.arange(len(x)) % 3

@@ -1,0 +1,338 @@
+"""Laws of starts: every method gives a valid mixture; trees nest; what a person gives is checked."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.metrics import adjusted_rand_score
+
+from gmmlab.errors import BadData, NotPositiveDefinite
+from gmmlab.families import Full
+from gmmlab.fit import landscape, last, plateau, run, whole
+from gmmlab.fit.landscape import adjusted_rand
+from gmmlab.init import (
+    METHODS,
+    RESPONSIBILITIES,
+    Determinant,
+    agglomerate,
+    best_of,
+    corrected,
+    from_labels,
+    from_responsibilities,
+    given_responsibilities,
+    kmeans,
+    short,
+    start,
+    svd_scaled,
+    ward,
+    whitened,
+)
+from gmmlab.init.kmeans import LARGE
+
+SEEDED = ("k-means++", "random", "random_from_data")  # starts that differ from seed to seed; others may find the same
+
+
+def seed(number: int) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
+
+
+def cigars(
+    rng: torch.Generator, n: int = 200, sd: tuple[float, float] = (3.0, 0.15)
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three parallel thin clusters, one apart across."""
+    noise = torch.randn(3 * n, 2, generator=rng, dtype=torch.float64) * torch.tensor(sd, dtype=torch.float64)
+    z = torch.arange(3).repeat_interleave(n)
+    return noise + torch.stack([torch.zeros(3 * n), z], 1), z
+
+
+# -- every method ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", cases.STARTS)
+def test_starts_are_valid_distinct_and_repeatable(method, data, x):
+    check_start(method, Full(), x, data.k)
+
+
+@pytest.mark.parametrize("method", cases.STARTS)
+def test_starts_suit_every_structure(method, structure, rng):
+    check_start(method, structure, cases.blobs(rng), 3)
+
+
+def check_start(method, structure, x, k):
+    models = [start(x, k, structure, METHODS[method], seed(i), ridge=1e-6) for i in (3, 3, 4)]
+    assert torch.equal(models[0].components.mean, models[1].components.mean)
+    assert not torch.equal(models[0].components.mean, models[2].components.mean) or method not in SEEDED
+    assert len(torch.unique(models[0].components.mean, dim=0)) == k
+    assert float(models[0].weights.sum()) == pytest.approx(1)
+    assert bool(torch.isfinite(models[0].log_prob(x)).all())
+
+
+@pytest.mark.parametrize("method", RESPONSIBILITIES)
+def test_responsibilities_of_starts_sum_to_one(method, data, x):
+    resp = RESPONSIBILITIES[method](x, data.k, seed(3))
+    assert resp.shape == (len(x), data.k) and resp.dtype == x.dtype
+    torch.testing.assert_close(resp.sum(1), torch.ones_like(resp[:, 0]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_as_many_components_as_rows_and_one_component(method, structure):
+    x = torch.tensor([[0.0, 1.0], [4.0, 1.5], [8.0, -3.0], [20.0, 7.0]], dtype=torch.float64)
+    assert start(x, 4, structure, METHODS[method], seed(0), ridge=1e-3).k == 4
+    one = start(x, 1, structure, METHODS[method], seed(0), ridge=1e-3)
+    torch.testing.assert_close(one.components.mean[0], x.mean(0))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_starts_bear_equal_rows_and_constant_columns(method):
+    x = torch.randn(60, 3, generator=seed(0), dtype=torch.float64)
+    x[:20] = x[0]
+    x[:, 2] = 5.0
+    model = start(x, 3, Full(), METHODS[method], seed(0), ridge=1e-6)
+    assert bool(torch.isfinite(model.log_prob(x)).all())
+    same = start(torch.ones(10, 2, dtype=torch.float64), 2, Full(), METHODS[method], seed(0), ridge=1e-6)
+    assert bool(torch.isfinite(same.components.mean).all())
+
+
+# -- the default -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_default_start_finds_parallel_thin_clusters_however_they_lie(number):
+    x, z = cigars(seed(number))
+    turn = torch.randn(2, 2, generator=seed(number), dtype=torch.float64)
+    model = start(x @ turn + 100, 3, Full(), METHODS["auto"], seed(number), ridge=1e-9)
+    fitted = last(run(model, whole(x @ turn + 100), stop=plateau(1e-3))).model
+    assert adjusted_rand_score(z, fitted.assign(x @ turn + 100)[0]) > 0.9
+    by_kmeans = start(x, 3, Full(), METHODS["kmeans"], seed(number), ridge=1e-9)
+    assert adjusted_rand_score(z, by_kmeans.assign(x)[0]) < 0.5  # so the test means something
+
+
+def test_the_default_start_of_many_rows_is_found_on_a_sample():
+    x, z = cigars(seed(1), n=4000)
+    model = start(x, 3, Full(), METHODS["auto"], seed(0), ridge=1e-9)
+    assert adjusted_rand_score(z, model.assign(x)[0]) > 0.9
+    torch.testing.assert_close(model.components.origin, x.mean(0))
+
+
+def test_short_runs_keep_the_best_and_leave_out_what_breaks_down(rng):
+    x, z = cigars(rng)
+    good, poor = from_labels(x, z, Full()), from_labels(x, torch.arange(len(x)) % 3, Full())
+    kept = best_of(x, [poor, good, poor])
+    assert adjusted_rand_score(z, kept.assign(x)[0]) > 0.9
+    assert best_of(x, [poor]) is poor  # nothing to choose
+    calls: list[tuple[int, int]] = []
+
+    def traced(models, rows, steps):
+        calls.append((len(models), steps))
+        return short.climb(models, rows, steps)
+
+    best_of(x, [poor, good, poor, good], rounds=((3, 2), (7, 1)), run=traced)
+    assert calls == [(4, 3), (2, 7)]
+    with pytest.raises(NotPositiveDefinite, match="None of 2 starts"):
+        best_of(x, [poor, good], run=lambda *_: [])
+
+
+def test_the_corrected_evidence_is_the_expected_one_on_new_rows(rng):
+    """One Gaussian: the mean log-likelihood of new rows, averaged over samples."""
+    d, n = 3, 12
+    new = torch.randn(4000, d, generator=rng, dtype=torch.float64)
+    inside, outside = [], []
+    for _ in range(200):
+        x = torch.randn(n, d, generator=rng, dtype=torch.float64)
+        model = from_labels(x, torch.zeros(n, dtype=torch.int64), Full())
+        inside.append(corrected(model, float(model.assign(x)[1]), n))
+        outside.append(float(model.assign(new)[1]))
+    error = np.std(np.subtract(inside, outside)) / 200**0.5
+    assert abs(np.mean(inside) - np.mean(outside)) < 4 * error
+
+
+# -- trees -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grow", [ward, Determinant(), Determinant(4.0), Determinant(1.0, groups=40)])
+def test_trees_nest_and_cut_into_any_number_of_groups(grow, data, x):
+    x = x[:200]
+    tree = agglomerate(x, grow)
+    before = tree.labels(1)
+    assert not before.any()
+    for k in (2, 3, 7, 20):
+        labels = tree.labels(k)
+        assert labels[0] == 0 and torch.equal(labels.unique(), torch.arange(k))
+        assert all(len(before[labels == j].unique()) == 1 for j in range(k)), "a group was cut across"
+        before = labels
+    assert torch.equal(agglomerate(x, grow).merges, tree.merges)
+    with pytest.raises(ValueError, match="groups; 0 were asked for"):
+        tree.labels(0)
+    with pytest.raises(ValueError, match="leaves"):
+        tree.labels(tree.leaves + 1)
+
+
+def test_ward_is_scikit_learns():
+    x = cases.blobs(seed(1))
+    for k in (2, 5, 11):
+        expected = AgglomerativeClustering(k, linkage="ward").fit_predict(x.numpy())
+        assert adjusted_rand_score(expected, ward(x).labels(k)) == 1
+
+
+def test_cuts_are_scipys(rng):
+    """Of a tree whose merges scipy made: the same groups at every number of them."""
+    x = torch.randn(40, 2, generator=rng, dtype=torch.float64)
+    tree, merges = ward(x), linkage(x.numpy(), "ward")
+    for k in range(1, 41):
+        assert adjusted_rand_score(fcluster(merges, k, "maxclust"), tree.labels(k)) == 1
+
+
+def test_determinant_merges_are_the_cheapest_ones(rng):
+    """Against the criterion written out, all pairs tried anew at every merge."""
+    x = svd_scaled(cases.blobs(rng, n=30, d=2))
+    floor = float((x - x.mean(0)).square().mean())
+
+    def term(rows):
+        n, scatter = len(rows), (rows - rows.mean(0)).T @ (rows - rows.mean(0))
+        det = float(torch.linalg.det(scatter / n)) if n > x.shape[1] else 0.0
+        return n * np.log(det + (float(scatter.trace()) + floor) / n)
+
+    groups = [[i] for i in range(len(x))]
+    tree = Determinant()(x)
+    while len(groups) > 2:
+        costs = {
+            (i, j): term(x[groups[i] + groups[j]]) - term(x[groups[i]]) - term(x[groups[j]])
+            for i in range(len(groups))
+            for j in range(i)
+        }
+        i, j = min(costs, key=costs.get)
+        groups[j] += groups.pop(i)
+        expected = torch.zeros(len(x), dtype=torch.int64)
+        for number, group in enumerate(groups):
+            expected[group] = number
+        assert adjusted_rand_score(expected, tree.labels(len(groups))) == 1
+
+
+def test_scales_do_not_see_units_and_whitening_no_linear_map(rng):
+    x = cases.blobs(rng, d=4)
+    y = x * torch.tensor([1.0, 1e3, 1e-3, 7.0], dtype=torch.float64) + 50
+    torch.testing.assert_close(svd_scaled(y).abs(), svd_scaled(x).abs())
+    white = whitened(x)
+    torch.testing.assert_close(white.T @ white / len(x), torch.eye(4, dtype=torch.float64))
+    turned = whitened(x @ torch.randn(4, 4, generator=rng, dtype=torch.float64))
+    torch.testing.assert_close(turned @ turned.T, white @ white.T, rtol=1e-6, atol=1e-6)
+
+
+# -- k-means ---------------------------------------------------------------------------------------------------------
+
+
+def test_kmeans_of_many_rows_is_as_good_as_of_all(rng):
+    x = cases.blobs(rng, n=LARGE + 1000, d=2, k=3)
+    labels = kmeans(x, 3, seed(0))
+    centres = torch.stack([x[labels == j].mean(0) for j in range(3)])
+    distances = torch.cdist(x, centres)
+    wrong = (distances.argmin(1) != labels).double().mean()
+    assert float(wrong) < 1e-3  # labels are of the nearest mean: a fixed point of Lloyd's algorithm
+
+
+# -- given -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, 2, 1],
+        np.array([0, 1, 2, 1]),
+        torch.tensor([0, 1, 2, 1]),
+        pd.Series([0, 1, 2, 1], index=list("wxyz")),
+        pd.Series(["a", "b", "c", "b"]),
+        pd.Series(["a", "b", "c", "b"], dtype="category"),
+        [10, 20, 35, 20],
+        [0.0, 1.0, 2.0, 1.0],
+    ],
+)
+def test_labels_of_any_kind_become_responsibilities(labels):
+    expected = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 1]]
+    assert torch.equal(given_responsibilities(labels, 4, 3), expected)
+
+
+@pytest.mark.parametrize("none", [[-1, 0, 1, 0], [np.nan, 0, 1, 0], [None, "a", "b", "a"], ["a", "b", np.nan, "a"]])
+def test_rows_without_a_label_have_no_weight_in_the_start(none):
+    resp = given_responsibilities(none, 4, 2)
+    assert resp.sum() == 3
+    x = torch.randn(4, 2, generator=seed(0), dtype=torch.float64)
+    kept = resp.sum(1) > 0
+    one = from_responsibilities(x, resp, Full(), ridge=1e-3)
+    two = from_responsibilities(x[kept], resp[kept], Full(), ridge=1e-3)
+    torch.testing.assert_close(one.components.cov, two.components.cov)
+    torch.testing.assert_close(one.weights, two.weights)
+
+
+def test_responsibilities_are_taken_as_they_are():
+    resp = torch.rand(50, 3, generator=seed(0), dtype=torch.float64)
+    resp /= resp.sum(1, keepdim=True)
+    for value in (resp, resp.numpy(), pd.DataFrame(resp.numpy()), resp.tolist()):
+        torch.testing.assert_close(given_responsibilities(value, 50, 3), resp, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([0, 1, 2], "shape (3,)"),
+        ([[0.5, 0.5]] * 3, "expected a label for each row, (4,)"),
+        ([0, 0, 1, 1], "No row belongs to component 2"),
+        (["a", "b", "a", "b"], "2 different labels ('a', 'b') for n_components=3"),
+        ([0, 1, 2, 3], "4 different labels"),
+        ([0, "a", 1, 2], "no common order: int, str"),
+        ([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0, 0]], "Row 3 of the responsibilities in init_params is [0.5, 0, 0]"),
+        ([[1, 0, 0], [0, 1, 0], [0, 0, 1], [2, -1, 0]], "numbers of at least 0"),
+        ([[1, 0, 0], [0, 1, 0], [0, 0, 1], [float("nan"), 1, 0]], "Row 3"),
+        ([[1, 0, 0]] * 4, "No row belongs to component 1"),
+        ([["x", "y", "z"]] * 4, "not numbers"),
+    ],
+)
+def test_starts_that_cannot_be_used_are_refused_with_a_reason(value, words):
+    with pytest.raises(BadData) as caught:
+        given_responsibilities(value, 4, 3)
+    assert words in str(caught.value)
+
+
+# -- the landscape ---------------------------------------------------------------------------------------------------
+
+
+def test_one_optimum_under_any_numbering_and_a_poorer_one_beside_it():
+    x, z = cigars(seed(0))
+    climb = lambda model: last(run(model, whole(x), stop=plateau(1e-9))).model  # noqa: E731
+    best, turned = climb(from_labels(x, z, Full())), climb(from_labels(x, 2 - z, Full()))
+    across = climb(
+        from_labels(x, torch.bucketize(x[:, 0].contiguous(), torch.tensor([-2.0, 2.0], dtype=x.dtype)), Full())
+    )
+    found = landscape(x, [across, best, turned])
+    assert found.optimum == (1, 0, 0)
+    assert [row.times for row in found.table] == [2, 1] and found.best.share == pytest.approx(2 / 3)
+    assert found.best.gap == 0 and found.best.agreement == 1 and found.best.fit in (1, 2)
+    poorer = found.table[1]
+    assert poorer.gap == pytest.approx(found.best.loglik - poorer.loglik) and poorer.gap > 0.1
+    assert float(found.agreements[0, 1]) == pytest.approx(poorer.agreement)
+    assert not any(row.degenerate for row in found.table)
+    assert list(found.frame.columns) == list(poorer._fields) and len(found.frame) == 2
+    with pytest.raises(ValueError, match="at least one"):
+        landscape(x, [])
+
+
+def test_a_degenerate_optimum_is_not_the_best_however_likely(rng):
+    x = cases.blobs(rng, n=100, d=2, k=2)
+    sound = from_labels(x, torch.arange(100) % 2, Full())
+    few = torch.zeros(100, dtype=torch.int64)
+    few[:2] = 1
+    spike = from_labels(x, few, Full(), ridge=1e-13)
+    found = landscape(x, [spike, sound])
+    assert found.optimum == (1, 0) and found.table[1].degenerate and not found.best.degenerate
+    assert found.table[1].smallest == pytest.approx(2) and found.table[1].condition > 1e6
+
+
+@pytest.mark.parametrize("groups", [1, 2, 5])
+def test_adjusted_rand_is_scikit_learns(groups, rng):
+    a = torch.randint(groups, (80,), generator=rng)
+    b = torch.where(torch.rand(80, generator=rng) < 0.7, a, torch.randint(4, (80,), generator=rng))
+    assert adjusted_rand(a, b) == pytest.approx(adjusted_rand_score(a, b))
