@@ -304,9 +304,8 @@ def test_one_optimum_under_any_numbering_and_a_poorer_one_beside_it():
     x, z = cigars(seed(0))
     climb = lambda model: last(run(model, whole(x), stop=plateau(1e-9))).model  # noqa: E731
     best, turned = climb(from_labels(x, z, Full())), climb(from_labels(x, 2 - z, Full()))
-    across = climb(
-        from_labels(x, torch.bucketize(x[:, 0].contiguous(), torch.tensor([-2.0, 2.0], dtype=x.dtype)), Full())
-    )
+    thirds = torch.bucketize(x[:, 0].contiguous(), torch.tensor([-2.0, 2.0], dtype=x.dtype))
+    across = from_labels(x, thirds, Full())  # where a fit would be that stopped at once
     found = landscape(x, [across, best, turned])
     assert found.optimum == (1, 0, 0)
     assert [row.times for row in found.table] == [2, 1] and found.best.share == pytest.approx(2 / 3)
