@@ -49,7 +49,6 @@ HEAVY = ("wide", "several chunks")  # these meet one structure of each kind, the
 OF_EACH_KIND = ("VII", "VVI", "VEI", "EEE", "VVE", "VEV", "VVV")
 
 
-
 def random_mixture(structure: Structure, x: Tensor, k: int, rng: torch.Generator) -> Mixture:
     """A mixture near the data but not fitted to it."""
     d = x.shape[1]

@@ -25,7 +25,7 @@ from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Gaussian
 from gmmlab.fit import whole
 from gmmlab.gates import Constant
-from gmmlab.init import METHODS, from_responsibilities
+from gmmlab.init import METHODS, from_responsibilities, given_responsibilities
 from gmmlab.model import Mixture
 from gmmlab.score import criteria
 
@@ -46,8 +46,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     ----------
     n_components : int, default=1
         Number of components.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-        Own covariance matrix each, one for all, own variances along the axes, or one variance each.
+    covariance_type : str, default='full'
+        Own covariance matrix each ('full'), one for all ('tied'), own variances along the axes ('diag'), or one
+        variance each ('spherical'); or one of the fourteen by its letters, 'EII' to 'VVV', for volume, shape and
+        orientation that are equal, variable or the identity.
     tol : float, default=1e-3
         The fit ends when the mean log-likelihood changes by less than this in a step.
     reg_covar : float, default=1e-6
@@ -56,9 +58,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Steps at most; 0 keeps the start.
     n_init : int, default=1
         Number of starts, of which the best is kept.
-    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
-        The start: k-means clusters; every row to the nearest of k seeds, chosen by k-means++ or at random (where
-        scikit-learn gives the seeds alone); or random responsibilities.
+    init_params : str or array, default='auto'
+        The start: 'auto', the best of several partitions by short runs, at least as good as k-means on any scale of the
+        columns; 'hierarchical', the tree that mclust starts from; 'ward'; 'kmeans'; 'k-means++' or 'random_from_data',
+        every row to the nearest of k seeds (where scikit-learn gives the seeds alone); 'random' responsibilities. Or
+        what you have: a label for each row, or responsibilities (n, k); -1 or NaN leaves a row out of the start.
     weights_init, means_init, precisions_init : array-like or None
         Parameters to start from, in place of those of the start; with all three, no start is made.
     random_state : int, RandomState instance or None
@@ -110,7 +114,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions(set(METHODS))],
+        "init_params": [StrOptions(set(METHODS)), "array-like"],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -129,7 +133,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: str = "kmeans",
+        init_params: Any = "auto",
         weights_init: Any = None,
         means_init: Any = None,
         precisions_init: Any = None,
@@ -184,8 +188,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """The best of all starts."""
         source = whole(x, weight)
         budget = Budget(float(self.tol), int(self.max_iter))
-        seen = x if weight is None else x[weight > 0]
-        begins = self._begins(seen, weight if weight is None else weight[weight > 0])
+        begins = self._begins(x, weight)
         if self.n_init > 1 and self.max_iter > 0 and not (self.verbose or self.warm_start):
             begins = list(begins)
             best, fits = best_together(begins, source, budget)
@@ -217,11 +220,20 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         structure, ridge = sk.COVARIANCES[self.covariance_type].structure, float(self.reg_covar)
         if len(given) == 3:
             return _mixture(**given, origin=x.mean(0), structure=structure, ridge=ridge)
-        resp = METHODS[self.init_params](x, int(self.n_components), rng)
-        begin = from_responsibilities(x, resp if weight is None else resp * weight[:, None], structure, ridge=ridge)
+        begin = self._first(x, weight, rng)
         parts = {name: given[name] for name in ("mean", "chol") if name in given}
         gate = Constant(given["weights"].log()) if "weights" in given else begin.gate
         return begin.replace(components=begin.gaussian.replace(**parts), gate=gate)
+
+    def _first(self, x: Tensor, weight: Tensor | None, rng: torch.Generator) -> Mixture:
+        """The start by name, of the rows that count; or one M-step from labels or responsibilities."""
+        k, structure = int(self.n_components), sk.COVARIANCES[self.covariance_type].structure
+        if isinstance(self.init_params, str):
+            seen = x if weight is None else x[weight > 0]
+            return METHODS[self.init_params](seen, k, structure, rng, ridge=float(self.reg_covar))
+        resp = given_responsibilities(self.init_params, len(x), k).to(x)
+        resp = resp if weight is None else resp * weight[:, None]
+        return from_responsibilities(x, resp, structure, ridge=float(self.reg_covar))
 
     def _given(self, x: Tensor) -> dict[str, Tensor]:
         """The checked parameters of the start that the caller gave; precisions as factors of covariances."""

@@ -106,7 +106,7 @@ def adjusted_rand(a: Int[Tensor, "n"], b: Int[Tensor, "n"]) -> float:
 
 def condition_numbers(model: Mixture) -> Float[Tensor, "k"]:
     """Of the covariance of each component, in the 2-norm: its greatest over its least eigenvalue."""
-    chol = model.components.chol
+    chol = model.gaussian.chol
     spread = chol if chol.ndim == 2 else torch.linalg.svdvals(chol)
     return (spread.amax(-1) / spread.amin(-1)) ** 2
 

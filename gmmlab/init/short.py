@@ -98,8 +98,8 @@ def best_of(
 def partitions(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Iterator[Int[Tensor, "n"]]:
     """Partitions that suit different shapes of groups, each of them once: at most three, none of which sees units.
 
-    k-means of standardised rows, for round groups, and the determinant criterion on whitened rows at two scales at which
-    long, thin and parallel groups survive.
+    k-means of standardised rows, for round groups, and the determinant criterion on whitened rows at two scales at
+    which long, thin and parallel groups survive.
     """
     white = whitened(x)
     leaf = ward(svd_scaled(x)).labels(min(len(x), max(LEAVES, 4 * k)))
@@ -125,7 +125,7 @@ def automatic(
     rows = sample_of(len(x), max(SAMPLE, 40 * k), rng).to(x.device)
     sample = x if len(rows) == len(x) else x[rows]
     best = best_of(sample, _models(sample, k, structure, rng, ridge))
-    return best.replace(components=best.components.replace(origin=x.mean(0)))
+    return best.replace(components=best.gaussian.replace(origin=x.mean(0)))
 
 
 def _models(
