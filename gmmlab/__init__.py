@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gmmlab.data import faithful, load_table
     from gmmlab.estimators import GaussianMixture
+    from gmmlab.estimators.select import select
     from gmmlab.families import Gaussian
     from gmmlab.fit import run
     from gmmlab.model import Mixture
@@ -32,9 +33,10 @@ _HOME = {
     "load_table": "gmmlab.data",
     "options": "gmmlab.widgets.display",
     "run": "gmmlab.fit",
+    "select": "gmmlab.estimators.select",
 }
 
-__all__ = ["Gaussian", "GaussianMixture", "Mixture", "explore", "faithful", "load_table", "options", "run"]
+__all__ = ["Gaussian", "GaussianMixture", "Mixture", "explore", "faithful", "load_table", "options", "run", "select"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ import torch
 
 from gmmlab.axes import Tensor
 from gmmlab.errors import BadData
-from gmmlab.families import EIGEN, Diagonal, Full, Spherical, Structure, Tied
+from gmmlab.families import EIGEN, EII, VII, Diagonal, Full, Spherical, Structure, Tied
 
 
 class Layout(NamedTuple):
@@ -41,7 +41,20 @@ COVARIANCES: dict[str, Layout] = {
     "diag": Layout(Diagonal(), lambda k, d: (k, d), lambda t: t, lambda t, k, d: t),
     "spherical": Layout(Spherical(), lambda k, d: (k,), lambda t: t[:, 0], lambda t, k, d: t[:, None].expand(k, d)),
     **{structure.name: _plain(structure) for structure in EIGEN},
+    "E": _plain(EII()),
+    "V": _plain(VII()),
 }
+
+
+ALL = tuple(structure.name for structure in EIGEN)
+UNIVARIATE = ("E", "V")  # what the fourteen come down to in one dimension
+
+
+def structure(name: str) -> Structure:
+    """The structure of a covariance type. Raises `ValueError` for a name that is none."""
+    if name not in COVARIANCES:
+        raise ValueError(f"The covariance type {name!r} is unknown; expected one of {', '.join(COVARIANCES)}.")
+    return COVARIANCES[name].structure
 
 
 def covariance_type(structure: Structure) -> str:

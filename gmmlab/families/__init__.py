@@ -3,10 +3,12 @@
 from gmmlab.families.components import Components
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.mixed import Mixed, Part
-from gmmlab.families.structures import EIGEN, Diagonal, Eigen, Full, Spherical, Structure, Tied
+from gmmlab.families.structures import EIGEN, EII, VII, Diagonal, Eigen, Full, Spherical, Structure, Tied
 
 __all__ = [
     "EIGEN",
+    "EII",
+    "VII",
     "Components",
     "Diagonal",
     "Eigen",
