@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from gmmlab.axes import Tensor
+from gmmlab.axes import Float, Tensor
 from gmmlab.data import as_rows
 from gmmlab.errors import BadData, warn
 from gmmlab.estimators import parameters as sk
@@ -18,7 +18,7 @@ from gmmlab.estimators.fitting import Budget, Fit
 from gmmlab.estimators.gaussian_mixture import GaussianMixture, generator
 from gmmlab.estimators.search import Cell, Data, Fitted, Progress, search
 from gmmlab.extras import needs
-from gmmlab.init import RESPONSIBILITIES
+from gmmlab.init import RESPONSIBILITIES, by_hierarchy
 from gmmlab.score import criteria
 from gmmlab.score.merging import MergeTree, combine
 
@@ -40,7 +40,7 @@ def select(
     init_params: str = "hierarchical",
     n_init: int = 1,
     reg_covar: float = 0.0,
-    tol: float = 1e-6,
+    tol: float = 1e-5,
     max_iter: int = 1000,
     random_state: Any = None,
     verbose: int = 0,
@@ -65,7 +65,7 @@ def select(
         Starts for each number of components, of which each cell keeps the best; more than one helps random starts only.
     reg_covar : float, default=0.0
         Added to all variances. Zero as in mclust: a model that turns singular is refused, not mended.
-    tol : float, default=1e-6
+    tol : float, default=1e-5
         A fit ends when the mean log-likelihood changes by less than this; those that could win go on to a thousandth.
     max_iter : int, default=1000
         Steps at most.
@@ -125,7 +125,7 @@ def selecting(
     init_params: str = "hierarchical",
     n_init: int = 1,
     reg_covar: float = 0.0,
-    tol: float = 1e-6,
+    tol: float = 1e-5,
     max_iter: int = 1000,
     random_state: Any = None,
 ) -> Iterator[tuple[Selection, Progress]]:
@@ -137,7 +137,7 @@ def selecting(
     cells = [Cell(name, sk.structure(name), k) for name in _names(covariance_types, rows.x.shape[1]) for k in ks]
     weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
     rng = generator(random_state, rows.x.device)
-    partitions = {k: [RESPONSIBILITIES[init_params](rows.x, k, rng) for _ in range(n_init)] for k in ks}
+    partitions = _partitions(rows.x, ks, init_params, int(n_init), rng)
     result = Selection(X, rows.x, weight, criterion, float(reg_covar))
     data, budget = Data(rows.x, weight, float(reg_covar)), Budget(float(tol), int(max_iter))
     for progress in search(data, cells, partitions, result.value, budget):
@@ -288,6 +288,17 @@ def _numbers(n_components: int | Iterable[int], distinct: int) -> list[int]:
             f"n_components goes up to {ks[-1]}, but only {distinct} rows are distinct. Try range(1, {distinct + 1})."
         )
     return ks
+
+
+def _partitions(
+    x: Float[Tensor, "n d"], ks: list[int], init_params: str, n_init: int, rng: torch.Generator
+) -> dict[int, list[Float[Tensor, "n _"]]]:
+    """Where the fits of each number of components start; one tree serves all of them."""
+    if init_params == "hierarchical":
+        return {k: [part] for k, part in zip(ks, by_hierarchy(x, ks, rng), strict=True)}
+    if init_params not in RESPONSIBILITIES:
+        raise ValueError(f"init_params is {init_params!r}; expected one of {', '.join(map(repr, RESPONSIBILITIES))}.")
+    return {k: [RESPONSIBILITIES[init_params](x, k, rng) for _ in range(n_init)] for k in ks}
 
 
 def _names(covariance_types: str | Sequence[str], d: int) -> list[str]:

@@ -5,7 +5,7 @@ from gmmlab.init.hierarchy import Determinant, Tree, agglomerate, svd_scaled, wa
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
 from gmmlab.init.partitions import from_labels, from_responsibilities
 from gmmlab.init.short import automatic, best_of, climb, corrected
-from gmmlab.init.start import METHODS, RESPONSIBILITIES, Method, start
+from gmmlab.init.start import METHODS, RESPONSIBILITIES, Method, by_hierarchy, start
 
 __all__ = [
     "METHODS",
@@ -16,6 +16,7 @@ __all__ = [
     "agglomerate",
     "automatic",
     "best_of",
+    "by_hierarchy",
     "climb",
     "corrected",
     "from_labels",

@@ -6,7 +6,7 @@ tries several.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -57,23 +57,32 @@ def kmeans_partition(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> F
 
 def ward_partition(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Float[Tensor, "n k"]:
     """Rows go to their group of Ward's tree."""
-    return _cut(x, k, rng, ward)
+    return _cut(x, [k], rng, ward)[0]
 
 
 def hierarchical_partition(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Float[Tensor, "n k"]:
-    """Rows go to their group of the tree of the determinant criterion, mclust's start."""
+    """Rows go to their group of mclust's start: the tree of the determinant criterion, quantiles for one column."""
+    return by_hierarchy(x, [k], rng)[0]
+
+
+def by_hierarchy(x: Float[Tensor, "n d"], ks: Sequence[int], rng: torch.Generator) -> list[Float[Tensor, "n _"]]:
+    """`hierarchical_partition` for several numbers of groups, from one tree."""
+    if x.shape[1] == 1:
+        rank = x[:, 0].argsort().argsort()
+        return [one_hot(rank * k // len(x), k, x.dtype) for k in ks]
     groups = GROUPS * 8 // max(8, x.shape[1])  # determinants of many columns take their time
-    return _cut(x, k, rng, Determinant(groups=max(groups, 4 * k)))
+    return _cut(x, ks, rng, Determinant(groups=max(groups, 4 * max(ks))))
 
 
-def _cut(x: Float[Tensor, "n d"], k: int, rng: torch.Generator, grow: Grow) -> Float[Tensor, "n k"]:
-    """The k groups of a tree over rows; of many rows, over a sample, by whose Gaussians the rows are then assigned."""
-    sample = sample_of(len(x), max(SAMPLE, 4 * k), rng).to(x.device)
-    labels = agglomerate(x[sample], grow).labels(k)
+def _cut(x: Float[Tensor, "n d"], ks: Sequence[int], rng: torch.Generator, grow: Grow) -> list[Float[Tensor, "n _"]]:
+    """The groups of a tree over rows; of many rows, over a sample, by whose Gaussians the rows are then assigned."""
+    sample = sample_of(len(x), max(SAMPLE, 4 * max(ks)), rng).to(x.device)
+    tree = agglomerate(x[sample], grow)
     if len(sample) == len(x):
-        return one_hot(labels, k, x.dtype)
+        return [one_hot(tree.labels(k), k, x.dtype) for k in ks]
     z = standardised(x)
-    return from_labels(z[sample], labels, Full(), ridge=SINGLE).posterior(z).resp.to(x.dtype)
+    groups = [from_labels(z[sample], tree.labels(k), Full(), ridge=SINGLE) for k in ks]
+    return [group.posterior(z).resp.to(x.dtype) for group in groups]
 
 
 def by(responsibilities: Responsibilities) -> Method:
