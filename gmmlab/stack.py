@@ -7,11 +7,10 @@ restarts, families and numbers of components share every pass over the rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import torch
 
-from gmmlab.families import Gaussian, Mixed, Part, Structure
+from gmmlab.families import Gaussian, Mixed, Structure
 from gmmlab.gates import Constant, Stacked
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
@@ -23,27 +22,39 @@ def stack(models: Sequence[Mixture]) -> Mixture:
 
     All must be Gaussian about one origin, with one ridge. Fastest when models of equal size stand together.
     """
+    structures = tuple(model.gaussian.structure for model in models)
     groups = Groups(tuple(model.k for model in models))
-    structures = [model.gaussian.structure for model in models]
-    dense = any(structure.dense for structure in structures)
-    mixed = Mixed(_parts(structures, groups), dense=dense)
+    mixed = Mixed(structures, groups, dense=any(structure.dense for structure in structures))
     components = cat([_as(model.gaussian, mixed) for model in models])
-    log_w = torch.cat([model.gate.weights.log() for model in models])
-    return Mixture(components, Stacked(log_w, groups))
+    return Mixture(components, Stacked(torch.cat([model.weights.log() for model in models]), groups))
 
 
-def member(stacked: Mixture, j: int, structure: Structure) -> Mixture:
-    """Mixture j of a stack, with its structure."""
-    gate = stacked.gate
-    assert isinstance(gate, Stacked)
-    first = sum(gate.groups.sizes[:j])
-    own = torch.arange(first, first + gate.groups.sizes[j], device=gate.log_w.device)
-    return Mixture(_as(stacked.gaussian.take(own), structure), Constant(gate.log_w[own]))
+def parts_of(stacked: Mixture) -> tuple[Mixed, Stacked]:
+    """The structure and the gate of a stack. Raises `TypeError` for a mixture that is none."""
+    structure, gate = stacked.gaussian.structure, stacked.gate
+    if not isinstance(structure, Mixed) or not isinstance(gate, Stacked):
+        raise TypeError("Expected a stack of mixtures, as `stack` makes it.")
+    return structure, gate
 
 
-def unstack(stacked: Mixture, structures: Sequence[Structure]) -> list[Mixture]:
-    """The mixtures that stand in a stack, with their structures."""
-    return [member(stacked, j, structure) for j, structure in enumerate(structures)]
+def narrow(stacked: Mixture, kept: Sequence[int]) -> Mixture:
+    """A stack of some of the mixtures of a stack, in this order."""
+    mixed, gate = parts_of(stacked)
+    own = gate.groups.members(kept, gate.log_w.device)
+    components = stacked.gaussian.take(own).replace(structure=mixed.of(kept))
+    return Mixture(components, Stacked(gate.log_w[own], gate.groups.of(kept)))
+
+
+def member(stacked: Mixture, j: int) -> Mixture:
+    """Mixture j of a stack."""
+    mixed, gate = parts_of(stacked)
+    own = gate.groups.members([j], gate.log_w.device)
+    return Mixture(_as(stacked.gaussian.take(own), mixed.members[j]), Constant(gate.log_w[own]))
+
+
+def unstack(stacked: Mixture) -> list[Mixture]:
+    """The mixtures that stand in a stack."""
+    return [member(stacked, j) for j in range(parts_of(stacked)[1].groups.g)]
 
 
 def _as(gaussian: Gaussian, structure: Structure) -> Gaussian:
@@ -54,14 +65,3 @@ def _as(gaussian: Gaussian, structure: Structure) -> Gaussian:
     elif not structure.dense and chol.ndim == 3:
         chol = chol.diagonal(dim1=-2, dim2=-1)
     return gaussian.replace(chol=chol, structure=structure)
-
-
-def _parts(structures: Sequence[Structure], groups: Groups) -> tuple[Part, ...]:
-    """Which components have which structure."""
-    ends = [0, *accumulate(groups.sizes)]
-    parts = []
-    for structure in dict.fromkeys(structures):
-        own = [j for j, other in enumerate(structures) if other == structure]
-        index = torch.cat([torch.arange(ends[j], ends[j + 1]) for j in own])
-        parts.append(Part(structure, index, Groups(tuple(groups.sizes[j] for j in own))))
-    return tuple(parts)

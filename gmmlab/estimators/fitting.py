@@ -12,6 +12,7 @@ from gmmlab.fit import Source, plateau, run
 from gmmlab.fit.certificate import Certificate, certify
 from gmmlab.fit.together import climb
 from gmmlab.model import Mixture
+from gmmlab.stack import stack
 
 
 class Fit(NamedTuple):
@@ -81,7 +82,7 @@ def best_together(begins: Sequence[Begin], source: Source, budget: Budget) -> tu
     """
     fits: list[Fit] = []
     try:
-        for finished in climb([begin.model for begin in begins], lambda _: source, **budget._asdict()):
+        for finished in climb(stack([begin.model for begin in begins]), lambda _: source, **budget._asdict()):
             fits += [Fit(one.model, one.trace, one.converged) for one in finished if not one.singular]
     except KeyboardInterrupt as interrupt:
         if not fits:

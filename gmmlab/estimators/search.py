@@ -18,13 +18,21 @@ from gmmlab.estimators.fitting import Budget
 from gmmlab.families import Structure
 from gmmlab.fit import whole
 from gmmlab.fit.together import Finished, climb
-from gmmlab.init.grid import from_partitions
+from gmmlab.init.grid import Plan, from_partitions
 from gmmlab.model import Mixture
-from gmmlab.score import criteria
+from gmmlab.stack import member, narrow, parts_of, stack
 
 POLISH = 1e-3  # the tolerance of cells that could win, times that of the others
-FLOOR = torch.finfo(torch.float64).eps ** 0.5  # least standard deviation, in parts of the widest column's
 CLOSE = 10.0  # how far behind, in units of the criterion, a cell may be and still be climbed on
+FLOOR = torch.finfo(torch.float64).eps ** 0.5  # least standard deviation, in parts of the widest column's
+
+
+class Data(NamedTuple):
+    """Rows, how often they count, and what is added to variances."""
+
+    x: Float[Tensor, "n d"]
+    weight: Float[Tensor, "n"] | None
+    ridge: float
 
 
 class Cell(NamedTuple):
@@ -41,7 +49,6 @@ class Fitted(NamedTuple):
     cell: Cell
     model: Mixture | None = None
     loglik: float = -torch.inf
-    entropy: float = 0.0
     doubt: float = 0.0
     smallest: float = 0.0  # rows of the smallest component
     trace: list[float] = []  # noqa: RUF012 - never changed in place
@@ -58,7 +65,6 @@ class Fitted(NamedTuple):
 class Progress(NamedTuple):
     """Where a search is: how many of its fits have finished, and for how long it may go on."""
 
-    step: int
     finished: int
     total: int
     seconds: float
@@ -73,14 +79,6 @@ class Progress(NamedTuple):
 Criterion = Callable[[Fitted], float]
 
 
-class Data(NamedTuple):
-    """Rows, how often they count, and what is added to variances."""
-
-    x: Float[Tensor, "n d"]
-    weight: Float[Tensor, "n"] | None
-    ridge: float
-
-
 def search(
     data: Data,
     cells: Sequence[Cell],
@@ -92,86 +90,93 @@ def search(
 
     Lower values of `criterion` are better. The last progress has every cell.
     """
-    began, x = perf_counter(), data.x
-    plan = [(cell, i) for cell in cells for i in range(len(partitions[cell.k]))]
-    models = _first(data, cells, partitions)
-    board = _Board(data, cells)
-    floor = FLOOR * float(x.std(0).max())
+    began, board = perf_counter(), _Board(data, cells)
+    cells = sorted(cells, key=lambda cell: cell.k)  # equal sizes stand together
+    tried = [(cell, i) for cell in cells for i in range(len(partitions[cell.k]))]
+    stacked = _first(data, tried, partitions)
+    source, floor = whole(data.x, data.weight), FLOOR * float(data.x.std(0).max())
 
-    def rounds(chosen: Sequence[int], models: Sequence[Mixture], tol: float) -> Iterator[Progress]:
-        source = whole(x, data.weight)
-        steps = climb(models, lambda _: source, tol=tol, max_iter=budget.max_iter, floor=floor)
-        for step, finished in enumerate(steps, start=1):
+    def rounds(which: Sequence[Cell], stacked: Mixture, tol: float) -> Iterator[Progress]:
+        for finished in climb(stacked, lambda _: source, tol=tol, max_iter=budget.max_iter, floor=floor):
             for one in finished:
-                board.add(plan[chosen[one.j]][0], one)
-            yield Progress(step, board.count, len(plan), perf_counter() - began, board.best)
+                board.add(which[one.j], one)
+            yield Progress(min(board.count, len(tried)), len(tried), perf_counter() - began, board.best)
 
-    alive = [j for j, model in enumerate(models) if bool(torch.isfinite(model.gaussian.jitter).all())]
-    for j in sorted(set(range(len(models))) - set(alive)):
-        board.add(plan[j][0], Finished(j, models[j], [], converged=False, singular=True))
-    yield from rounds(alive, [models[j] for j in alive], budget.tol)
+    sound = torch.isfinite(parts_of(stacked)[1].groups.sum(stacked.gaussian.jitter)).tolist()
+    for j in (j for j, good in enumerate(sound) if not good):
+        board.add(tried[j][0], Finished(j, member(stacked, j), [], converged=False, singular=True))
+    alive = [j for j, good in enumerate(sound) if good]
+    if alive:
+        yield from rounds([tried[j][0] for j in alive], narrow(stacked, alive), budget.tol)
     close = _close(board.best(), criterion)
-    where = {cell: j for j, (cell, _) in enumerate(plan)}
-    yield from rounds(
-        [where[one.cell] for one in close], [one.model for one in close if one.model], POLISH * budget.tol
-    )
+    if close:
+        models = stack([one.model for one in close if one.model is not None])
+        yield from rounds([one.cell for one in close], models, POLISH * budget.tol)
+    yield Progress(len(tried), len(tried), perf_counter() - began, board.best)
 
 
 class _Board:
-    """The fits so far; the best of each cell is scored when somebody asks for it."""
+    """The fits so far; those that nobody has asked for yet are scored together."""
 
     def __init__(self, data: Data, cells: Sequence[Cell]) -> None:
-        self.x, self.weight, self.count = data.x, data.weight, 0
-        self._fits: dict[Cell, list[Finished]] = {cell: [] for cell in cells}
-        self._scored: dict[int, Fitted] = {}
+        self._data, self._cells, self.count = data, cells, 0
+        self._new: list[tuple[Cell, Finished]] = []
+        self._best: dict[Cell, Fitted] = {}
 
     def add(self, cell: Cell, fit: Finished) -> None:
         self.count += 1
-        self._fits[cell].append(fit)
+        if fit.singular:
+            reason = f"a covariance became singular at step {fit.n_iter}"
+            self._best.setdefault(cell, Fitted(cell, refused=reason))
+        else:
+            self._new.append((cell, fit))
 
     def best(self) -> list[Fitted]:
-        return [self._best(cell, fits) for cell, fits in self._fits.items()]
+        """The best fit of every cell so far."""
+        for one in self._scored():
+            known = self._best.get(one.cell)
+            if known is None or one.loglik > known.loglik:
+                self._best[one.cell] = one
+        return [self._best.get(cell, Fitted(cell, refused="not fitted yet")) for cell in self._cells]
 
-    def _best(self, cell: Cell, fits: list[Finished]) -> Fitted:
-        sound = [self._score(cell, fit) for fit in fits if not fit.singular]
-        if sound:
-            return max(sound, key=lambda one: one.loglik)
-        steps = [fit.n_iter for fit in fits]
-        return Fitted(cell, refused=f"a covariance became singular at step {max(steps)}" if steps else "not fitted")
-
-    def _score(self, cell: Cell, fit: Finished) -> Fitted:
-        key = id(fit)
-        if key not in self._scored:
-            resp, evidence = fit.model.posterior(self.x)
-            weight = torch.ones_like(evidence) if self.weight is None else self.weight
-            self._scored[key] = Fitted(
-                cell,
-                fit.model,
-                loglik=float((weight.double() * evidence.double()).sum()),
-                entropy=criteria.entropy(resp, self.weight),
-                doubt=criteria.doubt(resp, self.weight),
-                smallest=float((weight[:, None] * resp).sum(0).min()),
-                trace=fit.trace,
-                converged=fit.converged,
-            )
-        return self._scored[key]
+    def _scored(self) -> Iterator[Fitted]:
+        new, self._new = sorted(self._new, key=lambda pair: pair[1].model.k), []
+        if not new:
+            return
+        loglik, doubt, smallest = _scores(stack([fit.model for _, fit in new]), self._data)
+        for j, (cell, fit) in enumerate(new):
+            yield Fitted(cell, fit.model, loglik[j], doubt[j], smallest[j], fit.trace, fit.converged)
 
 
-def _first(data: Data, cells: Sequence[Cell], partitions: dict[int, list[Tensor]]) -> list[Mixture]:
-    """The first model of every cell and partition, in the order of the plan."""
-    structures = list(dict.fromkeys(cell.structure for cell in cells))
-    flat = [(k, part) for k, parts in partitions.items() for part in parts]
-    made = from_partitions(data.x, [part for _, part in flat], structures, ridge=data.ridge, weight=data.weight)
-    by_k = {
-        (structure, k): [model for (other, _), model in zip(flat, row, strict=True) if other == k]
-        for structure, row in zip(structures, made, strict=True)
-        for k in partitions
-    }
-    return [model for cell in cells for model in by_k[cell.structure, cell.k]]
+@torch.no_grad()
+def _scores(stacked: Mixture, data: Data) -> tuple[list[float], ...]:
+    """Total log-likelihood, doubt (see `criteria.doubt`) and rows of the smallest component, of each mixture."""
+    _, gate = parts_of(stacked)
+    total, at = torch.zeros(3, gate.groups.g, dtype=torch.float64), 0
+    rows = torch.zeros(gate.groups.k, dtype=torch.float64)
+    for table in stacked.tables(data.x):
+        weight = None if data.weight is None else data.weight[at : at + len(table)]
+        at += len(table)
+        post = gate.posterior(table)
+        most = torch.cat([block.amax(1) for block in gate.blocks(post.resp)])  # (g, n)
+        each = torch.ones_like(most[0]) if weight is None else weight
+        total[0] += (post.evidence.T @ each).double().cpu()
+        total[1] -= (most.log() @ each).double().cpu()
+        rows += (post.resp.T @ each).double().cpu()
+    smallest = [float(part.min()) for part in rows.split(list(gate.groups.sizes))]
+    return total[0].tolist(), total[1].tolist(), smallest
+
+
+def _first(data: Data, tried: Sequence[tuple[Cell, int]], partitions: dict[int, list[Float[Tensor, "n _"]]]) -> Mixture:
+    """The first models of all cells, from all their partitions."""
+    flat = [part for parts in partitions.values() for part in parts]
+    place = {(k, i): p for p, (k, i) in enumerate((k, i) for k, parts in partitions.items() for i in range(len(parts)))}
+    plan = [Plan(cell.structure, place[cell.k, i]) for cell, i in tried]
+    return from_partitions(data.x, flat, plan, ridge=data.ridge, weight=data.weight)
 
 
 def _close(fitted: Sequence[Fitted], criterion: Criterion) -> list[Fitted]:
-    """The cells that could still win."""
+    """The cells that could still win, equal sizes together."""
     sound = [one for one in fitted if one.model is not None]
     best = min((criterion(one) for one in sound), default=0.0)
-    return [one for one in sound if criterion(one) <= best + CLOSE]
+    return sorted((one for one in sound if criterion(one) <= best + CLOSE), key=lambda one: one.cell.k)

@@ -2,7 +2,7 @@
 
 from gmmlab.families.components import Components
 from gmmlab.families.gaussian import Gaussian
-from gmmlab.families.mixed import Mixed, Part
+from gmmlab.families.mixed import Mixed
 from gmmlab.families.structures import EIGEN, EII, VII, Diagonal, Eigen, Full, Spherical, Structure, Tied
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Full",
     "Gaussian",
     "Mixed",
-    "Part",
     "Spherical",
     "Structure",
     "Tied",

@@ -7,7 +7,7 @@ the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -16,10 +16,9 @@ import torch
 from gmmlab.axes import Bool, Tensor
 from gmmlab.fit.loop import Step, run
 from gmmlab.fit.source import Source
-from gmmlab.gates import Stacked
 from gmmlab.kernels.cholesky import flagged_cholesky
 from gmmlab.model import Mixture
-from gmmlab.stack import member, stack
+from gmmlab.stack import member, narrow, parts_of
 from gmmlab.steps import MixtureStats
 
 RESTACK = 8  # the models are stacked anew when an eighth of them has finished
@@ -41,24 +40,22 @@ class Finished(NamedTuple):
 
 
 def climb(
-    models: Sequence[Mixture],
+    stacked: Mixture,
     source: Callable[[list[int]], Source],
     *,
     tol: float,
     max_iter: int = 1000,
     floor: float = 0.0,
 ) -> Iterator[list[Finished]]:
-    """Fit all `models` together, yielding after every step those that have finished (often none).
+    """Fit all mixtures of a stack together, yielding after every step those that have finished (often none).
 
-    `source(active)` gives the statistics for the models of these numbers: the same for all, or from weights of their
+    `source(active)` gives the statistics for the mixtures of these numbers: the same for all, or from weights of their
     own. A model is finished when its objective per row changes by less than `tol`, after `max_iter` steps, or when it
     is singular: one of its standard deviations has fallen to `floor` (in data units). It ends where it would alone.
     """
-    structures = [model.gaussian.structure for model in models]
-    active = sorted(range(len(models)), key=lambda j: models[j].k)
-    now, traces = dict(enumerate(models)), {j: list[float]() for j in active}
+    active = list(range(parts_of(stacked)[1].groups.g))
+    traces = [list[float]() for _ in active]
     while active:
-        stacked = stack([now[j] for j in active])
         before = stacked.weights.new_tensor([traces[j][-1] if traces[j] else -math.inf for j in active])
         out, history = set[int](), list[Tensor]()
         for step in run(stacked, source(active), refit=partial(_refit, floor=floor), stop=_never, previous=before):
@@ -70,7 +67,7 @@ def climb(
             yield [
                 Finished(
                     j=active[a],
-                    model=member(step.model, a, structures[active[a]]),
+                    model=member(step.model, a),
                     trace=traces[active[a]] + [float(objective[a]) for objective in history],
                     converged=bool(converged[a]),
                     singular=bool(singular[a]),
@@ -81,10 +78,11 @@ def climb(
             if RESTACK * len(out) >= len(active):
                 break
         kept = [a for a in range(len(active)) if a not in out]
-        now = {active[a]: member(step.model, a, structures[active[a]]) for a in kept}
-        columns = torch.stack(history).T.tolist()
-        traces = {active[a]: traces[active[a]] + columns[a] for a in kept}
+        for a, column in zip(kept, torch.stack(history).T[kept].tolist(), strict=True):
+            traces[active[a]] += column
         active = [active[a] for a in kept]
+        if active:
+            stacked = narrow(step.model, kept)
 
 
 def _never(_: Step) -> bool:
@@ -94,8 +92,7 @@ def _never(_: Step) -> bool:
 
 def _singular(model: Mixture) -> Bool[Tensor, "g"]:
     """Which of the stacked models have a component that was marked."""
-    assert isinstance(model.gate, Stacked)
-    return ~torch.isfinite(model.gate.groups.sum(model.gaussian.jitter))
+    return ~torch.isfinite(parts_of(model)[1].groups.sum(model.gaussian.jitter))
 
 
 def _refit(model: Mixture, stats: MixtureStats, floor: float) -> Mixture:

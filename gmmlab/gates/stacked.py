@@ -40,18 +40,18 @@ class Stacked(Record):
 
     def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n g"]:
         """Log density of each row under each mixture."""
-        parts = self._blocks(self.joint(table))
+        parts = self.blocks(self.joint(table))
         return torch.cat([torch.logsumexp(part, dim=1) for part in parts]).T
 
     def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
         """Responsibilities, which sum to one within each mixture, and the evidence of each mixture."""
         joint = self.joint(table)
-        evidence = [normalise_(part, dim=1)[1] for part in self._blocks(joint)]
+        evidence = [normalise_(part, dim=1)[1] for part in self.blocks(joint)]
         return Posterior(joint, torch.cat(evidence).T)
 
     def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n g"]:
         """Most probable component of each row under each mixture."""
-        parts = self._blocks(self.joint(table))
+        parts = self.blocks(self.joint(table))
         return torch.cat([part.max(1).indices for part in parts]).T
 
     def weigh(self, posterior: Posterior, weight: Float[Tensor, "n ..."]) -> Posterior:
@@ -73,7 +73,7 @@ class Stacked(Record):
         """Raises `TypeError`: a stack is no distribution."""
         raise TypeError("A stack of mixtures has no single distribution to draw from; take one of them first.")
 
-    def _blocks(self, joint: Float[Tensor, "n k"]) -> list[Float[Tensor, "b size n"]]:
+    def blocks(self, joint: Float[Tensor, "n k"]) -> list[Float[Tensor, "b size n"]]:
         """Views of the columns, one for each run of mixtures of equal size: a few calls do for many mixtures."""
         columns, at, blocks = joint.T, 0, []
         for size, run in groupby(self.groups.sizes):

@@ -6,7 +6,9 @@ model sums over its own components is summed within its group.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -32,6 +34,15 @@ class Groups(NamedTuple):
     def owner(self, device: torch.device) -> Int[Tensor, "k"]:
         """The mixture of each component."""
         return _owner(self.sizes, device)
+
+    def of(self, kept: Sequence[int]) -> Groups:
+        """Some of the groups, in this order."""
+        return Groups(tuple(self.sizes[j] for j in kept))
+
+    def members(self, kept: Sequence[int], device: torch.device) -> Int[Tensor, "k"]:
+        """The components of some of the groups, in this order."""
+        ends = [0, *accumulate(self.sizes)]
+        return torch.tensor([i for j in kept for i in range(ends[j], ends[j + 1])], device=device)
 
     def sum(self, values: Float[Tensor, "k ..."]) -> Float[Tensor, "g ..."]:
         """The sum over the components of each mixture."""
