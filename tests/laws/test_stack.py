@@ -72,7 +72,7 @@ def test_fitted_together_as_alone(models, rows):
 def test_each_model_has_weights_of_its_own(rng):
     """A bootstrap, or a fold left out, is another weight for the same row."""
     rows = cases.blobs(rng, n=240, d=2, spread=0.5)
-    model = start(rows, 2, cases.STRUCTURES["full"], METHODS["kmeans"], rng, ridge=1e-6)
+    model = start(rows, 2, cases.STRUCTURES["VVV"], METHODS["kmeans"], rng, ridge=1e-6)
     weight = torch.randint(0, 3, (len(rows), 3), generator=rng).to(rows)
     source = lambda active: whole(rows, weight[:, active])  # noqa: E731 - a source in one line
     together = sorted(itertools.chain.from_iterable(climb(stack([model] * 3), source, tol=1e-9)))
@@ -85,8 +85,8 @@ def test_each_model_has_weights_of_its_own(rng):
 def test_a_singular_model_is_set_aside_and_the_others_go_on(rows):
     labels = torch.zeros(len(rows), dtype=torch.long)
     labels[0] = 1  # one row alone has no covariance matrix
-    bad = from_labels(rows, labels, cases.STRUCTURES["full"], ridge=1e-300)
-    good = from_labels(rows, (rows[:, 0] > 0).long(), cases.STRUCTURES["full"], ridge=1e-300)
+    bad = from_labels(rows, labels, cases.STRUCTURES["VVV"], ridge=1e-300)
+    good = from_labels(rows, (rows[:, 0] > 0).long(), cases.STRUCTURES["VVV"], ridge=1e-300)
     finished = sorted(
         itertools.chain.from_iterable(climb(stack([bad, good]), lambda _: whole(rows), tol=1e-8, floor=1e-8))
     )
