@@ -61,7 +61,9 @@ class VEE(Eigen):
             return groups.sum(scatter / column(volume, scatter)) / n
 
         def rescale(common: Tensor) -> Float[Tensor, "k"]:
-            precision = torch.cholesky_inverse(torch.linalg.cholesky_ex(common)[0])
+            chol, info = torch.linalg.cholesky_ex(common)
+            chol = chol.masked_fill((info > 0)[:, None, None], torch.nan)  # the inverse would refuse the whole batch
+            precision = torch.cholesky_inverse(chol)
             return (scatter * groups.spread(precision)).sum((1, 2)) / freedom
 
         volume = _settled(share, rescale, _mean_variance(old), groups)
