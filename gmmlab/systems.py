@@ -4,5 +4,4 @@ from __future__ import annotations
 
 SYSTEMS: dict[str, str] = {
     "estimation/em-family": "gmmlab.GaussianMixture",
-    "estimation/em-covariances": "gmmlab.families.EIGEN",
 }

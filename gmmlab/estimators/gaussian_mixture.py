@@ -77,7 +77,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     Attributes
     ----------
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : arrays
-        The fitted parameters, in scikit-learn's shapes.
+        The fitted parameters, in scikit-learn's shapes; covariances of three letters are (k, d, d), or (k, d) where
+        the last is I.
     converged_ : bool
         Whether the best start reached `tol`.
     n_iter_ : int

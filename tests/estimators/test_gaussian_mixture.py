@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gmmlab import GaussianMixture
+from gmmlab.families import EIGEN
 from gmmlab.errors import DataWarning, NumericalWarning
 
 X = load_iris().data
@@ -325,3 +326,23 @@ def test_unfitted_and_not_converged():
         GaussianMixture().predict(X)
     with pytest.warns(ConvergenceWarning, match="did not converge.*At step 2"):
         GaussianMixture(3, max_iter=2, tol=0, random_state=0).fit(X)
+
+
+@pytest.mark.parametrize("kind", [structure.name for structure in EIGEN])
+def test_fourteen_covariance_types(kind):
+    model = GaussianMixture(2, covariance_type=kind, random_state=0).fit(X)
+    assert model.covariances_.shape == ((2, 4) if kind.endswith("I") else (2, 4, 4))
+    assert model.mixture_.gaussian.structure.name == kind
+    again = GaussianMixture.from_mixture(model.mixture_)
+    assert again.mixture_.gaussian.structure.name == kind
+    np.testing.assert_allclose(again.score_samples(X), model.score_samples(X), rtol=1e-9)
+    given = {"weights_init": model.weights_, "means_init": model.means_, "precisions_init": model.precisions_}
+    resumed = GaussianMixture(2, covariance_type=kind, **given).fit(X)
+    assert resumed.score(X) >= model.score(X) - 1e-9
+
+
+def test_an_unknown_covariance_type_is_answered_with_all_of_them():
+    with pytest.raises(ValueError, match="covariance_type") as error:
+        GaussianMixture(covariance_type="VEX").fit(X)
+    assert all(structure.name in str(error.value) for structure in EIGEN)
+    assert all(kind in str(error.value) for kind in KINDS)

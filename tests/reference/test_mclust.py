@@ -45,11 +45,8 @@ def rows(name: str) -> Tensor:
 
 
 QUICK = ("acidity", "iris")
-CELLS = [
-    pytest.param(name, model, marks=[] if name in QUICK else pytest.mark.slow)
-    for name in DATA
-    for model in reference(name)["bic"]
-]
+SLOW = {name: [] if name in QUICK else [pytest.mark.slow] for name in DATA}
+CELLS = [pytest.param(name, model, marks=SLOW[name]) for name in DATA for model in reference(name)["bic"]]
 
 
 class End(NamedTuple):
@@ -172,7 +169,7 @@ def test_same_number_of_parameters(name):
             assert int(k) * d + int(k) - 1 + STRUCTURES[model].n_parameters(int(k), d) == count
 
 
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW[name]) for name in DATA])
 def test_same_labels_in_the_best_model(name):
     best = reference(name)["best"]
     ours = ends(name, best["model"])[best["G"]].labels.tolist()
