@@ -20,8 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gmmlab import GaussianMixture
-from gmmlab.families import EIGEN
 from gmmlab.errors import DataWarning, NumericalWarning
+from gmmlab.families import EIGEN
 
 X = load_iris().data
 KINDS = ["full", "tied", "diag", "spherical"]

@@ -332,16 +332,16 @@ def test_the_last_component_stays(x, told):
 
 def test_there_are_at_most_256_components(rng, told):
     x = blobs(rng, n=600, d=2)
-    narrow = Gaussian.of(x[:256], torch.eye(2).expand(256, 2, 2) * 1e-4, STRUCTURES["spherical"])
+    narrow = Gaussian.of(x[:256], torch.eye(2).expand(256, 2, 2) * 1e-4, STRUCTURES["VII"])
     explorer = explore(x, model=Mixture(narrow, Constant.of(torch.ones(256))))
     assert max(explorer.compose(explorer.session.snapshot, 1)[1][0]) == 255
     assert "as many as can be shown" in Page(explorer, told).say("add", mean=[0.0, 0.0])["error"]
     with pytest.raises(ValueError, match="257 components; expected 256"):
-        explore(x, model=random_mixture(STRUCTURES["spherical"], x, 257, rng))
+        explore(x, model=random_mixture(STRUCTURES["VII"], x, 257, rng))
 
 
 def test_an_edit_of_every_pair_keeps_other_columns(x, rng):
-    model = random_mixture(STRUCTURES["full"], x, 2, rng)
+    model = random_mixture(STRUCTURES["VVV"], x, 2, rng)
     new = steering.edited(model, 0, (2, 1), mean=torch.tensor([5.0, 6.0], dtype=torch.float64))
     assert new.components.mean[0].tolist() == [float(model.components.mean[0, 0]), 6.0, 5.0]
 
@@ -443,7 +443,7 @@ def test_the_played_fit_is_the_estimators(x, told):
 
 
 def test_from_a_mixture_and_a_session(x, rng, told):
-    model = random_mixture(STRUCTURES["tied"], x, 2, rng)
+    model = random_mixture(STRUCTURES["EEE"], x, 2, rng)
     explorer = explore(x, model=model)
     assert torch.equal(explorer.model.components.mean, model.components.mean)
     second = explore(session=explorer.session, dims=(1, 2))
@@ -483,7 +483,7 @@ def test_rows_that_cannot_be_explored(rows, sentence):
 
 
 def test_a_model_of_another_width_is_refused(x, rng):
-    model = random_mixture(STRUCTURES["full"], x, 2, rng)
+    model = random_mixture(STRUCTURES["VVV"], x, 2, rng)
     with pytest.raises(BadData, match="3 features and the rows have 2"):
         explore(x[:, :2], model=model)
 
