@@ -42,6 +42,8 @@ format: setup ## format the code and apply the safe fixes
 	@$(BIN)/python -m ruff check --fix --quiet; $(BIN)/python -m ruff format --quiet
 
 bench: setup ## measure speed and print the tables
+	@$(BIN)/python benchmarks/em.py
+	@$(BIN)/python benchmarks/small.py
 	@$(BIN)/python benchmarks/explorer.py
 
 notebooks: setup ## run every notebook again, write its outputs and the index

@@ -11,7 +11,7 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.gates import Posterior
-from gmmlab.kernels.chunks import chunk_rows
+from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.model import Mixture
 from gmmlab.stats import Additive
 
@@ -40,9 +40,10 @@ def e_step(model: Mixture, x: Float[Tensor, "n d"], weight: Float[Tensor, "n ...
     Features are computed once per chunk and serve both products; sums across chunks are in float64. The evidence
     belongs to `model`, not to the one refitted from the statistics.
     """
-    size = chunk_rows(model.components.width, x.element_size())
+    size, buffers = chunk_rows(model.components.width, x.element_size()), Buffers()
     weights = repeat(None) if weight is None else weight.to(x).split(size)
-    return reduce(add, (_chunk_stats(model, rows, part) for rows, part in zip(x.split(size), weights, strict=False)))
+    parts = zip(x.split(size), weights, strict=False)
+    return reduce(add, (_chunk_stats(model, rows, part, buffers) for rows, part in parts))
 
 
 def m_step(model: Mixture, stats: MixtureStats) -> Mixture:
@@ -50,9 +51,12 @@ def m_step(model: Mixture, stats: MixtureStats) -> Mixture:
     return model.replace(components=model.components.refit(stats.components), gate=model.gate.refit(stats.gate))
 
 
-def _chunk_stats(model: Mixture, rows: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None) -> MixtureStats:
-    features = model.components.features(rows)
-    return stats_of(model, features, model.gate.posterior(model.components.table(features)), weight)
+def _chunk_stats(
+    model: Mixture, rows: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None, buffers: Buffers
+) -> MixtureStats:
+    features = model.components.features(rows, buffers)
+    posterior = model.gate.posterior_(model.components.table(features, buffers))
+    return stats_of(model, features, posterior, weight, buffers)
 
 
 def stats_of(
@@ -60,14 +64,15 @@ def stats_of(
     features: Float[Tensor, "f n"],
     posterior: Posterior,
     weight: Float[Tensor, "n ..."] | None = None,
+    buffers: Buffers | None = None,
 ) -> MixtureStats:
     """Statistics of rows whose responsibilities are known."""
     if weight is not None:
         posterior = model.gate.weigh(posterior, weight)
     evidence = posterior.evidence.sum(0, dtype=torch.float64)
     return MixtureStats(
-        components=model.components.stats(features, posterior.resp),
+        components=model.components.stats(features, posterior.resp, buffers),
         gate=model.gate.stats(posterior),
         evidence=evidence,
-        n=evidence.new_tensor(float(len(posterior.resp))) if weight is None else weight.sum(0, dtype=torch.float64),
+        n=evidence.new_full((), len(posterior.resp)) if weight is None else weight.sum(0, dtype=torch.float64),
     )

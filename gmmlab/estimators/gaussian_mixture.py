@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 from copy import copy
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -160,17 +161,23 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     # -- fitting ---------------------------------------------------------------------------------------------------
 
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit the mixture to rows `X`, each of which counts `sample_weight` times; `y` is ignored.
 
         An interrupt (the notebook's stop button) keeps the best parameters so far and is raised again.
         """
-        self.fit_predict(X, sample_weight=sample_weight)
+        self._fit(X, sample_weight)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit, and return the most probable component of each row."""
+        x = self._fit(X, sample_weight)
+        return _like(X, self.mixture_.assign(x)[0])
+
+    def _fit(self, X: Any, sample_weight: Any) -> Tensor:
+        """Fit, store and warn; the checked rows are given back."""
         x = self._rows(X, fitting=True)
         weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
         n = float(len(x) if weight is None else weight.sum())
@@ -183,7 +190,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             raise
         self._store(best, X, n)
         self._warn(best)
-        return _like(X, self.mixture_.assign(x)[0])
+        return x
 
     def _best_fit(self, x: Tensor, weight: Tensor | None) -> Fit:
         """The best of all starts."""
@@ -283,14 +290,17 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     @property
     def mixture_(self) -> Mixture:
-        """The fitted model as an immutable value, made from the fitted attributes."""
+        """The fitted model as an immutable value, made from the fitted attributes.
+
+        It is kept until one of them changes, in place or not: to predict one row must not cost a factorisation.
+        """
         check_is_fitted(self, "means_")
         weights, mean, upper = map(sk.as_tensor, (self.weights_, self.means_, self.precisions_cholesky_))
-        layout = sk.COVARIANCES[self.covariance_type]
-        chol = sk.factors(upper, layout, *mean.shape)
-        origin = (weights.double() @ mean.double()).to(mean.dtype)
-        ridge = float(self.reg_covar)
-        return _mixture(weights, mean, chol, origin=origin, structure=layout.structure, ridge=ridge)
+        made_of = _MadeOf(weights, mean, upper, self.covariance_type, float(self.reg_covar))
+        kept = _KEPT.get(self)
+        if kept is None or not made_of.same(kept[0]):
+            kept = _KEPT[self] = made_of.copy(), made_of.mixture()
+        return kept[1]
 
     @classmethod
     def from_mixture(cls, mixture: Mixture, **parameters: Any) -> Self:
@@ -358,8 +368,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def _scoring(self, X: Any) -> tuple[Tensor, Mixture]:
         """Checked rows and the fitted model, on the device of the rows."""
         check_is_fitted(self, "means_")
-        x = self._rows(X)
-        return x, self.mixture_.to(x.device)
+        x, mixture = self._rows(X), self.mixture_
+        return x, mixture if mixture.weights.device == x.device else mixture.to(x.device)
 
     def _rows(self, X: Any, *, fitting: bool = False) -> Tensor:
         """Checked rows, with scikit-learn's bookkeeping of feature names and counts."""
@@ -374,6 +384,37 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         if fitting:
             warn_of_idle_columns(rows, float(self.reg_covar))
         return rows.x
+
+
+class _MadeOf(NamedTuple):
+    """The attributes that a fitted model is made of."""
+
+    weights: Tensor
+    mean: Tensor
+    upper: Tensor  # precisions_cholesky_
+    covariance_type: str
+    ridge: float
+
+    def same(self, other: _MadeOf) -> bool:
+        """Whether all values are equal, and of the same type."""
+        pairs = zip(self[:3], other[:3], strict=True)
+        kinds = all(a.dtype == b.dtype and a.device == b.device for a, b in pairs)
+        return kinds and self[3:] == other[3:] and all(map(torch.equal, self[:3], other[:3]))
+
+    def copy(self) -> _MadeOf:
+        """The same values in memory of their own."""
+        return self._replace(weights=self.weights.clone(), mean=self.mean.clone(), upper=self.upper.clone())
+
+    def mixture(self) -> Mixture:
+        layout = sk.COVARIANCES[self.covariance_type]
+        chol = sk.factors(self.upper, layout, *self.mean.shape)
+        origin = (self.weights.double() @ self.mean.double()).to(self.mean.dtype)
+        mean = self.mean.clone()  # of tensors, which may be changed in place
+        return _mixture(self.weights, mean, chol, origin=origin, structure=layout.structure, ridge=self.ridge)
+
+
+# Not an attribute: a fitted estimator does not change when it predicts, and its pickle holds each number once.
+_KEPT: WeakKeyDictionary[GaussianMixture, tuple[_MadeOf, Mixture]] = WeakKeyDictionary()
 
 
 def _mixture(weights: Tensor, mean: Tensor, chol: Tensor, **fields: Any) -> Mixture:

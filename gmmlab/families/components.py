@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.kernels.chunks import Buffers
 
 
 @runtime_checkable
@@ -29,13 +30,16 @@ class Components(Protocol):
     def n_parameters(self) -> int:
         """Free parameters, as information criteria count them."""
 
-    def features(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "f n"]:
-        """What both halves of a step need of a chunk of rows, computed once."""
+    def features(self, x: Float[Tensor, "n d"], buffers: Buffers | None = None) -> Float[Tensor, "f n"]:
+        """What both halves of a step need of a chunk of rows, computed once.
 
-    def table(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "n k"]:
+        Here and below, results may lie in `buffers` where some are given: they last until the next chunk.
+        """
+
+    def table(self, features: Float[Tensor, "f n"], buffers: Buffers | None = None) -> Float[Tensor, "n k"]:
         """Log density of each row under each component."""
 
-    def stats(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Any:
+    def stats(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], buffers: Buffers | None = None) -> Any:
         """Additive statistics of the rows of a chunk."""
 
     def refit(self, stats: Any) -> Any:

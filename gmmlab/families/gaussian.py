@@ -16,7 +16,7 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families.structures import Full, Structure
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
-from gmmlab.kernels.chunks import chunk_rows
+from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.kernels.forms import Form, choose
 from gmmlab.kernels.groups import Groups
 from gmmlab.record import Record, shared, static
@@ -111,17 +111,19 @@ class Gaussian(Record):
         """Numbers that the kernel holds per row, for the size of chunks."""
         return self.form.width(self.k, self.d)
 
-    def features(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "f n"]:
+    def features(self, x: Float[Tensor, "n d"], buffers: Buffers | None = None) -> Float[Tensor, "f n"]:
         """What both halves of a step need of a chunk of rows, computed once."""
-        return self.form.features(x - self.origin)
+        return self.form.features(x, self.origin, buffers)
 
-    def table(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "n k"]:
+    def table(self, features: Float[Tensor, "f n"], buffers: Buffers | None = None) -> Float[Tensor, "n k"]:
         """Log density of each row under each component."""
-        return self.form.table(features, self._natural)
+        return self.form.table(features, self._natural, buffers)
 
-    def stats(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Moments:
+    def stats(
+        self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], buffers: Buffers | None = None
+    ) -> Moments:
         """Weighted moments of the rows of a chunk; additive over chunks."""
-        return Moments(*self.form.sums(features, resp), origin=self.origin)
+        return Moments(*self.form.sums(features, resp, buffers), origin=self.origin)
 
     def refit(self, stats: Moments, factor: Factor = safe_cholesky) -> Gaussian:
         """Maximum-likelihood Gaussians from weighted moments; `factor` turns covariances into their factors.

@@ -44,7 +44,11 @@ class Constant(Record):
 
     def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
         """Responsibilities pi_k p_k(x) / p(x) and evidence. See Bishop (2006), eq. 9.23."""
-        return Posterior(*normalise_(self.joint(table)))
+        return self.posterior_(table.clone())
+
+    def posterior_(self, table: Float[Tensor, "n k"]) -> Posterior:
+        """The same in the memory of the table, which is overwritten."""
+        return Posterior(*normalise_(table.add_(self.log_w.to(table))))
 
     def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:
         """Most probable component of each row."""
@@ -56,7 +60,7 @@ class Constant(Record):
 
     def stats(self, posterior: Posterior) -> Counts:
         """Rows counted by responsibility."""
-        return Counts(posterior.resp.sum(0, dtype=torch.float64))
+        return Counts(posterior.resp.sum(0).double())  # a chunk is short: its own dtype will do
 
     def refit(self, stats: Counts) -> Constant:
         """Maximum-likelihood weights, w_k / sum_j w_j. See Bishop (2006), eq. 9.26."""

@@ -31,6 +31,9 @@ class Gate(Protocol):
     def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
         """Responsibilities and evidence."""
 
+    def posterior_(self, table: Float[Tensor, "n k"]) -> Posterior:
+        """The same in the memory of the table, which is overwritten."""
+
     def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:
         """Most probable component of each row; -1 for rows that belong to none."""
 

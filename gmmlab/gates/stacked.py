@@ -45,7 +45,11 @@ class Stacked(Record):
 
     def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
         """Responsibilities, which sum to one within each mixture, and the evidence of each mixture."""
-        joint = self.joint(table)
+        return self.posterior_(table.clone())
+
+    def posterior_(self, table: Float[Tensor, "n k"]) -> Posterior:
+        """The same in the memory of the table, which is overwritten."""
+        joint = table.add_(self.log_w.to(table))
         evidence = [normalise_(part, dim=1)[1] for part in self.blocks(joint)]
         return Posterior(joint, torch.cat(evidence).T)
 
@@ -62,7 +66,7 @@ class Stacked(Record):
 
     def stats(self, posterior: Posterior) -> Counts:
         """Rows counted by responsibility."""
-        return Counts(posterior.resp.sum(0, dtype=torch.float64))
+        return Counts(posterior.resp.sum(0).double())
 
     def refit(self, stats: Counts) -> Stacked:
         """Maximum-likelihood weights of each mixture."""

@@ -1,19 +1,44 @@
-"""How many rows to take at a time."""
+"""How many rows to take at a time, and where their tables lie."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+
+import torch
 
 from gmmlab.axes import Float, Tensor
 
-_CACHE = 1 << 20  # bytes of a chunk's tables that stay in a core's second-level cache
+_CACHE = 3 << 20  # bytes of a chunk's tables: a core's share of the last cache, where halving them gains nothing
 
 
 def chunk_rows(width: int, itemsize: int) -> int:
-    """Rows whose tables, `width` numbers a row, fit the cache; at least 256, so that calls stay few."""
-    return max(256, min(65536, _CACHE // (width * itemsize)))
+    """Rows whose tables, `width` numbers a row, fit the cache of all threads; at least 512, so that calls stay few."""
+    return max(512, min(65536, torch.get_num_threads() * _CACHE // (width * itemsize)))
 
 
 def chunks(x: Float[Tensor, "n d"], width: int) -> Iterator[Float[Tensor, "m d"]]:
     """Views of consecutive rows of `x`, sized by `chunk_rows`."""
     return iter(x.split(chunk_rows(width, x.element_size())))
+
+
+class Buffers:
+    """Memory for the tables of one chunk, taken again by the next: to fill fresh pages costs more than to compute.
+
+    What a buffer holds lasts until the same name is taken again. Nothing that outlives its chunk may be a view of one.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, Tensor] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """An uninitialised tensor of this shape, of the dtype and device of `like`."""
+        size, held = math.prod(shape), self._held.get(name)
+        if held is None or len(held) < size or held.dtype != like.dtype or held.device != like.device:
+            held = self._held[name] = like.new_empty(size)
+        return held[:size].view(shape)
+
+
+def out(buffers: Buffers | None, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
+    """The `out=` of a torch call: a buffer, or None (a fresh, differentiable result) where there are none."""
+    return None if buffers is None else buffers.take(name, shape, like)

@@ -19,11 +19,13 @@ Features are laid out feature-major, (f, n): both products then read memory in o
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.kernels.chunks import Buffers, out
 
 PACKED_MAX_D = 32  # above it f = d^2/2 products a row cost more than k whitenings do
 ALLOWED = {torch.float64: 1e-10, torch.float32: 1e-3}  # error of a log density that cancellation may cause
@@ -44,16 +46,20 @@ class Form(Protocol):
     def width(self, k: int, d: int) -> int:
         """Numbers a row that live at once, which sets the chunk."""
 
-    def features(self, y: Float[Tensor, "n d"]) -> Float[Tensor, "f n"]:
-        """T(x) of rows about the origin."""
+    def features(
+        self, x: Float[Tensor, "n d"], origin: Float[Tensor, "d"], buffers: Buffers | None = None
+    ) -> Float[Tensor, "f n"]:
+        """T of rows about the origin."""
 
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         """What `table` needs of the parameters; `m` are means about the origin."""
 
-    def table(self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...]) -> Float[Tensor, "n k"]:
+    def table(
+        self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
+    ) -> Float[Tensor, "n k"]:
         """Log density of every row under every component."""
 
-    def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Sums:
+    def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], buffers: Buffers | None = None) -> Sums:
         """Responsibility-weighted sums of 1, y and y y'."""
 
 
@@ -63,28 +69,43 @@ class Packed:
     def width(self, k: int, d: int) -> int:
         return 1 + d + d * (d + 1) // 2 + k
 
-    def features(self, y: Float[Tensor, "n d"]) -> Float[Tensor, "f n"]:
-        rows = y.T.contiguous()  # (d, n)
-        products = [rows[j:] * rows[j] for j in range(len(rows))]
-        return torch.cat([rows.new_ones(1, rows.shape[1]), rows, *products])
+    def features(
+        self, x: Float[Tensor, "n d"], origin: Float[Tensor, "d"], buffers: Buffers | None = None
+    ) -> Float[Tensor, "f n"]:
+        n, d = x.shape
+        if buffers is None:
+            y = _about(x, origin)
+            return torch.cat([y.new_ones(1, n), y, *(y[j:] * y[j] for j in range(d))])
+        features = buffers.take("features", (1 + d + d * (d + 1) // 2, n), x)
+        ones, y, *products = features.split([1, d, *range(d, 0, -1)])
+        ones.fill_(1)
+        torch.sub(x.T, origin[:, None], out=y)
+        for j, product in enumerate(products):
+            torch.mul(y[j:], y[j], out=product)
+        return features
 
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         prec = torch.cholesky_inverse(chol)
         linear = (prec @ m[:, :, None]).squeeze(-1)
-        i, j = _packing(m.shape[1], m.device)
-        weight = torch.where(i == j, -0.5, -1.0).to(m)  # y_i y_j stands for both triangles
+        i, j, weight = _packing(m.shape[1], m.device)
         constant = _log_normaliser(chol) - 0.5 * (m * linear).sum(-1)
         return (torch.cat([constant[:, None], linear, weight * prec[:, i, j]], dim=1),)
 
-    def table(self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...]) -> Float[Tensor, "n k"]:
-        return (natural[0].to(features) @ features).T
+    def table(
+        self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
+    ) -> Float[Tensor, "n k"]:
+        eta = natural[0].to(features)
+        return torch.mm(eta, features, out=out(buffers, "table", (len(eta), features.shape[1]), features)).T
 
-    def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Sums:
+    def sums(
+        self,
+        features: Float[Tensor, "f n"],
+        resp: Float[Tensor, "n k"],
+        buffers: Buffers | None = None,  # noqa: ARG002 - the sums outlive the chunk
+    ) -> Sums:
         total = (resp.T @ features.T).double()  # (k, f)
         d = _side(len(features))
-        i, j = _packing(d, features.device)
-        s2 = total.new_empty(len(total), d, d)
-        s2[:, i, j] = s2[:, j, i] = total[:, 1 + d :]
+        s2 = total[:, _unpacking(d, features.device)].view(-1, d, d)
         return Sums(total[:, 0], total[:, 1 : 1 + d], s2)
 
 
@@ -94,9 +115,18 @@ class Squares:
     def width(self, k: int, d: int) -> int:
         return 1 + 2 * d + k
 
-    def features(self, y: Float[Tensor, "n d"]) -> Float[Tensor, "f n"]:
-        rows = y.T.contiguous()
-        return torch.cat([rows.new_ones(1, rows.shape[1]), rows, rows * rows])
+    def features(
+        self, x: Float[Tensor, "n d"], origin: Float[Tensor, "d"], buffers: Buffers | None = None
+    ) -> Float[Tensor, "f n"]:
+        n, d = x.shape
+        if buffers is None:
+            y = _about(x, origin)
+            return torch.cat([y.new_ones(1, n), y, y * y])
+        features = buffers.take("features", (1 + 2 * d, n), x)
+        ones, y, square = features.split([1, d, d])
+        ones.fill_(1)
+        torch.mul(torch.sub(x.T, origin[:, None], out=y), y, out=square)
+        return features
 
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         prec = chol**-2
@@ -105,7 +135,12 @@ class Squares:
 
     table = Packed.table
 
-    def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Sums:
+    def sums(
+        self,
+        features: Float[Tensor, "f n"],
+        resp: Float[Tensor, "n k"],
+        buffers: Buffers | None = None,  # noqa: ARG002 - the sums outlive the chunk
+    ) -> Sums:
         total = (resp.T @ features.T).double()
         d = (len(features) - 1) // 2
         return Sums(total[:, 0], total[:, 1 : 1 + d], total[:, 1 + d :])
@@ -117,8 +152,11 @@ class Whitened:
     def width(self, k: int, d: int) -> int:
         return d * (1 + 2 * k) + k
 
-    def features(self, y: Float[Tensor, "n d"]) -> Float[Tensor, "f n"]:
-        return y.T.contiguous()
+    def features(
+        self, x: Float[Tensor, "n d"], origin: Float[Tensor, "d"], buffers: Buffers | None = None
+    ) -> Float[Tensor, "f n"]:
+        y = out(buffers, "features", (x.shape[1], len(x)), x)
+        return _about(x, origin) if y is None else torch.sub(x.T, origin[:, None], out=y)
 
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         if chol.ndim == 2:
@@ -126,32 +164,41 @@ class Whitened:
         eye = torch.eye(m.shape[1], dtype=chol.dtype, device=chol.device).expand_as(chol)
         return _log_normaliser(chol), m, torch.linalg.solve_triangular(chol, eye, upper=False)
 
-    def table(self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...]) -> Float[Tensor, "n k"]:
+    def table(
+        self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
+    ) -> Float[Tensor, "n k"]:
         constant, m, whiten = (t.to(features) for t in natural)
-        offset = features - m[:, :, None]  # (k, d, n)
-        z = whiten[:, :, None] * offset if whiten.ndim == 2 else whiten @ offset
-        return (constant[:, None] - 0.5 * (z * z).sum(1)).T
+        shape = (*m.shape, features.shape[1])  # (k, d, n)
+        offset = torch.sub(features, m[:, :, None], out=out(buffers, "offset", shape, features))
+        z = out(buffers, "z", shape, features)
+        z = torch.mul(whiten[:, :, None], offset, out=z) if whiten.ndim == 2 else torch.bmm(whiten, offset, out=z)
+        square = torch.mul(z, z, out=None if buffers is None else z).sum(1)
+        return torch.add(constant[:, None], square, alpha=-0.5, out=None if buffers is None else square).T
 
-    def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Sums:
-        w, centre, offset, weighted = self._centred(features, resp)
-        s1, s2 = weighted.sum(-1, dtype=torch.float64), (weighted @ offset.mT).double()
+    def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], buffers: Buffers | None = None) -> Sums:
+        w, centre, offset, weighted = self._centred(features, resp, buffers)
+        s1, s2 = weighted.sum(-1, dtype=torch.float64), torch.bmm(weighted, offset.mT).double()
         cross = s1[:, :, None] * centre[:, None, :]
         square = (w[:, None] * centre)[:, :, None] * centre[:, None, :]
         return Sums(w, s1 + w[:, None] * centre, s2 + cross + cross.mT + square)
 
-    def _centred(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> tuple[Tensor, ...]:
+    def _centred(
+        self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], buffers: Buffers | None
+    ) -> tuple[Tensor, ...]:
         """Weights, centres of the chunk, and rows about them: squares of far rows lose their digits in float32."""
         w = resp.sum(0, dtype=torch.float64)
-        centre = ((features @ resp) / w.clamp(min=torch.finfo(torch.float64).tiny).to(resp)).T.nan_to_num()
-        offset = features - centre[:, :, None]  # (k, d, n)
-        return w, centre.double(), offset, resp.T[:, None, :] * offset
+        centre = ((resp.T @ features.T) / w[:, None].clamp(min=torch.finfo(torch.float64).tiny).to(resp)).nan_to_num()
+        shape = (*centre.shape, len(resp))  # (k, d, n)
+        offset = torch.sub(features, centre[:, :, None], out=out(buffers, "offset", shape, features))
+        weighted = torch.mul(resp.T[:, None, :], offset, out=out(buffers, "z", shape, features))
+        return w, centre.double(), offset, weighted
 
 
 class WhitenedSquares(Whitened):
     """`Whitened` for axis-aligned covariances, whose second moments are diagonals."""
 
-    def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Sums:
-        w, centre, offset, weighted = self._centred(features, resp)
+    def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], buffers: Buffers | None = None) -> Sums:
+        w, centre, offset, weighted = self._centred(features, resp, buffers)
         s1, s2 = weighted.sum(-1, dtype=torch.float64), (weighted * offset).sum(-1, dtype=torch.float64)
         w = w[:, None]
         return Sums(w[:, 0], s1 + w * centre, s2 + 2 * s1 * centre + w * centre**2)
@@ -166,15 +213,22 @@ def choose(m: Float[Tensor, "k d"], chol: Tensor, dtype: torch.dtype) -> Form:
     deviations in float64, 91 in float32) and for nearly collinear columns.
     """
     dense = chol.ndim == 3
+    if dense and m.shape[1] > PACKED_MAX_D:
+        return Whitened()  # an inverse a step would cost as much as a pass over few rows
     if dense:
         size = (chol.square().sum(-1) + m * m).sqrt()
         cancelling = (size[:, None] @ torch.cholesky_inverse(chol).abs() @ size[:, :, None]).flatten()
     else:
         cancelling = 1 + (m / chol).square().sum(-1)
     far = bool((torch.finfo(dtype).eps * cancelling.detach() > ALLOWED[dtype]).any())
-    if far or (dense and m.shape[1] > PACKED_MAX_D):
+    if far:
         return Whitened() if dense else WhitenedSquares()
     return Packed() if dense else Squares()
+
+
+def _about(x: Float[Tensor, "n d"], origin: Float[Tensor, "d"]) -> Float[Tensor, "d n"]:
+    """Rows about the origin, column by column."""
+    return (x - origin).T.contiguous()
 
 
 def _log_normaliser(chol: Tensor) -> Float[Tensor, "k"]:
@@ -183,10 +237,25 @@ def _log_normaliser(chol: Tensor) -> Float[Tensor, "k"]:
     return -diagonal.log().sum(-1) - 0.5 * diagonal.shape[1] * math.log(2 * math.pi)
 
 
-def _packing(d: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Row and column of each packed product, in the order of `Packed.features`: j, then i >= j."""
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept must serve autograd too
+def _packing(d: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Row and column of each packed product, in the order of `Packed.features` (j, then i >= j), and its share.
+
+    In -1/2 y' P y a product off the diagonal stands for both triangles.
+    """
     j, i = torch.triu_indices(d, d, device=device)
-    return i, j
+    return i, j, torch.where(i == j, -0.5, -1.0).double()
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _unpacking(d: int, device: torch.device) -> Tensor:
+    """The feature that stands for each of the d^2 products y_i y_j."""
+    i, j, _ = _packing(d, device)
+    at = torch.empty(d, d, dtype=torch.long, device=device)
+    at[i, j] = at[j, i] = torch.arange(1 + d, 1 + d + len(i), device=device)
+    return at.flatten()
 
 
 def _side(f: int) -> int:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
+
 from gmmlab.axes import Float, Tensor
+
+LOG2E = 1 / math.log(2)
 
 
 def normalise_(joint: Float[Tensor, "..."], dim: int = 1) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
@@ -14,6 +20,7 @@ def normalise_(joint: Float[Tensor, "..."], dim: int = 1) -> tuple[Float[Tensor,
     lie along `dim`.
     """
     top = joint.amax(dim=dim, keepdim=True)
-    resp = joint.sub_(top).exp_()
+    # exp2 takes half the time of exp, and its argument is scaled in the pass that subtracts
+    resp = torch.add(-LOG2E * top, joint, alpha=LOG2E, out=joint).exp2_()
     total = resp.sum(dim=dim, keepdim=True)
     return resp.div_(total), total.log_().add_(top).squeeze(dim)

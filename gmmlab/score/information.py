@@ -202,12 +202,13 @@ class _Frame:
 
     def __init__(self, components: Gaussian) -> None:
         self.mean, self.chol = components.mean, components.chol
+        self.zero = torch.zeros_like(self.mean[0])
         self.form: forms.Form = forms.Packed() if components.structure.dense else forms.Squares()
 
     def features(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "k f m"]:
         """Quadratic features of the rows in the frame of each component."""
         z = self._whiten((x - self.mean[:, None]).mT)  # (k, d, m)
-        return torch.stack([self.form.features(rows.T) for rows in z])
+        return torch.stack([self.form.features(rows.T, self.zero) for rows in z])
 
     def natural(self, log_w: Float[Tensor, "k"], mean: Float[Tensor, "k d"], square: Tensor) -> Float[Tensor, "k f"]:
         """Log weight and natural parameters of other components in these frames."""
