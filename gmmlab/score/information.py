@@ -22,7 +22,8 @@ from torch.func import jacrev
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.errors import NotPositiveDefinite
-from gmmlab.families import Diagonal, Full, Gaussian, Spherical, Structure, Tied
+from gmmlab.families import EII, Gaussian, Structure
+from gmmlab.families.structures import EEE, EEI, VII, VVI, VVV
 from gmmlab.kernels import forms
 from gmmlab.kernels.chunks import chunk_rows
 from gmmlab.model import Mixture
@@ -54,10 +55,12 @@ def _everywhere(d: int) -> Float[Tensor, "1 d"]:
 
 # What the covariances of a structure are sums of; only structures that are linear spaces have such units.
 UNITS: dict[type[Structure], Callable[[int], Tensor]] = {
-    Full: _elements,
-    Tied: _elements,
-    Diagonal: _axes,
-    Spherical: _everywhere,
+    VVV: _elements,
+    EEE: _elements,
+    VVI: _axes,
+    EEI: _axes,
+    VII: _everywhere,
+    EII: _everywhere,
 }
 
 
@@ -76,7 +79,7 @@ class Chart(NamedTuple):
         if type(structure) not in UNITS:
             known = ", ".join(kind.__name__ for kind in UNITS)
             raise ValueError(
-                f"The observed information is known for the structures {known}, not for {structure}. The bootstrap "
+                f"The observed information is known for the structures {known}, not for {structure.name}. The bootstrap "
                 "works for every structure."
             )
         units = UNITS[type(structure)](components.d).to(components.mean)
