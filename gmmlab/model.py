@@ -12,7 +12,7 @@ import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import Components, Gaussian
-from gmmlab.gates import Gate, Posterior
+from gmmlab.gates import Gate, Noisy, Posterior, join
 from gmmlab.kernels.chunks import chunks
 from gmmlab.record import Record
 
@@ -62,8 +62,7 @@ class Mixture(Record):
     @torch.no_grad()
     def posterior(self, x: Float[Tensor, "n d"]) -> Posterior:
         """Responsibilities and evidence of each row."""
-        parts = [self.gate.posterior(table) for table in self.tables(x)]
-        return Posterior(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        return join([self.gate.posterior(table) for table in self.tables(x)])
 
     @torch.no_grad()
     def assign(self, x: Float[Tensor, "n d"]) -> tuple[Int[Tensor, "n"], Float[Tensor, ""]]:
@@ -75,6 +74,9 @@ class Mixture(Record):
         return torch.cat(labels), total / len(x)
 
     def sample(self, n: int, rng: torch.Generator) -> tuple[Float[Tensor, "n d"], Int[Tensor, "n"]]:
-        """n draws and the components they came from."""
+        """n draws and the components they came from; -1 for noise."""
         z = self.gate.sample(n, rng)
-        return self.components.sample(z, rng), z
+        x = self.components.sample(z.clamp(min=0), rng)
+        if isinstance(self.gate, Noisy):
+            x = torch.where((z < 0)[:, None], self.gate.noise(n, rng).to(x), x)
+        return x, z

@@ -2,7 +2,8 @@
 
 from gmmlab.gates.constant import Constant
 from gmmlab.gates.gate import Gate
-from gmmlab.gates.posterior import Posterior
+from gmmlab.gates.noisy import Noisy
+from gmmlab.gates.posterior import Posterior, join
 from gmmlab.gates.stacked import Stacked
 
-__all__ = ["Constant", "Gate", "Posterior", "Stacked"]
+__all__ = ["Constant", "Gate", "Noisy", "Posterior", "Stacked", "join"]

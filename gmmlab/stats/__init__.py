@@ -1,7 +1,7 @@
 """The currency between the E-step and the M-step: values closed under addition."""
 
 from gmmlab.stats.additive import Additive
-from gmmlab.stats.counts import Counts
+from gmmlab.stats.counts import Counts, NoisyCounts
 from gmmlab.stats.moments import Moments
 
-__all__ = ["Additive", "Counts", "Moments"]
+__all__ = ["Additive", "Counts", "Moments", "NoisyCounts"]

@@ -1,4 +1,4 @@
-"""Weighted counts of rows per component: all that a gate of constant weights needs."""
+"""Weighted counts of rows per component: all that gates of constant weights need."""
 
 from __future__ import annotations
 
@@ -10,3 +10,9 @@ class Counts(Additive):
     """Total responsibility of each component, in rows."""
 
     w: Float[Tensor, "k"]
+
+
+class NoisyCounts(Counts):
+    """The same, and the total probability of belonging to no component."""
+
+    none: Float[Tensor, ""]
