@@ -7,6 +7,8 @@ kinds, and the difference matters:
     shared()      a tensor that all components have in common, such as the origin of moments: never summed
     static(...)   not a tensor, such as a covariance structure: never touched
 
+A plain field may be None in all values, such as the prior of components that have none.
+
 Records compare by identity: `==` on tensors has no single truth value.
 """
 
@@ -81,6 +83,8 @@ def _along_k(cls: type[R], values: Sequence[Record], join: Callable[[Sequence[Te
         if not is_plain(field):
             _check_common(field, parts)
             return parts[0]
+        if all(part is None for part in parts):
+            return None
         return _along_k(type(parts[0]), parts, join) if isinstance(parts[0], Record) else join(parts)
 
     return cls(**{field.name: combine(field) for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
@@ -96,16 +100,16 @@ def _check_common(field: dataclasses.Field[Any], parts: Sequence[Any]) -> None:
             )
 
 
-def _flatten(value: Any) -> tuple[list[Any], tuple[Any, ...]]:
-    fields = dataclasses.fields(value)
-    leaves = [getattr(value, f.name) for f in fields if _kind(f) != "static"]
-    return leaves, tuple(getattr(value, f.name) for f in fields if _kind(f) == "static")
+def _flatten(value: Any) -> tuple[list[Any], tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]]:
+    held = [(f.name, getattr(value, f.name), _kind(f)) for f in dataclasses.fields(value)]
+    context = tuple((name, part) for name, part, kind in held if kind == "static" or part is None)
+    leaves = [(name, part) for name, part, kind in held if kind != "static" and part is not None]
+    return [part for _, part in leaves], (tuple(name for name, _ in leaves), context)
 
 
 def _unflatten(cls: type[Any], leaves: Any, context: Any) -> Any:
-    fields = dataclasses.fields(cls)
-    names = [f.name for f in fields if _kind(f) != "static"] + [f.name for f in fields if _kind(f) == "static"]
+    names, rest = context
     value = object.__new__(cls)  # leaves may be placeholders here: no checks of __init__
-    for name, leaf in zip(names, [*leaves, *context], strict=True):
-        object.__setattr__(value, name, leaf)
+    for name, part in [*zip(names, leaves, strict=True), *rest]:
+        object.__setattr__(value, name, part)
     return value

@@ -14,6 +14,7 @@ from functools import cached_property
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.families.prior import Prior
 from gmmlab.families.structures import Full, Structure
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
 from gmmlab.kernels.chunks import Buffers, chunk_rows
@@ -30,7 +31,8 @@ class Gaussian(Record):
 
     `jitter` is what had to be added to the variances to find the factors: zero but for covariances that are not
     positive definite. `origin` is where moments are taken: any point near the data, in the dtype of the rows. `ridge`
-    is added to the variances at every refit. Both amounts are in squared data units.
+    is added to the variances at every refit. Both amounts are in squared data units. With a `prior`, a refit gives the
+    mode of the posterior.
     """
 
     mean: Float[Tensor, "k d"]
@@ -39,6 +41,7 @@ class Gaussian(Record):
     origin: Float[Tensor, "d"] = shared()
     structure: Structure = static(default=Full())
     ridge: float = static(default=0.0)
+    prior: Prior | None = None
 
     @classmethod
     def of(
@@ -125,26 +128,33 @@ class Gaussian(Record):
         """Weighted moments of the rows of a chunk; additive over chunks."""
         return Moments(*self.form.sums(features, resp, buffers), origin=self.origin)
 
-    def refit(self, stats: Moments, factor: Factor = safe_cholesky) -> Gaussian:
+    def refit(self, stats: Moments, factor: Factor = safe_cholesky, rows: Float[Tensor, "k"] | None = None) -> Gaussian:
         """Maximum-likelihood Gaussians from weighted moments; `factor` turns covariances into their factors.
 
-        mu_k = o + s1_k / w_k,    Sigma = project(w, scatter + ridge w I)
+        mu_k = o + s1_k / w_k,    Sigma = project(rows, scatter + ridge rows I)
+
+        `rows` are the weights w unless given: a scale mixture of Gaussians counts rows otherwise than it weighs them. A
+        prior adds its own to all three.
 
         The ridge goes into the scatter, so that the covariances stay of the structure's kind. A component without
         rows keeps its mean, and of its covariance what the structure does not share. See Bishop (2006), eq. 9.24-9.25.
         """
+        rows = stats.w if rows is None else rows
+        extra: Tensor | float = 0.0
+        if self.prior is not None:
+            stats, rows, extra = self.prior.join(stats), rows + self.prior.rows, self.prior.scale
         seen = stats.w > torch.finfo(torch.float64).eps
         alive = stats.replace(w=torch.where(seen, stats.w, 1.0))
-        w, old = torch.where(seen, stats.w, 0.0), self._square()
-        scatter = add_to_variances(alive.scatter * _column(seen, alive.s2), self.ridge * w)
-        cov = self.structure.project(w, scatter, old, Groups((self.k,)))
+        rows, old = torch.where(seen, rows, 0.0), self._square()
+        scatter = add_to_variances(alive.scatter * _column(seen, alive.s2) + extra, self.ridge * rows)
+        cov = self.structure.project(rows, scatter, old, Groups((self.k,)))
         rounding = self._rounding(alive) if self.ridge > 0 else None
         chol, jitter = factor(cov, rounding=rounding)
         return self.replace(mean=torch.where(seen[:, None], alive.mean, self.mean), chol=chol, jitter=jitter)
 
     def penalty(self) -> Float[Tensor, ""]:
-        """Zero: no prior."""
-        return self.mean.new_zeros(())
+        """Log prior density of the parameters, up to a constant; zero without a prior."""
+        return self.mean.new_zeros(()) if self.prior is None else self.prior.log_prob(self.mean, self.chol).sum()
 
     def sample(self, z: Int[Tensor, "n"], rng: torch.Generator) -> Float[Tensor, "n d"]:
         """One draw for each label."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.families import Gaussian, Prior
 from gmmlab.gates import Constant
 from gmmlab.model import Mixture
 from gmmlab.record import cat
@@ -51,7 +52,7 @@ def add(
     means, covs = (torch.cat([a, b[None].to(a)]) for a, b in ((old.mean, mean), (old.cov, cov)))
     known = torch.cat([model.weights, model.weights.new_zeros(1)])
     all_of_them = type(old).of(means, covs, old.structure, origin=old.origin, ridge=old.ridge, w=known)
-    new = all_of_them.take(torch.tensor([model.k], device=known.device))
+    new = all_of_them.take(torch.tensor([model.k], device=known.device)).replace(prior=_prior(old, 1))
     weights = torch.cat([model.weights * (1 - weight), model.weights.new_tensor([weight])])
     return model.replace(components=cat([old, new]), gate=Constant.of(weights))
 
@@ -125,7 +126,12 @@ def _rebuilt(
     """The mixture of these components (those of `keep`), brought to the model's structure together."""
     old, index = model.gaussian, slice(None) if keep is None else list(keep)
     new = type(old).of(mean[index], cov[index], old.structure, origin=old.origin, ridge=old.ridge)
-    return model.replace(components=new, gate=Constant.of(weights[index]))
+    return model.replace(components=new.replace(prior=_prior(old, new.k)), gate=Constant.of(weights[index]))
+
+
+def _prior(old: Gaussian, k: int) -> Prior | None:
+    """The prior of k changed components: that of the first."""
+    return None if old.prior is None else old.prior.take(torch.zeros(k, dtype=torch.int64, device=old.mean.device))
 
 
 def _with_row(table: Tensor, k: int, row: Tensor) -> Tensor:
