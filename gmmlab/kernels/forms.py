@@ -51,6 +51,9 @@ class Form(Protocol):
     ) -> Float[Tensor, "f n"]:
         """T of rows about the origin."""
 
+    def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]:
+        """The rows about the origin, out of their features."""
+
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         """What `table` needs of the parameters; `m` are means about the origin."""
 
@@ -83,6 +86,9 @@ class Packed:
         for j, product in enumerate(products):
             torch.mul(y[j:], y[j], out=product)
         return features
+
+    def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]:
+        return features[1 : 1 + _side(len(features))]
 
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         prec = torch.cholesky_inverse(chol)
@@ -128,6 +134,9 @@ class Squares:
         torch.mul(torch.sub(x.T, origin[:, None], out=y), y, out=square)
         return features
 
+    def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]:
+        return features[1 : 1 + len(features) // 2]
+
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         prec = chol**-2
         constant = _log_normaliser(chol) - 0.5 * (m * m * prec).sum(-1)
@@ -157,6 +166,9 @@ class Whitened:
     ) -> Float[Tensor, "f n"]:
         y = out(buffers, "features", (x.shape[1], len(x)), x)
         return _about(x, origin) if y is None else torch.sub(x.T, origin[:, None], out=y)
+
+    def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]:
+        return features
 
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         if chol.ndim == 2:
