@@ -1,6 +1,6 @@
 """The inventory: every law of tests/laws runs over these entries.
 
-A new covariance structure, start or data set gets one entry here and is covered.
+A new covariance structure, family, gate, start or data set gets one entry here and is covered.
 """
 
 from __future__ import annotations
@@ -11,8 +11,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gmmlab.families import EIGEN, Gaussian, Structure
-from gmmlab.gates import Constant
+from gmmlab.families import (
+    EIGEN,
+    Components,
+    Diagonal,
+    FactorAnalyzers,
+    Full,
+    Gaussian,
+    Prior,
+    Spherical,
+    Structure,
+    Student,
+    Tied,
+    student,
+)
+from gmmlab.gates import Constant, Gate, Noisy
 from gmmlab.init import METHODS
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
@@ -64,3 +77,53 @@ def project(structure: Structure, w: Tensor, scatter: Tensor) -> Tensor:
     cut = scatter if structure.dense else scatter.diagonal(dim1=-2, dim2=-1)
     cov = structure.project(w, cut, cut / w.view(-1, *[1] * (cut.ndim - 1)), Groups((len(w),)))
     return cov if structure.dense else torch.diag_embed(cov)
+
+
+def gaussians(structure: Structure, x: Tensor, k: int, rng: torch.Generator) -> Gaussian:
+    """The components of `random_mixture`."""
+    return random_mixture(structure, x, k, rng).gaussian
+
+
+def students(structure: Structure, dof: student.Dof) -> Callable[[Tensor, int, torch.Generator], Student]:
+    """Student-t components of a structure, with degrees of freedom between 1 and 9."""
+    return lambda x, k, rng: Student(
+        gaussians(structure, x, k, rng), 1 + 8 * torch.rand(k, generator=rng, dtype=torch.float64), dof
+    )
+
+
+def with_prior(structure: Structure) -> Callable[[Tensor, int, torch.Generator], Gaussian]:
+    """Gaussians with the weak conjugate prior, its mean drawn ten times harder."""
+    return lambda x, k, rng: gaussians(structure, x, k, rng).replace(prior=Prior.weak(structure, k, x, kappa=0.1))
+
+
+def factor_analyzers(structure: Structure, q: int) -> Callable[[Tensor, int, torch.Generator], FactorAnalyzers]:
+    """Factor analysers near the data but not fitted to it."""
+
+    def make(x: Tensor, k: int, rng: torch.Generator) -> FactorAnalyzers:
+        d, std = x.shape[1], x.double().std()
+        mean = x[torch.randperm(len(x), generator=rng)[:k]].double()
+        loadings = std * torch.randn(k, d, min(q, d - 1), generator=rng, dtype=torch.float64)
+        noise = std**2 * (0.5 + torch.rand(k, d, generator=rng, dtype=torch.float64))
+        return FactorAnalyzers.of(mean, loadings, noise, structure, origin=x.mean(0))
+
+    return make
+
+
+FAMILIES: dict[str, Callable[[Tensor, int, torch.Generator], Components]] = {
+    "gaussian": lambda x, k, rng: gaussians(Full(), x, k, rng),
+    "gaussian, prior, full": with_prior(Full()),
+    "gaussian, prior, tied": with_prior(Tied()),
+    "gaussian, prior, diag": with_prior(Diagonal()),
+    "gaussian, prior, spherical": with_prior(Spherical()),
+    "student, full": students(Full(), student.Own()),
+    "student, tied, common dof": students(Tied(), student.Common()),
+    "student, diag": students(Diagonal(), student.Own()),
+    "student, spherical, fixed dof": students(Spherical(), student.Fixed()),
+    "factor analyzers": factor_analyzers(Diagonal(), 2),
+    "principal component analyzers": factor_analyzers(Spherical(), 1),
+}
+
+GATES: dict[str, Callable[[Tensor, int], Gate]] = {
+    "constant": lambda _, k: Constant.of(torch.arange(1, k + 1, dtype=torch.float64)),
+    "noisy": lambda x, k: Noisy.around(x, torch.arange(1, k + 1, dtype=torch.float64), 0.2),
+}

@@ -1,9 +1,12 @@
 """What a component can be: how a row is scored."""
 
 from gmmlab.families.components import Components
+from gmmlab.families.factor import FactorAnalyzers
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.mixed import Mixed
+from gmmlab.families.prior import Prior
 from gmmlab.families.structures import EIGEN, EII, VII, Diagonal, Eigen, Full, Spherical, Structure, Tied
+from gmmlab.families.student import Student
 
 __all__ = [
     "EIGEN",
@@ -12,10 +15,13 @@ __all__ = [
     "Components",
     "Diagonal",
     "Eigen",
+    "FactorAnalyzers",
     "Full",
     "Gaussian",
     "Mixed",
+    "Prior",
     "Spherical",
     "Structure",
+    "Student",
     "Tied",
 ]
