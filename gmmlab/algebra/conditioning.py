@@ -17,7 +17,7 @@ import torch
 from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData
 from gmmlab.families import conditioning
-from gmmlab.gates import Constant
+from gmmlab.gates import Constant, Gate, Noisy
 from gmmlab.kernels.chunks import chunks
 from gmmlab.model import Mixture
 
@@ -38,7 +38,12 @@ def marginal(mixture: Mixture, columns: Sequence[int]) -> Mixture:
     """The mixture of some columns, in the order given; at least one."""
     if not columns:
         raise ValueError("No column is left; expected at least one.")
-    return mixture.replace(components=conditioning.marginal(mixture.gaussian, columns))
+    return Mixture(conditioning.marginal(mixture.gaussian, columns), gate_of(mixture, columns))
+
+
+def gate_of(mixture: Mixture, columns: Sequence[int]) -> Gate:
+    """How rows of which only some columns are seen are assigned: noise is spread over those alone."""
+    return mixture.gate.marginal(columns) if isinstance(mixture.gate, Noisy) else mixture.gate
 
 
 def condition(mixture: Mixture, columns: Sequence[int], values: Float[Tensor, "o"]) -> Mixture:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import torch
 
-from gmmlab.algebra.conditioning import marginal
+from gmmlab.algebra.conditioning import gate_of, marginal
 from gmmlab.axes import Float, Tensor
 from gmmlab.families.conditioning import Conditional, conditional
-from gmmlab.gates import Posterior
+from gmmlab.gates import Posterior, join
 from gmmlab.kernels.chunks import chunk_rows
 from gmmlab.kernels.patterns import Pattern, patterns
 from gmmlab.model import Mixture
@@ -28,7 +28,7 @@ def log_prob(mixture: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
     _check_width(mixture, x)
     out = x.new_empty(len(x))
     for pattern in patterns(x):
-        out[pattern.rows] = mixture.gate.log_prob(_table(mixture, x, pattern))
+        out[pattern.rows] = gate_of(mixture, pattern.observed).log_prob(_table(mixture, x, pattern))
     return out
 
 
@@ -36,10 +36,9 @@ def log_prob(mixture: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
 def posterior(mixture: Mixture, x: Float[Tensor, "n d"]) -> Posterior:
     """Responsibilities and evidence given the observed entries; the mixing weights for a row that has none."""
     _check_width(mixture, x)
-    resp, evidence = x.new_empty(len(x), mixture.k), x.new_empty(len(x))
-    for pattern in patterns(x):
-        resp[pattern.rows], evidence[pattern.rows] = mixture.gate.posterior(_table(mixture, x, pattern))
-    return Posterior(resp, evidence)
+    found = patterns(x)
+    parts = [gate_of(mixture, p.observed).posterior(_table(mixture, x, p)) for p in found]
+    return join(parts).take(torch.cat([p.rows for p in found]).argsort())
 
 
 @torch.no_grad()
@@ -82,7 +81,8 @@ def _gaps(mixture: Mixture, x: Float[Tensor, "n d"]) -> Iterator[_Gap]:
         columns = torch.tensor(pattern.missing, device=x.device)
         for rows in pattern.rows.split(size) if pattern.missing else ():
             part = conditional(mixture.gaussian, pattern.observed, x[rows][:, pattern.observed])
-            yield _Gap((rows[:, None], columns), mixture.gate.posterior(part.log_prob).resp, part)
+            resp = gate_of(mixture, pattern.observed).posterior(part.log_prob).resp
+            yield _Gap((rows[:, None], columns), resp / resp.sum(1, keepdim=True), part)  # noise expects nothing
 
 
 def _table(mixture: Mixture, x: Float[Tensor, "n d"], pattern: Pattern) -> Float[Tensor, "m k"]:

@@ -50,6 +50,7 @@ def marginal(components: Gaussian, columns: Sequence[int]) -> Gaussian:
         chol=chol,
         origin=components.origin[index],
         structure=of_block(components.structure),
+        prior=None,
     )
 
 

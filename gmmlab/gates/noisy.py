@@ -8,6 +8,8 @@ and their number too. See Banfield and Raftery (1993), and Fraley and Raftery (2
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
@@ -109,9 +111,9 @@ class Noisy(Record):
         u = torch.rand(n, len(self.low), generator=rng, dtype=torch.float64, device=rng.device).to(self.low)
         return self.low + (self.high - self.low) * u
 
-    def marginal(self, columns: Int[Tensor, "c"]) -> Noisy:
+    def marginal(self, columns: Sequence[int]) -> Noisy:
         """The gate of rows of which only some columns are seen."""
-        return self.replace(low=self.low[columns], high=self.high[columns])
+        return self.replace(low=self.low[list(columns)], high=self.high[list(columns)])
 
     def _with_noise(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n j"]:
         """The joint table with the noise as its last column."""

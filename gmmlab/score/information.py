@@ -79,8 +79,8 @@ class Chart(NamedTuple):
         if type(structure) not in UNITS:
             known = ", ".join(kind.__name__ for kind in UNITS)
             raise ValueError(
-                f"The observed information is known for the structures {known}, not for {structure.name}. The bootstrap "
-                "works for every structure."
+                f"The observed information is known for the structures {known}, not for {structure.name}. The "
+                "bootstrap works for every structure."
             )
         units = UNITS[type(structure)](components.d).to(components.mean)
         return cls(components.k, components.d, structure.shared, units)

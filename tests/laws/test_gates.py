@@ -119,7 +119,7 @@ def test_noise_lies_in_its_box_and_has_its_volume(rng):
     nowhere = torch.full((1, 2), -torch.inf, dtype=torch.float64)
     assert float(gate.log_prob(nowhere).exp()) == pytest.approx(0.5 / 8)
     assert gate.n_parameters == 3  # two of three weights, and the volume
-    assert float(gate.marginal(torch.tensor([0])).log_prob(nowhere).exp()) == pytest.approx(0.5 / 2)
+    assert float(gate.marginal([0]).log_prob(nowhere).exp()) == pytest.approx(0.5 / 2)
 
 
 def test_a_mixture_draws_its_noise_in_the_box(rng):

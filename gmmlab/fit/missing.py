@@ -1,0 +1,68 @@
+"""Rows with missing entries (NaN): exact EM, one pattern of missing columns at a time.
+
+Nothing is imputed during a fit: what is missing enters by its expectation and its covariance under every component
+(`families/missing.py`). Scores and completed rows are in `algebra/missing.py`.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+
+import torch
+
+from gmmlab.algebra.conditioning import gate_of
+from gmmlab.axes import Bool, Float, Tensor
+from gmmlab.errors import BadData
+from gmmlab.families import conditioning
+from gmmlab.families.missing import completion
+from gmmlab.fit.source import Source
+from gmmlab.kernels.patterns import Pattern, patterns
+from gmmlab.model import Mixture
+from gmmlab.steps import MixtureStats, e_step
+
+
+def observed(x: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None = None) -> Source:
+    """All rows of an array with missing entries, in every step; a row of weight 2 counts as two rows.
+
+    Rows with nothing observed keep the weights of the mixture where they are, and tell the components nothing; their
+    evidence is zero. Raises `BadData` for a column without entries.
+    """
+    check_columns(x)
+    parts = [(p, x[p.rows][:, p.observed], None if weight is None else weight[p.rows]) for p in patterns(x)]
+    return lambda model: reduce(add, (_pattern_stats(model, *part) for part in parts))
+
+
+def nothing_observed(x: Float[Tensor, "n d"]) -> Bool[Tensor, "n"]:
+    """Which rows have no entry at all."""
+    return torch.isnan(x).all(1)
+
+
+def start_rows(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """The rows with their columns' means in place of missing entries: good enough to start from, and nothing else."""
+    check_columns(x)
+    return torch.where(torch.isnan(x), x.nanmean(0), x)
+
+
+def check_columns(x: Float[Tensor, "n d"]) -> None:
+    """Raises `BadData` where a column has no entry: nothing can be learnt of it."""
+    if empty := torch.isnan(x).all(0).nonzero().flatten().tolist():
+        raise BadData(
+            f"Column {empty[0]} has no entry in any of the {len(x)} rows ({len(empty)} such of {x.shape[1]}); expected "
+            "at least one. Leave it out."
+        )
+
+
+def _pattern_stats(
+    model: Mixture, pattern: Pattern, rows: Float[Tensor, "m c"], weight: Float[Tensor, "m ..."] | None
+) -> MixtureStats:
+    if not pattern.missing:
+        return e_step(model, rows, weight)
+    stats = e_step(_seen(model, pattern.observed), rows, weight)
+    full = completion(model.gaussian, pattern.observed).push(stats.components, model.gaussian.origin)
+    return stats.replace(components=full if pattern.observed else 0.0 * full)
+
+
+def _seen(model: Mixture, columns: list[int]) -> Mixture:
+    """The mixture of some columns; without any, every density is one."""
+    return Mixture(conditioning.marginal(model.gaussian, columns), gate_of(model, columns))
