@@ -39,7 +39,7 @@ def structure(request: pytest.FixtureRequest):
 
 @pytest.fixture
 def rows(rng, dtype) -> Tensor:
-    x = punched(cases.blobs(rng, n=150, d=4) + 100, 0.25, rng).to(dtype)
+    x = punched(cases.blobs(rng, n=300, d=4) + 100, 0.25, rng).to(dtype)
     x[7] = torch.nan
     return x
 
@@ -67,7 +67,7 @@ def test_density_and_responsibilities_are_those_of_the_marginals(structure, rows
     found = algebra.missing.posterior(model, rows)
     assert found.resp.numpy() == pytest.approx(np.exp(joint - evidence[:, None]), abs=10 * tol)
     total = missing.observed(rows)(model)
-    assert float(total.evidence) == pytest.approx(evidence.sum(), rel=tol) and float(total.n) == 150
+    assert float(total.evidence) == pytest.approx(evidence.sum(), rel=tol) and float(total.n) == 300
 
 
 def test_statistics_are_expectations_of_the_complete_ones(model, rows):
@@ -145,7 +145,7 @@ def test_rows_with_nothing_keep_the_weights_where_they_are(model, rows):
 def test_columns_without_entries_are_refused(rows):
     rows[:, 2] = torch.nan
     for door in (missing.observed, missing.start_rows):
-        with pytest.raises(BadData, match="Column 2 has no entry in any of the 150 rows"):
+        with pytest.raises(BadData, match="Column 2 has no entry in any of the 300 rows"):
             door(rows)
 
 
