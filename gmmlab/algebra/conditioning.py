@@ -41,7 +41,7 @@ def marginal(mixture: Mixture, columns: Sequence[int]) -> Mixture:
     return Mixture(conditioning.marginal(mixture.gaussian, columns), gate_of(mixture, columns))
 
 
-def gate_of(mixture: Mixture, columns: Sequence[int]) -> Gate:
+def gate_of(mixture: Mixture, columns: Sequence[int]) -> Noisy | Gate:
     """How rows of which only some columns are seen are assigned: noise is spread over those alone."""
     return mixture.gate.marginal(columns) if isinstance(mixture.gate, Noisy) else mixture.gate
 

@@ -23,6 +23,7 @@ from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.structures import Diagonal, Structure
 from gmmlab.kernels.cholesky import safe_cholesky
+from gmmlab.kernels.chunks import Buffers
 from gmmlab.kernels.forms import ALLOWED
 from gmmlab.kernels.groups import Groups
 from gmmlab.kernels.principal import leading
@@ -154,11 +155,11 @@ class FactorAnalyzers(Record):
         """Numbers that the kernel holds per row, for the size of chunks."""
         return self.gaussian.width + 2 * self.k * self.q
 
-    def features(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "f n"]:
+    def features(self, x: Float[Tensor, "n d"], buffers: Buffers | None = None) -> Float[Tensor, "f n"]:
         """What both halves of a step need of a chunk of rows, computed once."""
-        return self.gaussian.features(x)
+        return self.gaussian.features(x, buffers)
 
-    def table(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "n k"]:
+    def table(self, features: Float[Tensor, "f n"], buffers: Buffers | None = None) -> Float[Tensor, "n k"]:
         """Log density of each row under each component: that of the noise, and what the factors explain of it.
 
         A difference, of which noise that is small beside the factors would leave few digits; then the residuals and the
@@ -175,7 +176,9 @@ class FactorAnalyzers(Record):
         scores = scores - (whiten @ m[:, :, None]).to(rows)
         return self.gaussian.table(features) + (0.5 * scores.square().sum(1) - half_log_det.to(rows)[:, None]).T
 
-    def stats(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Loaded:
+    def stats(
+        self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], buffers: Buffers | None = None
+    ) -> Loaded:
         """Moments, and products with the scores of the factors at these parameters."""
         rows, scoring = self.gaussian.form.rows(features), self._scoring()
         if self._cancels():

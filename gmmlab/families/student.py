@@ -19,6 +19,7 @@ import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families.gaussian import Gaussian
+from gmmlab.kernels.chunks import Buffers
 from gmmlab.kernels.special import inverse_log_digamma
 from gmmlab.record import Record, static
 from gmmlab.stats import Additive, Moments
@@ -126,11 +127,11 @@ class Student(Record):
         """Numbers that the kernel holds per row, for the size of chunks."""
         return self.gaussian.width + 2 * self.k
 
-    def features(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "f n"]:
+    def features(self, x: Float[Tensor, "n d"], buffers: Buffers | None = None) -> Float[Tensor, "f n"]:
         """What both halves of a step need of a chunk of rows, computed once."""
-        return self.gaussian.features(x)
+        return self.gaussian.features(x, buffers)
 
-    def table(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "n k"]:
+    def table(self, features: Float[Tensor, "f n"], buffers: Buffers | None = None) -> Float[Tensor, "n k"]:
         """Log density of each row under each component."""
         nu, d = self.dof, self.d
         constant = torch.lgamma((nu + d) / 2) - torch.lgamma(nu / 2) - 0.5 * d * (nu * math.pi).log()
@@ -138,7 +139,9 @@ class Student(Record):
         tail = torch.log1p(self._delta(features) / nu.to(features))
         return constant.to(features) - (0.5 * (nu + d)).to(features) * tail
 
-    def stats(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"]) -> Scaled:
+    def stats(
+        self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], buffers: Buffers | None = None
+    ) -> Scaled:
         """Moments of rows that count E[u] = (nu + d) / (nu + delta) times, and the sum of E[log u - u].
 
         E[log u] = log E[u] + digamma((nu + d) / 2) - log((nu + d) / 2). See Liu and Rubin (1995).

@@ -81,6 +81,8 @@ class Noisy(Record):
         resp, evidence = normalise_(self._with_noise(table))
         return Posterior(resp[:, :-1], evidence, resp[:, -1])
 
+    posterior_ = posterior  # the table grows by a column: its memory cannot be taken
+
     def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:
         """Most probable component of each row; -1 where noise is more probable than any."""
         best = self._with_noise(table).max(1).indices
