@@ -111,7 +111,7 @@ class Packed:
     ) -> Sums:
         total = (resp.T @ features.T).double()  # (k, f)
         d = _side(len(features))
-        s2 = total[:, _unpacking(d, features.device)].view(-1, d, d)
+        s2 = total[:, _unpacking(d, features.device)].view(len(total), d, d)
         return Sums(total[:, 0], total[:, 1 : 1 + d], s2)
 
 

@@ -94,13 +94,19 @@ def test_statistics_are_expectations_of_the_complete_ones(model, rows):
     torch.testing.assert_close(found.gate.w, resp.sum(0), rtol=tol, atol=tol)
 
 
-def test_nothing_missing_changes_nothing(mixture, x):
+def test_nothing_missing_changes_nothing(mixture, x, tol):
+    """Up to rounding: where memory begins decides how products are summed."""
+
+    def same(left: Tensor, right: Tensor) -> None:
+        torch.testing.assert_close(left, right, rtol=tol, atol=tol * float(right.abs().max()))
+
     for left, right in ((missing.observed(x), whole(x)), (missing.observed(x, x[:, 0].abs()), whole(x, x[:, 0].abs()))):
         one, two = left(mixture), right(mixture)
-        assert torch.equal(one.components.s2, two.components.s2) and torch.equal(one.gate.w, two.gate.w)
-        assert torch.equal(one.evidence, two.evidence)
-    assert torch.equal(algebra.missing.log_prob(mixture, x), mixture.log_prob(x))
-    assert torch.equal(algebra.missing.posterior(mixture, x).resp, mixture.posterior(x).resp)
+        same(one.components.s2, two.components.s2)
+        same(one.gate.w, two.gate.w)
+        same(one.evidence, two.evidence)
+    same(algebra.missing.log_prob(mixture, x), mixture.log_prob(x))
+    same(algebra.missing.posterior(mixture, x).resp, mixture.posterior(x).resp)
     assert torch.equal(algebra.missing.impute(mixture, x), x)
     assert torch.equal(missing.start_rows(x), x)
 
