@@ -32,6 +32,10 @@ class MixtureStats(Additive):
         """Mean log-likelihood per row."""
         return self.evidence / self.n
 
+    def standardised(self, base: MixtureStats) -> Float[Tensor, "f"]:
+        """A difference of statistics in units of their standard errors at `base`, evidence and rows left out."""
+        return torch.cat([self.components.standardised(base.components), self.gate.standardised(base.gate)])
+
 
 @torch.no_grad()
 def e_step(model: Mixture, x: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None = None) -> MixtureStats:

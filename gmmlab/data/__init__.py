@@ -1,6 +1,19 @@
 """Rows out of what people have: frames, arrays, tensors, files, and data sets that ship in installed packages."""
 
 from gmmlab.data.rows import Rows, as_rows, warn_of_idle_columns
+from gmmlab.data.streams import Stream, Survey, stream, survey
 from gmmlab.data.tables import faithful, load_table
+from gmmlab.kernels.chunks import Chunk
 
-__all__ = ["Rows", "as_rows", "faithful", "load_table", "warn_of_idle_columns"]
+__all__ = [
+    "Chunk",
+    "Rows",
+    "Stream",
+    "Survey",
+    "as_rows",
+    "faithful",
+    "load_table",
+    "stream",
+    "survey",
+    "warn_of_idle_columns",
+]

@@ -31,8 +31,7 @@ def as_rows(data: Any, *, min_rows: int = 1) -> Rows:
     Raises `BadData` (a `ValueError`), or scikit-learn's `ValueError` and `TypeError` for shapes and types that are no
     table of numbers.
     """
-    names = _column_names(data)
-    x = _from_tensor(data) if isinstance(data, Tensor) else _from_array(data, names)
+    x, names = as_table(data)
     names = names or default_names(x.shape[1])
     if len(x) < min_rows:
         raise BadData(
@@ -41,6 +40,12 @@ def as_rows(data: Any, *, min_rows: int = 1) -> Rows:
         )
     _check_finite(x, names)
     return Rows(x, names)
+
+
+def as_table(data: Any) -> Rows:
+    """A tensor of numbers that may not be finite, and the names of its columns where they have some."""
+    names = _column_names(data)
+    return Rows(_from_tensor(data) if isinstance(data, Tensor) else _from_array(data, names), names)
 
 
 def default_names(d: int) -> list[str]:
@@ -85,7 +90,20 @@ def _from_array(data: Any, names: list[str]) -> Tensor:
     array = check_array(
         data, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="X", ensure_min_samples=0
     )
-    return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=1) >= 0 else array.copy())
+    if min(array.strides, default=1) < 0:
+        return torch.from_numpy(array.copy())
+    return torch.from_numpy(array if array.flags.writeable else np.asarray(_Unlocked(array)))
+
+
+class _Unlocked:
+    """A read-only array (a memory map, say) shown to torch as it is: nothing below this door writes to rows.
+
+    Torch has no read-only tensors and warns of arrays that are; a copy might not fit in memory.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array  # kept alive as long as the view
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
 def _is_text(column: Any) -> bool:
@@ -104,7 +122,8 @@ def _check_finite(x: Float[Tensor, "n d"], names: list[str]) -> None:
                     f"Input X contains {word} in {int(bad.any(1).sum())} of {len(x)} rows (columns "
                     f"{_some(columns)}); expected finite numbers. Drop those rows, or impute them."
                 )
-    top, limit = float(x.abs().max()) if x.numel() else 0.0, torch.finfo(x.dtype).max ** 0.5 / 1e3
+    low, high = (float(end) for end in torch.aminmax(x)) if x.numel() else (0.0, 0.0)  # abs() would copy all rows
+    top, limit = max(-low, high), torch.finfo(x.dtype).max ** 0.5 / 1e3
     if top > limit:
         raise BadData(
             f"Input X holds numbers up to {top:.2g}, whose squares overflow {x.dtype}; expected at most {limit:.2g}. "

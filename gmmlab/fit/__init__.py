@@ -2,19 +2,38 @@
 
 from gmmlab.fit.landscape import Landscape, Optimum, landscape
 from gmmlab.fit.loop import Info, Step, last, plateau, run
-from gmmlab.fit.source import Source, whole
+from gmmlab.fit.online import Progress, advance, averaged, stream_steps
+from gmmlab.fit.source import Exhausted, Source, drawn, in_turn, incremental, streamed, whole
 from gmmlab.fit.splitting import split_merge
+from gmmlab.fit.transforms import Transform, after, anderson, chain, forgetting, identity, squarem, stepwise
 
 __all__ = [
+    "Exhausted",
     "Info",
     "Landscape",
     "Optimum",
+    "Progress",
     "Source",
     "Step",
+    "Transform",
+    "advance",
+    "after",
+    "anderson",
+    "averaged",
+    "chain",
+    "drawn",
+    "forgetting",
+    "identity",
+    "in_turn",
+    "incremental",
     "landscape",
     "last",
     "plateau",
     "run",
     "split_merge",
+    "squarem",
+    "stepwise",
+    "stream_steps",
+    "streamed",
     "whole",
 ]

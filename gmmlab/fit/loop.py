@@ -15,8 +15,11 @@ from collections.abc import Callable, Generator, Iterable
 from itertools import count
 from typing import NamedTuple
 
+import torch
+
 from gmmlab.axes import Tensor
-from gmmlab.fit.source import Source
+from gmmlab.fit.source import Exhausted, Source
+from gmmlab.fit.transforms import Transform, identity
 from gmmlab.model import Mixture
 from gmmlab.steps import MixtureStats, m_step
 
@@ -25,8 +28,9 @@ class Info(NamedTuple):
     """What a person might want to see of a step; the next step does not read it."""
 
     stats: MixtureStats
-    objective: Tensor  # what the fit climbs: evidence and log prior per row; one number for each stacked model
+    objective: Tensor  # what the fit climbs: evidence and log prior per row, of each stacked model
     previous: Tensor | float
+    accepted: bool = True  # False: this E-step showed that an accelerated fit had leapt too far; it went back
 
     @property
     def evidence(self) -> float:
@@ -64,25 +68,31 @@ def run(
     model: Mixture,
     source: Source,
     *,
+    transform: Transform = identity,
     refit: Callable[[Mixture, MixtureStats], Mixture] = m_step,
     stop: Stop = plateau(1e-6),  # noqa: B008 - a rule has no state
     previous: Tensor | float = -math.inf,
 ) -> Generator[Step, Mixture | None, None]:
-    """Steps from `model` until `stop` says so; each is an E-step over the source and a refit.
+    """Steps from `model` until `stop` says so, or the source ends; each is an E-step, a transform and a refit.
 
     A model sent in replaces the current one and the fit goes on from there. `previous` is the objective before the
-    first step, for a fit that is resumed.
+    first step, for a fit that is resumed. A step that takes an extrapolation back does not end the fit.
     """
+    state = transform.init()
     for i in count(1):
-        stats = source(model)
-        objective = stats.score + model.components.penalty() / stats.n
+        try:
+            stats, state = transform.update(model, source(model), state)
+        except Exhausted:
+            return
+        accepted = transform.accepted(state)
+        objective = stats.score + model.components.penalty() / stats.n if accepted else torch.as_tensor(previous)
         model = refit(model, stats)
-        step = Step(i, model, Info(stats, objective, previous))
+        step = Step(i, model, Info(stats, objective, previous, accepted))
         previous = objective
         sent = yield step
         if sent is not None:
-            model, previous = sent, -math.inf
-        elif stop(step):
+            model, previous, state = sent, -math.inf, transform.init()
+        elif step.info.accepted and stop(step):
             return
 
 

@@ -1,16 +1,19 @@
 """Starts: anything that yields responsibilities yields a mixture."""
 
+from gmmlab.init.coreset import Coreset, MergeReduce, coreset, lightweight, merge_reduce, sensitivity, uniform
 from gmmlab.init.given import given_responsibilities
 from gmmlab.init.hierarchy import Determinant, Tree, agglomerate, svd_scaled, ward, whitened
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
 from gmmlab.init.partitions import from_labels, from_responsibilities
 from gmmlab.init.short import automatic, best_of, climb, corrected
-from gmmlab.init.start import METHODS, RESPONSIBILITIES, Method, by_hierarchy, start
+from gmmlab.init.start import METHODS, RESPONSIBILITIES, Method, by_hierarchy, start, start_from_sample
 
 __all__ = [
     "METHODS",
     "RESPONSIBILITIES",
+    "Coreset",
     "Determinant",
+    "MergeReduce",
     "Method",
     "Tree",
     "agglomerate",
@@ -18,15 +21,21 @@ __all__ = [
     "best_of",
     "by_hierarchy",
     "climb",
+    "coreset",
     "corrected",
     "from_labels",
     "from_responsibilities",
     "given_responsibilities",
     "kmeans",
     "kmeans_plus_plus",
+    "lightweight",
+    "merge_reduce",
     "nearest",
+    "sensitivity",
     "start",
+    "start_from_sample",
     "svd_scaled",
+    "uniform",
     "ward",
     "whitened",
 ]

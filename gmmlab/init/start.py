@@ -119,3 +119,18 @@ def start(
     """A first mixture of k Gaussians by one of METHODS."""
     with torch.no_grad():
         return method(x, k, structure, rng, ridge=ridge)
+
+
+def start_from_sample(
+    sample: Float[Tensor, "m d"],
+    mean: Float[Tensor, "d"],
+    k: int,
+    structure: Structure,
+    method: Method,
+    *,
+    rng: torch.Generator,
+    ridge: float = 0.0,
+) -> Mixture:
+    """A first mixture for rows too many to hold, from some of them; moments are taken about the `mean` of all."""
+    begin = start(sample, k, structure, method, rng, ridge=ridge)
+    return begin.replace(components=begin.gaussian.replace(origin=mean.to(sample)))

@@ -1,15 +1,33 @@
-"""How many rows to take at a time, and where their tables lie."""
+"""Rows in parts: what a part is, how many rows to take at a time, and where their tables lie."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.errors import BadData
 
 _CACHE = 3 << 20  # bytes of a chunk's tables: a core's share of the last cache, where halving them gains nothing
+
+
+class Chunk(NamedTuple):
+    """Some of the rows, and how often each counts (once, when there is no weight)."""
+
+    x: Float[Tensor, "m d"]
+    weight: Float[Tensor, "m"] | None = None
+
+
+def check_reread(chunks: Iterable[Chunk], why: str) -> None:
+    """Raises `BadData` for chunks that can be read only once: an iterator, or a stream (`once`) made of one."""
+    if isinstance(chunks, Iterator) or getattr(chunks, "once", False):
+        raise BadData(
+            f"These rows can be read only once ({getattr(chunks, 'source', type(chunks).__name__)}), and {why}. Try a "
+            "function that returns a fresh generator, stream(lambda: generator()), or a method of one pass (stepwise)."
+        )
 
 
 def chunk_rows(width: int, itemsize: int) -> int:
