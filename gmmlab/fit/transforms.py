@@ -192,7 +192,7 @@ def squarem(*, longest: float = 4.0) -> Transform:
     return _guarded(propose, (longest,), lambda pace, good: pace if good else (max(1.0, pace[0] / 4),))
 
 
-def anderson(m: int = 8, *, patience: int = 16) -> Transform:
+def anderson(m: int = 8, *, patience: float = 16.0) -> Transform:
     """Anderson's acceleration: the last m + 1 pairs (s_j, g_j = E(M(s_j))) decide the leap.
 
         f_j = g_j - s_j,      gamma = argmin |f_t - sum_j (f_{j+1} - f_j) gamma_j|,      s = g_t - sum_j (g_{j+1} - g_j)
@@ -214,13 +214,13 @@ def anderson(m: int = 8, *, patience: int = 16) -> Transform:
         for share in (1.0, 0.5, 0.25, 0.125):
             leap = trail[-1].after - share * correction
             if _proper(leap):
-                return _Proposal(leap, trail, (0, pause))
-        return _Proposal(None, trail, (0, pause))
+                return _Proposal(leap, trail, (0.0, pause))
+        return _Proposal(None, trail, (0.0, pause))
 
     def judged(pace: tuple[float, ...], good: bool) -> tuple[float, ...]:
-        return (0, 1) if good else (pace[1], min(2 * pace[1], patience))
+        return (0.0, 1.0) if good else (pace[1], min(2 * pace[1], patience))
 
-    return _guarded(propose, (0, 1), judged)
+    return _guarded(propose, (0.0, 1.0), judged)
 
 
 def _guarded(
