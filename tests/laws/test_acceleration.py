@@ -104,7 +104,7 @@ def test_a_leap_that_loses_is_taken_back_at_the_cost_of_one_e_step(structure):
 def test_a_step_taken_back_does_not_end_the_fit():
     x = overlapping()
     begin = start(x, 3, cases.STRUCTURES["full"], METHODS["random"], torch.Generator().manual_seed(1))
-    took_back = Transform(lambda: 0, lambda model, stats, i: (stats, i + 1), lambda i: i > 5)
+    took_back = Transform(lambda: 0, lambda _, stats, i: (stats, i + 1), lambda i: i > 5)
     assert last(run(begin, whole(x), transform=took_back, stop=plateau(math.inf))).i == 6
 
 

@@ -118,7 +118,7 @@ def test_bad_arguments_are_refused(rng):
     x = cases.blobs(rng, n=30)
     with pytest.raises(BadData, match="coreset of 0 rows"):
         coreset(x, 0, 3, rng=rng)
-    with pytest.raises(BadData, match="expected at least 1. Try 10"):
+    with pytest.raises(BadData, match=r"expected at least 1\. Try 10"):
         coreset(x, 3, 3, rng=rng, cap=0.5)
     for w in (torch.ones(3), -torch.ones(30), torch.zeros(30)):
         with pytest.raises(BadData, match="expected 30 numbers"):
