@@ -79,7 +79,7 @@ def table(results: list[dict[str, float]], before: float) -> str:
     lines = [
         "# Streamed EM",
         "",
-        f"Made by `python benchmarks/stream.py`: d = {D}, k = {K}, full covariances, float32, in chunks of {ROWS:,} rows",
+        f"Made by `python benchmarks/stream.py`: d = {D}, k = {K}, full covariances, float32, chunks of {ROWS:,} rows",
         "that are drawn and never held. The time is that of one E-step and refit, less what it took to draw the rows.",
         f"{machine}; Python {platform.python_version()}, torch {torch.__version__}, {torch.get_num_threads()} threads.",
         "",
@@ -89,8 +89,8 @@ def table(results: list[dict[str, float]], before: float) -> str:
     for r in results:
         met = "yes" if r["mb"] < BAR_MB else "**no**"
         lines.append(
-            f"| {r['n']:,.0f} | {r['step']:.3g} | {1e9 * r["step"] / r["n"]:.0f} | {r["drawing"]:.3g} | "
-            f"| {met} |"
+            f"| {r['n']:,.0f} | {r['step']:.3g} | {1e9 * r['step'] / r['n']:.0f} | {r['drawing']:.3g} | "
+            f"{r['mb']:.0f} MB | {met} |"
         )
     return "\n".join(lines) + "\n"
 

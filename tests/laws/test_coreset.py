@@ -63,13 +63,13 @@ def test_uniform_weights_are_equal_and_rows_without_weight_never_drawn(method, r
 
 
 def test_small_groups_stay(rng):
-    """Of ten groups with 20 rows of 4200, the sensitivity draw keeps nearly all where the uniform draw loses several."""
+    """Of ten groups with 20 rows of 4200 the sensitivity draw keeps nearly all; the uniform draw loses more."""
     x, z = unequal(rng)
     kept: dict[str, float] = {}
     for name, method in DRAWS.items():
-        found = [len(set(z[coreset(x, 250, 20, method=method, rng=rng).indices].tolist())) for _ in range(20)]
+        found = [len(set(z[coreset(x, 400, 20, method=method, rng=rng).indices].tolist())) for _ in range(20)]
         kept[name] = sum(found) / 20
-    assert kept["sensitivity"] > 19.5 and kept["sensitivity"] > kept["uniform"] + 0.5
+    assert kept["sensitivity"] > 19.8 and kept["sensitivity"] > kept["uniform"] + 0.5
 
 
 def test_a_fit_of_a_coreset_is_close_to_the_fit_of_all_rows(rng):
