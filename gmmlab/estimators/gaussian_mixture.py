@@ -235,13 +235,14 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def _first(self, x: Tensor, weight: Tensor | None, rng: torch.Generator) -> Mixture:
         """The start by name, of the rows that count; or one M-step from labels or responsibilities."""
-        k, structure = int(self.n_components), sk.COVARIANCES[self.covariance_type].structure
+        k, ridge = int(self.n_components), float(self.reg_covar)
+        structure = sk.COVARIANCES[self.covariance_type].structure
         if isinstance(self.init_params, str):
-            seen = x if weight is None else x[weight > 0]
-            return METHODS[self.init_params](seen, k, structure, rng, ridge=float(self.reg_covar))
+            if weight is not None:
+                x, weight = x[weight > 0], weight[weight > 0]
+            return METHODS[self.init_params](x, k, structure, rng, ridge=ridge, weight=weight)
         resp = given_responsibilities(self.init_params, len(x), k).to(x)
-        resp = resp if weight is None else resp * weight[:, None]
-        return from_responsibilities(x, resp, structure, ridge=float(self.reg_covar))
+        return from_responsibilities(x, resp, structure, ridge=ridge, weight=weight)
 
     def _given(self, x: Tensor) -> dict[str, Tensor]:
         """The checked parameters of the start that the caller gave; precisions as factors of covariances."""

@@ -5,7 +5,8 @@ from gmmlab.init.given import given_responsibilities
 from gmmlab.init.hierarchy import Determinant, Tree, agglomerate, svd_scaled, ward, whitened
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
 from gmmlab.init.partitions import from_labels, from_responsibilities
-from gmmlab.init.short import automatic, best_of, climb, corrected
+from gmmlab.init.race import Race, corrected
+from gmmlab.init.short import automatic
 from gmmlab.init.start import METHODS, RESPONSIBILITIES, Method, by_hierarchy, start, start_from_sample
 
 __all__ = [
@@ -15,12 +16,11 @@ __all__ = [
     "Determinant",
     "MergeReduce",
     "Method",
+    "Race",
     "Tree",
     "agglomerate",
     "automatic",
-    "best_of",
     "by_hierarchy",
-    "climb",
     "coreset",
     "corrected",
     "from_labels",

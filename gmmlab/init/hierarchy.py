@@ -13,7 +13,7 @@ invariant under linear maps of the rows: they expect rows from `svd_scaled` or `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -46,30 +46,26 @@ class Tree(NamedTuple):
         """
         if not 1 <= k <= self.leaves:
             raise ValueError(f"The tree has {self.leaves} leaves, so 1 to {self.leaves} groups; {k} were asked for.")
-        done = self.leaves - k
-        parent = torch.arange(self.leaves + done)
-        parent[self.merges[:done].T] = torch.arange(self.leaves, self.leaves + done)
-        while not torch.equal(parent, parent[parent]):
-            parent = parent[parent]
-        return by_first_row(parent[self.leaf.cpu()]).to(self.leaf.device)
-
-
-class Groups(NamedTuple):
-    """Weights, means and scatter matrices of groups of rows: all that the criteria see."""
-
-    w: Float[Tensor, "k"]
-    mean: Float[Tensor, "k d"]
-    scatter: Float[Tensor, "k d d"]
+        labels = cut(self.merges.numpy(), k)[self.leaf.cpu().numpy()]
+        return torch.from_numpy(by_first_row(labels)).to(self.leaf.device)
 
 
 Grow = Callable[[Tensor], Tree]
 
 
-def by_first_row(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+def cut(merges: Array, k: int) -> Array:
+    """For every leaf of a tree, a number for the one of k groups that it is in."""
+    leaves = len(merges) + 1
+    parent = np.arange(2 * leaves - k)
+    parent[merges[: leaves - k]] = np.arange(leaves, 2 * leaves - k)[:, None]
+    while not np.array_equal(parent, above := parent[parent]):
+        parent = above
+    return parent[:leaves]
+
+
+def by_first_row(labels: Array) -> Array:
     """The same partition with labels 0, 1, ... in the order in which groups appear; numbers that are not in use go."""
-    names, inverse = torch.unique(labels, return_inverse=True)
-    first = torch.full((len(names),), len(labels), device=labels.device)
-    first = first.scatter_reduce(0, inverse, torch.arange(len(labels), device=labels.device), "amin")
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return first.argsort().argsort()[inverse]
 
 
@@ -79,6 +75,18 @@ def standardised(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     std = centred.square().mean(0).sqrt()
     varies = std > torch.finfo(x.dtype).eps * x.double().abs().amax(0)
     return torch.where(varies, centred / torch.where(varies, std, 1.0), 0.0)
+
+
+def principal(z: Array, eps: float) -> tuple[Array, Array]:
+    """Principal components of standardised rows and their variances, without axes whose variance is rounding.
+
+    At least one column is kept. `eps` is the precision that the rows came in.
+    """
+    variance, axes = np.linalg.eigh(z.T @ z / len(z))
+    kept = variance > len(variance) * eps * variance[-1]
+    if not kept.any():
+        return z[:, :1], np.ones(1)
+    return z @ axes[:, kept], variance[kept]
 
 
 def svd_scaled(x: Float[Tensor, "n d"]) -> Float[Tensor, "n r"]:
@@ -98,23 +106,23 @@ def whitened(x: Float[Tensor, "n d"]) -> Float[Tensor, "n r"]:
 
 def _along_axes(x: Float[Tensor, "n d"], power: float) -> Float[Tensor, "n r"]:
     """Principal components of the standardised rows, divided by their variances to a power."""
-    z = standardised(x)
-    variance, axes = torch.linalg.eigh(z.mT @ z / len(z))
-    kept = variance > len(variance) * torch.finfo(x.dtype).eps * variance[-1].clamp(min=1e-300)
-    if not bool(kept.any()):
-        return z
-    return z @ (axes[:, kept] * variance[kept] ** -power)
+    rows, variance = principal(standardised(x).cpu().numpy(), torch.finfo(x.dtype).eps)
+    return torch.from_numpy(rows * variance**-power).to(x.device)
 
 
 def ward(x: Float[Tensor, "n d"]) -> Tree:
     """Ward's tree: merges that raise the sum of squares within groups least."""
+    merges = torch.from_numpy(ward_merges(x.detach().cpu().double().numpy()))
+    return Tree(merges, torch.arange(len(x), device=x.device))
+
+
+def ward_merges(x: Array) -> Array:
+    """The merges of Ward's tree over rows (n, d)."""
     import scipy.cluster.hierarchy  # at use: it is not needed to import gmmlab
 
-    leaf = torch.arange(len(x), device=x.device)
     if len(x) == 1:
-        return Tree(torch.empty(0, 2, dtype=torch.int64), leaf)
-    linkage = scipy.cluster.hierarchy.linkage(x.detach().cpu().double().numpy(), "ward")
-    return Tree(torch.from_numpy(linkage[:, :2].astype("int64")), leaf)
+        return np.empty((0, 2), dtype=np.int64)
+    return scipy.cluster.hierarchy.linkage(x, "ward")[:, :2].astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -130,11 +138,9 @@ class Determinant:
 
     def __call__(self, x: Float[Tensor, "n d"]) -> Tree:
         few = len(x) <= self.groups
-        return self.upon(x, torch.arange(len(x), device=x.device) if few else ward(x).labels(self.groups))
-
-    def upon(self, x: Float[Tensor, "n d"], leaf: Int[Tensor, "n"]) -> Tree:
-        """The tree whose leaves are the groups of a partition, labelled from 0 without gaps."""
-        return Tree(_merge_all(groups_of(self.scale * x.detach().cpu().double(), leaf.cpu())), leaf)
+        leaf = torch.arange(len(x), device=x.device) if few else ward(x).labels(self.groups)
+        moments = moments_of((x - x.mean(0)).cpu().double().numpy(), leaf.cpu().numpy())
+        return Tree(torch.from_numpy(determinant_merges(moments, [self.scale])[0]), leaf)
 
 
 def agglomerate(x: Float[Tensor, "n d"], grow: Grow = Determinant()) -> Tree:
@@ -146,100 +152,85 @@ def agglomerate(x: Float[Tensor, "n d"], grow: Grow = Determinant()) -> Tree:
     return grow(svd_scaled(x))
 
 
-def groups_of(x: Float[Tensor, "n d"], labels: Int[Tensor, "n"]) -> Groups:
-    """The groups of a partition, labelled from 0 without gaps."""
-    w = torch.bincount(labels).to(x)
-    mean = torch.zeros(len(w), x.shape[1], dtype=x.dtype).index_add_(0, labels, x) / w[:, None]
-    offset = x - mean[labels]
-    scatter = torch.zeros(len(w), *2 * x.shape[1:], dtype=x.dtype)
-    return Groups(w, mean, scatter.index_add_(0, labels, offset[:, :, None] * offset[:, None, :]))
+def moments_of(x: Array, labels: Array) -> Array:
+    """Sums of (1, x)(1, x)' over the groups of a partition, (m, 1 + d, 1 + d); labels count from 0 without gaps."""
+    order = labels.argsort(kind="stable")
+    rows = np.column_stack([np.ones(len(x)), x])[order]
+    first = np.flatnonzero(np.diff(labels[order], prepend=-1))
+    return np.add.reduceat(rows[:, :, None] * rows[:, None, :], first)
 
 
-def _merge_all(groups: Groups) -> Int[Tensor, "m two"]:
-    """Greedy merges under the determinant criterion, with the costs of all pairs kept.
+def determinant_merges(moments: Array, scales: Sequence[float]) -> Array:
+    """Greedy merges (s, m - 1, 2) under the determinant criterion, at s scales at once.
 
-    A merged group takes the place of the first of the two; costs of the second become infinite. `near` is the cheapest
-    partner of each group, so that a merge looks again only at groups whose partner it touched.
-
-    In numpy: the arrays of a step are tiny, and its calls cost a fraction of torch's.
+    `moments` are those of `moments_of`, of centred rows. The costs of all pairs are kept. A merged group takes the
+    place of the first of the two and the last group that of the second, so that the t groups which are left are the
+    first t. In numpy: the arrays of a step are tiny, and its calls cost a fraction of torch's.
     """
-    state = _State(*(part.numpy().copy() for part in groups))
-    m = len(groups.w)
-    size = max(1, _BLOCK // groups.scatter.numel())
-    cost = np.concatenate([state.costs(np.arange(i, min(i + size, m))) for i in range(0, m, size)])
-    near, everyone = cost.argmin(1), np.arange(m)
-    least = cost[everyone, near]
-    name, merges = list(range(m)), []
-    for made in range(m, 2 * m - 1):
-        a = int(least.argmin())
-        b = int(near[a])
-        merges.append((min(name[a], name[b]), max(name[a], name[b])))
-        name[a] = made
-        state.merge(a, b)
-        row = state.costs(everyone[a : a + 1])[0]
-        cost[a] = cost[:, a] = row
-        cost[b] = cost[:, b] = np.inf
-        stale = (near == a) | (near == b)
-        stale[a] = True
-        nearer = row < least
-        near[nearer], least[nearer] = a, row[nearer]
-        again = stale.nonzero()[0]
-        near[again] = cost[again].argmin(1)
-        least[again] = cost[again, near[again]]
-    return torch.tensor(merges, dtype=torch.int64).reshape(-1, 2)
+    state, s, m = _State(moments, np.asarray(scales)), len(scales), len(moments)
+    size = max(1, _BLOCK // (s * moments.size))
+    blocks = [np.tile(np.arange(i, min(i + size, m)), (s, 1)) for i in range(0, m, size)]
+    cost = np.concatenate([state.costs(block, m) for block in blocks], axis=1)
+    cost[:, range(m), range(m)] = np.inf
+    name, every = np.tile(np.arange(m), (s, 1)), np.arange(s)
+    merges = np.empty((s, m - 1, 2), dtype=np.int64)
+    for i in range(m - 1):
+        last = m - 1 - i
+        a, b = np.divmod(cost[:, : last + 1, : last + 1].reshape(s, -1).argmin(1), last + 1)  # symmetric: a < b
+        merges[:, i, 0], merges[:, i, 1] = name[every, a], name[every, b]
+        name[every, a], name[every, b] = m + i, name[:, last]
+        state.merge(a, b, cost[every, a, b], last)
+        cost[every, b] = cost[:, last]
+        cost[every, :, b] = cost[:, :, last]
+        row = state.costs(a[:, None], last)[:, 0]
+        row[every, a] = np.inf
+        cost[every, a, :last] = cost[every, :last, a] = row
+    return merges
 
 
 class _State:
-    """The groups of `_merge_all`, changed in place: groups merged into others have weight zero."""
+    """The groups of `determinant_merges`: arrays (s, m, ...) for s scales, changed in place.
 
-    def __init__(self, w: Array, mean: Array, scatter: Array) -> None:
-        self.w, self.mean, self.scatter = w, mean, scatter
-        self.trace = np.trace(scatter, axis1=1, axis2=2)
-        offset = mean - w @ mean / w.sum()
-        total = (self.trace + w * (offset * offset).sum(1)).sum()
-        self.floor = max(total / (w.sum() * mean.shape[1]), np.finfo(float).eps)  # all rows may be equal
-        self.term = self._term(w, self.trace, scatter)
+    With S the sum of (1, x)(1, x)' of a group, |S| = n |W| and S_11 = n, so that unions are sums.
+    """
 
-    def costs(self, a: Array) -> Array:
-        """How much the criterion rises when each of groups a is merged with each other one, (len(a), m).
+    def __init__(self, moments: Array, scales: Array) -> None:
+        self.d = moments.shape[-1] - 1
+        self.moments = np.tile(moments, (len(scales), 1, 1, 1))
+        self.every = np.arange(len(scales))
+        self.trace_scale, self.det_scale = (scales[:, None, None] ** (2 * power) for power in (1, self.d))
+        total = moments.sum(0)[None]
+        self.floor = max(float(_trace(total)[0]) / (total[0, 0, 0] * self.d), np.finfo(float).eps)  # all may be equal
+        self.term = self._term(self.moments[:, None])[:, 0]
 
-        Infinite for groups that are gone.
-        """
-        w, trace, offset, factor = self._unions(a)
-        scatter = self.scatter[a, None] + self.scatter
-        scatter += (factor[..., None] * offset)[..., None] * offset[..., None, :]
-        cost = self._term(w, trace, scatter) - self.term
-        cost -= self.term[a, None]
-        cost[:, self.w == 0] = np.inf
-        cost[np.arange(len(a)), a] = np.inf
-        return cost
+    def costs(self, a: Array, t: int) -> Array:
+        """How much the criterion rises when each of groups a (s, q) is merged with each of the first t, (s, q, t)."""
+        at = self.every[:, None], a
+        unions = self.moments[at][:, :, None] + self.moments[:, None, :t]
+        return self._term(unions) - (self.term[at][..., None] + self.term[:, None, :t])
 
-    def merge(self, a: int, b: int) -> None:
-        """Put the union of groups a and b in the place of a."""
-        w, trace, offset, factor = (part[0, b] for part in self._unions(np.array([a])))
-        self.scatter[a] += self.scatter[b] + factor * offset[:, None] * offset
-        self.mean[a] += self.w[b] / w * offset
-        self.w[a], self.trace[a] = w, trace
-        self.term[a] = self._term(w[None], trace[None], self.scatter[a : a + 1])[0]
-        self.w[b] = 0
+    def merge(self, a: Array, b: Array, cost: Array, last: int) -> None:
+        """Put the union of groups a and b in the place of a, and the last group in that of b."""
+        self.moments[self.every, a] += self.moments[self.every, b]
+        self.term[self.every, a] += self.term[self.every, b] + cost
+        self.moments[self.every, b] = self.moments[:, last]
+        self.term[self.every, b] = self.term[:, last]
 
-    def _unions(self, a: Array) -> tuple[Array, ...]:
-        """Weights and traces of unions of groups a with all, offsets of their means and what their squares count."""
-        w = self.w[a, None] + self.w
-        offset, factor = self.mean - self.mean[a, None], self.w[a, None] * self.w / w
-        return w, self.trace[a, None] + self.trace + factor * (offset * offset).sum(-1), offset, factor
-
-    def _term(self, w: Array, trace: Array, scatter: Array) -> Array:
+    def _term(self, moments: Array) -> Array:
         """n log(|W / n| + (tr W + floor) / n); a group of at most d rows has no determinant."""
-        value = (trace + self.floor) / w
-        full = w > scatter.shape[-1]
-        if full.any():
-            value[full] += _determinants(scatter[full] / w[full][:, None, None])
-        return w * np.log(value)
+        n = moments[..., 0, 0]
+        value = self.trace_scale * (_trace(moments) + self.floor) / n
+        full = n > self.d
+        if full.all():
+            value += self.det_scale * np.maximum(np.linalg.det(moments / n[..., None, None]), 0)
+        elif full.any():
+            det = np.zeros_like(n)
+            det[full] = np.maximum(np.linalg.det(moments[full] / n[full][:, None, None]), 0)
+            value += self.det_scale * det
+        return n * np.log(value)
 
 
-def _determinants(matrices: Array) -> Array:
-    """Determinants of positive semi-definite matrices, by torch's factorisation, which is fast on small ones."""
-    chol, info = torch.linalg.cholesky_ex(torch.from_numpy(matrices))
-    det = chol.diagonal(dim1=1, dim2=2).prod(-1).square_()
-    return torch.where(info == 0, det, 0.0).numpy()
+def _trace(moments: Array) -> Array:
+    """Traces of scatter matrices, out of the moments (..., 1 + d, 1 + d) of groups."""
+    n, first = moments[..., 0, 0], moments[..., 0, 1:]
+    return np.einsum("...ii->...", moments) - n - np.einsum("...i,...i->...", first, first) / n

@@ -29,12 +29,18 @@ def from_labels(
 
 @torch.no_grad()
 def from_responsibilities(
-    x: Float[Tensor, "n d"], resp: Float[Tensor, "n k"], structure: Structure, *, ridge: float = 0.0
+    x: Float[Tensor, "n d"],
+    resp: Float[Tensor, "n k"],
+    structure: Structure,
+    *,
+    ridge: float = 0.0,
+    weight: Float[Tensor, "n"] | None = None,
 ) -> Mixture:
-    """One M-step from given responsibilities.
+    """One M-step from given responsibilities; a row of weight 2 counts as two rows.
 
     A component that no row belongs to starts at the mean of all rows, with their variances.
     """
+    resp = resp if weight is None else resp * weight[:, None]
     blank = _blank(x, resp.shape[1], structure, ridge)
     size = chunk_rows(blank.components.width, x.element_size())
     parts = (

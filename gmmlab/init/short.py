@@ -1,142 +1,98 @@
-"""Many starts, few steps each; the best go on. And the default start, which is made that way.
-
-Biernacki, Celeux and Govaert (2003) found short runs of EM from many starts, the best of which is continued, to be the
-most reliable start at a given cost.
-"""
+"""The default start: the best of several partitions of (a sample of) the rows, by short runs of EM."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.errors import NotPositiveDefinite
 from gmmlab.families import Structure
-from gmmlab.init.hierarchy import Determinant, by_first_row, standardised, svd_scaled, ward, whitened
-from gmmlab.init.kmeans import kmeans
-from gmmlab.init.partitions import from_labels, from_responsibilities
+from gmmlab.init.hierarchy import (
+    by_first_row,
+    cut,
+    determinant_merges,
+    moments_of,
+    principal,
+    standardised,
+    ward_merges,
+)
+from gmmlab.init.kmeans import kmeans, kmeans_plus_plus
+from gmmlab.init.partitions import from_responsibilities, one_hot
+from gmmlab.init.race import Race
 from gmmlab.model import Mixture
-from gmmlab.steps import e_step, m_step
 
+Array = npt.NDArray[Any]
 SAMPLE = 2000  # rows that starts are tried on: Ward's tree takes time and memory with their square
-LEAVES = 30  # groups that the determinant criterion starts from: each costs a step of its tree
-ROUNDS = ((5, 2), (8, 1))  # steps of a round, and how many go on
-
-Score = Callable[[Mixture, float, int], float]
-Run = Callable[[Sequence[Mixture], Tensor, int], list["Trial"]]
+LEAVES, LEAVES_EACH = 24, 8  # groups that the determinant criterion starts from, at least and for each of k
+SCALES = (4.0, 16.0)  # of whitened rows, at which long, thin and parallel groups survive
+CERTAIN = 0.01  # share of rows that may be assigned wrongly where groups stand apart
 
 
-class Trial(NamedTuple):
-    """A model on its way, and the mean log-likelihood per row of the model one refit before it."""
+def trees(x: Array, eps: float, k: int) -> list[Array]:
+    """Partitions of standardised rows by the determinant criterion at SCALES, which differ from each other.
 
-    model: Mixture
-    evidence: float
-
-
-def climb(models: Sequence[Mixture], x: Float[Tensor, "n d"], steps: int) -> list[Trial]:
-    """Each model after `steps` steps of EM; those that break down on the way are left out."""
-    return [trial for model in models for trial in _climb(model, x, steps)]
-
-
-def _climb(model: Mixture, x: Float[Tensor, "n d"], steps: int) -> Iterator[Trial]:
-    evidence = -torch.inf
-    try:
-        for _ in range(steps):
-            stats = e_step(model, x)
-            model, evidence = m_step(model, stats), float(stats.score)
-    except NotPositiveDefinite:
-        return
-    yield Trial(model, evidence)
-
-
-def corrected(model: Mixture, evidence: float, n: int) -> float:
-    """Mean log-likelihood less what small components are expected to lose on new rows.
-
-        evidence - 1/n sum_k p n_k / (n_k - 2 p / d + 1)
-
-    with p parameters and n_k rows in a component of a d-variate mixture. For one Gaussian with a covariance matrix,
-    p = d (d + 3) / 2, the loss is exact (Bedrick and Tsai, 1994; Hurvich and Tsai, 1989, for d = 1); components whose
-    rows hardly exceed their parameters lose without bound. With rows in plenty it is the same for all models of a kind,
-    and the evidence alone decides.
+    Linear maps of the rows do not matter but for the leaves. `eps` is the precision that the rows came in.
     """
-    p = model.components.n_parameters / model.k
-    rows = model.weights * n
-    spare = (rows - 2 * p / model.d + 1).clamp(min=1e-6)  # finite, so that the evidence still orders hopeless models
-    return evidence - float((p * rows / spare).sum()) / n
+    rows, variance = principal(x, eps)
+    leaf = by_first_row(cut(ward_merges(rows * variance**-0.25), min(len(x), max(LEAVES, LEAVES_EACH * k))))
+    merges = determinant_merges(moments_of(rows * variance**-0.5, leaf), SCALES)
+    found = [by_first_row(cut(tree, k)[leaf]) for tree in merges]
+    return list({labels.tobytes(): labels for labels in found}.values())
 
 
-def best_of(
-    x: Float[Tensor, "n d"],
-    starts: Iterable[Mixture],
-    *,
-    rounds: Sequence[tuple[int, int]] = ROUNDS,
-    score: Score = corrected,
-    run: Run = climb,
-) -> Mixture:
-    """The start that does best in short runs of EM, after those runs.
-
-    Each of `rounds` is a number of steps and how many of the models go on from there. `run` takes a list of models some
-    steps further, and may do so for all together. Raises `NotPositiveDefinite` if no start survives.
-    """
-    models = list(starts)
-    for steps, keep in rounds:
-        if len(models) == 1:
+def lloyd(x: Array, centres: Array, max_iter: int = 100) -> Array:
+    """Labels (n,) of Lloyd's k-means from given centres (k, d), when no row changes any more."""
+    labels = np.full(len(x), -1)
+    for _ in range(max_iter):
+        before, labels = labels, (x @ centres.T - 0.5 * (centres * centres).sum(1)).argmax(1)
+        if np.array_equal(labels, before):
             break
-        trials = run(models, x, steps)
-        if not trials:
-            raise NotPositiveDefinite(
-                f"None of {len(models)} starts has positive definite covariances after {steps} steps. Try fewer "
-                "components, a larger reg_covar, or a simpler covariance_type."
-            )
-        trials.sort(key=lambda trial: score(trial.model, trial.evidence, len(x)), reverse=True)
-        models = [trial.model for trial in trials[:keep]]
-    return models[0]
-
-
-def partitions(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Iterator[Int[Tensor, "n"]]:
-    """Partitions that suit different shapes of groups, each of them once: at most three, none of which sees units.
-
-    k-means of standardised rows, for round groups, and the determinant criterion on whitened rows at two scales at
-    which long, thin and parallel groups survive.
-    """
-    white = whitened(x)
-    leaf = ward(svd_scaled(x)).labels(min(len(x), max(LEAVES, 4 * k)))
-    makers: list[Callable[[], Tensor]] = [
-        lambda: kmeans(standardised(x), k, rng),
-        lambda: Determinant(4.0).upon(white, leaf).labels(k),
-        lambda: Determinant(16.0).upon(white, leaf).labels(k),
-    ]
-    seen: list[Tensor] = []
-    for make in makers:
-        labels = by_first_row(make())
-        if not any(torch.equal(labels, other) for other in seen):
-            seen.append(labels)
-            yield labels
+        own = (labels == np.arange(len(centres))[:, None]).astype(float)
+        rows = own.sum(1, keepdims=True)
+        centres = np.where(rows > 0, own @ x / np.maximum(rows, 1), centres)
+    return labels
 
 
 def automatic(
-    x: Float[Tensor, "n d"], k: int, structure: Structure, rng: torch.Generator, *, ridge: float = 0.0
+    x: Float[Tensor, "n d"],
+    k: int,
+    structure: Structure,
+    rng: torch.Generator,
+    *,
+    ridge: float = 0.0,
+    weight: Float[Tensor, "n"] | None = None,
 ) -> Mixture:
-    """The default start: the best of several partitions of (a sample of) the rows, by short runs."""
+    """The best of several partitions of (a sample of) the rows, after short runs of EM on them.
+
+    The first is of k-means on standardised rows, for round groups. If they turn out to stand apart nothing else is
+    tried; otherwise the trees of the determinant criterion, in which long, thin and parallel groups survive. None sees
+    units. Weights of rows count in the runs, not in the partitions.
+
+    Where every candidate becomes singular, k-means on all rows, with jitter or an error as for any other start.
+    """
     if k == 1:
-        return from_labels(x, torch.zeros(len(x), dtype=torch.int64, device=x.device), structure, ridge=ridge)
-    rows = sample_of(len(x), max(SAMPLE, 40 * k), rng).to(x.device)
-    sample = x if len(rows) == len(x) else x[rows]
-    best = best_of(sample, _models(sample, k, structure, rng, ridge))
-    return best.replace(components=best.gaussian.replace(origin=x.mean(0)))
+        return from_responsibilities(x, torch.ones_like(x[:, :1]), structure, ridge=ridge, weight=weight)
+    sample, counts = x, weight
+    if len(x) > max(SAMPLE, 40 * k):
+        drawn = sample_of(len(x), max(SAMPLE, 40 * k), rng).to(x.device)
+        sample, counts = x[drawn], None if weight is None else weight[drawn]
+    race = Race(_array(sample), None if counts is None else _array(counts), structure, ridge)
+    z = standardised(sample).cpu()
+    round_ = race.run(race.start([lloyd(z.numpy(), z[kmeans_plus_plus(z, k, rng)].numpy())], k), 1)
+    if race.apart(round_, CERTAIN):
+        return race.mixture(round_, x.mean(0))
+    other = race.run(race.start(trees(z.numpy(), torch.finfo(x.dtype).eps, k), k), 1)
+    best = race.best(round_.beside(other))
+    if len(best.mean):
+        return race.mixture(best, x.mean(0))
+    return from_responsibilities(x, one_hot(kmeans(x, k, rng), k, x.dtype), structure, ridge=ridge, weight=weight)
 
 
-def _models(
-    x: Float[Tensor, "n d"], k: int, structure: Structure, rng: torch.Generator, ridge: float
-) -> Iterator[Mixture]:
-    for labels in partitions(x, k, rng):
-        try:
-            resp = torch.nn.functional.one_hot(labels, k).to(x.dtype)  # k-means may leave groups empty
-            yield from_responsibilities(x, resp, structure, ridge=ridge)
-        except NotPositiveDefinite:
-            continue
+def _array(x: Tensor) -> Array:
+    return x.detach().cpu().double().numpy()
 
 
 def sample_of(n: int, size: int, rng: torch.Generator) -> Int[Tensor, "m"]:

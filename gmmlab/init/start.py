@@ -28,9 +28,16 @@ class Method(Protocol):
     """A way to a first mixture of k Gaussians."""
 
     def __call__(
-        self, x: Float[Tensor, "n d"], k: int, structure: Structure, rng: torch.Generator, *, ridge: float = 0.0
+        self,
+        x: Float[Tensor, "n d"],
+        k: int,
+        structure: Structure,
+        rng: torch.Generator,
+        *,
+        ridge: float = 0.0,
+        weight: Float[Tensor, "n"] | None = None,
     ) -> Mixture:
-        """The mixture."""
+        """The mixture; a row of weight 2 counts as two rows in its parameters, if not in how rows are parted."""
 
 
 def random_partition(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Float[Tensor, "n k"]:
@@ -89,9 +96,15 @@ def by(responsibilities: Responsibilities) -> Method:
     """The start that takes one M-step from responsibilities."""
 
     def method(
-        x: Float[Tensor, "n d"], k: int, structure: Structure, rng: torch.Generator, *, ridge: float = 0.0
+        x: Float[Tensor, "n d"],
+        k: int,
+        structure: Structure,
+        rng: torch.Generator,
+        *,
+        ridge: float = 0.0,
+        weight: Float[Tensor, "n"] | None = None,
     ) -> Mixture:
-        return from_responsibilities(x, responsibilities(x, k, rng), structure, ridge=ridge)
+        return from_responsibilities(x, responsibilities(x, k, rng), structure, ridge=ridge, weight=weight)
 
     return method
 
@@ -115,10 +128,11 @@ def start(
     rng: torch.Generator,
     *,
     ridge: float = 0.0,
+    weight: Float[Tensor, "n"] | None = None,
 ) -> Mixture:
-    """A first mixture of k Gaussians by one of METHODS."""
+    """A first mixture of k Gaussians by one of METHODS, of rows that count `weight` times."""
     with torch.no_grad():
-        return method(x, k, structure, rng, ridge=ridge)
+        return method(x, k, structure, rng, ridge=ridge, weight=weight)
 
 
 def start_from_sample(
