@@ -56,11 +56,11 @@ class Race(NamedTuple):
 
     def start(self, partitions: Sequence[Array], k: int) -> Candidates:
         """One M-step from each partition into k groups, labelled from 0."""
-        pooled = np.cov(self.x.T, aweights=self.weight, ddof=0).reshape(2 * self.x.shape[1:])
-        old = np.broadcast_to(pooled, (len(partitions), k, *pooled.shape))
         resp = (np.stack(partitions)[:, None, :] == np.arange(k)[:, None]).astype(float)
-        if not self.structure.dense:
-            old = old.diagonal(axis1=-2, axis2=-1)
+        variance = self.x.var(0)
+        variance[variance == 0] = 1
+        old = np.diag(variance) if self.structure.dense else variance  # where iterations of some structures start
+        old = np.broadcast_to(old, (len(resp), k, *old.shape))
         return self._m_step(resp, old, np.full(len(resp), -np.inf))
 
     def run(self, candidates: Candidates, steps: int) -> Candidates:
@@ -142,7 +142,7 @@ class Race(NamedTuple):
         w = resp.sum(-1)
         full = (w > _LEAST).all(1)
         if not full.any():
-            return Candidates(w[:0], self.x[None, :0], old[:0], evidence[:0])
+            return Candidates(w[:0], np.empty((0, w.shape[1], self.x.shape[1])), old[:0], evidence[:0])
         if not full.all():
             resp, w, old, evidence = resp[full], w[full], old[full], evidence[full]
         mean = resp @ self.x / w[..., None]

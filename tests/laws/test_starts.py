@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
-from gmmlab.errors import BadData, NotPositiveDefinite
+from gmmlab.errors import BadData
 from gmmlab.families import Full
 from gmmlab.fit import landscape, last, plateau, run, whole
 from gmmlab.fit.landscape import adjusted_rand
@@ -19,8 +19,8 @@ from gmmlab.init import (
     METHODS,
     RESPONSIBILITIES,
     Determinant,
+    Race,
     agglomerate,
-    best_of,
     corrected,
     from_labels,
     from_responsibilities,
@@ -33,6 +33,8 @@ from gmmlab.init import (
     whitened,
 )
 from gmmlab.init.kmeans import LARGE
+from gmmlab.init.partitions import one_hot
+from gmmlab.steps import e_step, m_step
 
 SEEDED = ("k-means++", "random", "random_from_data")  # starts that differ from seed to seed; others may find the same
 
@@ -119,22 +121,62 @@ def test_the_default_start_of_many_rows_is_found_on_a_sample():
     torch.testing.assert_close(model.components.origin, x.mean(0))
 
 
-def test_short_runs_keep_the_best_and_leave_out_what_breaks_down(rng):
+def test_the_default_start_leaves_groups_that_stand_apart_to_kmeans(rng, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a tree was grown")
+
+    monkeypatch.setattr(short, "trees", refuse)
+    apart = cases.blobs(rng, d=2, spread=40.0)
+    groups = start(apart, 3, Full(), METHODS["auto"], seed(0)).assign(apart)[0]
+    assert adjusted_rand_score(torch.arange(300) % 3, groups) == 1
+    with pytest.raises(AssertionError, match="a tree was grown"):
+        start(cigars(rng)[0], 3, Full(), METHODS["auto"], seed(0))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_race_takes_the_steps_of_em(structure, weighted, rng):
+    """Against the plain path: the same models after the same steps, and the evidence of the one before the last."""
+    x, k = cases.blobs(rng, n=120), 3
+    weight = 2 * torch.rand(120, generator=rng, dtype=torch.float64) if weighted else None
+    labels = [torch.arange(120) % k, torch.arange(120) // 40]
+    race = Race(x.numpy(), None if weight is None else weight.numpy(), structure, 1e-3)
+    found = race.run(race.start([part.numpy() for part in labels], k), 3)
+    for j, part in enumerate(labels):
+        model = from_responsibilities(x, one_hot(part, k, x.dtype), structure, ridge=1e-3, weight=weight)
+        for _ in range(3):
+            stats = e_step(model, x, weight)
+            model = m_step(model, stats)
+        ours = race.mixture(found.take(torch.tensor([j]).numpy()), x.mean(0))
+        torch.testing.assert_close(ours.weights, model.weights, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(ours.components.mean, model.components.mean, rtol=1e-7, atol=1e-7)
+        torch.testing.assert_close(ours.components.cov, model.components.cov, rtol=1e-5, atol=1e-5)
+        assert found.evidence[j] == pytest.approx(float(stats.score), rel=1e-9)
+
+
+def test_a_race_keeps_the_best_and_leaves_out_what_breaks_down(rng):
     x, z = cigars(rng)
-    good, poor = from_labels(x, z, Full()), from_labels(x, torch.arange(len(x)) % 3, Full())
-    kept = best_of(x, [poor, good, poor])
-    assert adjusted_rand_score(z, kept.assign(x)[0]) > 0.9
-    assert best_of(x, [poor]) is poor  # nothing to choose
-    calls: list[tuple[int, int]] = []
+    few = torch.zeros(len(x), dtype=torch.int64)
+    few[:2], few[2] = 1, 2
+    race = Race(x.numpy(), None, Full(), 0.0)
+    partitions = [part.numpy() for part in (torch.arange(len(x)) % 3, few, z)]
+    candidates = race.start(partitions, 3)
+    assert len(candidates.mean) == 2  # groups of one and two rows have no covariance in the plane
+    best = race.mixture(race.best(candidates), x.mean(0))
+    assert adjusted_rand_score(z, best.assign(x)[0]) > 0.9
+    alone = race.best(race.start([z.numpy()], 3))
+    torch.testing.assert_close(best.components.mean, race.mixture(alone, x.mean(0)).components.mean, atol=0.1, rtol=0)
+    assert not len(race.best(race.start([few.numpy()], 3)).mean)
 
-    def traced(models, rows, steps):
-        calls.append((len(models), steps))
-        return short.climb(models, rows, steps)
 
-    best_of(x, [poor, good, poor, good], rounds=((3, 2), (7, 1)), run=traced)
-    assert calls == [(4, 3), (2, 7)]
-    with pytest.raises(NotPositiveDefinite, match="None of 2 starts"):
-        best_of(x, [poor, good], run=lambda *_: [])
+def test_weights_of_rows_count_in_the_default_start():
+    x, z = cigars(seed(0), n=60)
+    times = torch.randint(1, 4, (len(x),), generator=seed(1)).double()
+    model = start(x, 3, Full(), METHODS["auto"], seed(0), ridge=1e-9, weight=times)
+    plain = start(x, 3, Full(), METHODS["auto"], seed(0), ridge=1e-9)
+    shares = torch.bincount(z, weights=times) / times.sum()
+    assert adjusted_rand_score(z, model.assign(x)[0]) > 0.9
+    torch.testing.assert_close(model.weights.sort().values, shares.sort().values, atol=0.02, rtol=0)
+    assert float((model.weights - plain.weights).abs().max()) > 1e-3
 
 
 def test_the_corrected_evidence_is_the_expected_one_on_new_rows(rng):
@@ -145,7 +187,9 @@ def test_the_corrected_evidence_is_the_expected_one_on_new_rows(rng):
     for _ in range(200):
         x = torch.randn(n, d, generator=rng, dtype=torch.float64)
         model = from_labels(x, torch.zeros(n, dtype=torch.int64), Full())
-        inside.append(corrected(model, float(model.assign(x)[1]), n))
+        evidence = model.assign(x)[1][None].numpy()
+        parameters = float(model.components.n_parameters)
+        inside.append(float(corrected(np.ones((1, 1)), evidence, parameters, d, float(n))[0]))
         outside.append(float(model.assign(new)[1]))
     error = np.std(np.subtract(inside, outside)) / 200**0.5
     assert abs(np.mean(inside) - np.mean(outside)) < 4 * error
