@@ -163,7 +163,7 @@ def moments_of(x: Array, labels: Array) -> Array:
 def determinant_merges(moments: Array, scales: Sequence[float]) -> Array:
     """Greedy merges (s, m - 1, 2) under the determinant criterion, at s scales at once.
 
-    `moments` are those of `moments_of`, of centred rows. The costs of all pairs are kept. A merged group takes the
+    `moments` are those of `moments_of`, for centred rows. The costs of all pairs are kept. A merged group takes the
     place of the first of the two and the last group that of the second, so that the t groups which are left are the
     first t. In numpy: the arrays of a step are tiny, and its calls cost a fraction of torch's.
     """
@@ -177,8 +177,9 @@ def determinant_merges(moments: Array, scales: Sequence[float]) -> Array:
     for i in range(m - 1):
         last = m - 1 - i
         a, b = np.divmod(cost[:, : last + 1, : last + 1].reshape(s, -1).argmin(1), last + 1)  # symmetric: a < b
-        merges[:, i, 0], merges[:, i, 1] = name[every, a], name[every, b]
-        name[every, a], name[every, b] = m + i, name[:, last]
+        merges[:, i] = name[every[:, None], np.stack([a, b], 1)]
+        name[every, b] = name[:, last]
+        name[every, a] = m + i
         state.merge(a, b, cost[every, a, b], last)
         cost[every, b] = cost[:, last]
         cost[every, :, b] = cost[:, :, last]
@@ -189,48 +190,45 @@ def determinant_merges(moments: Array, scales: Sequence[float]) -> Array:
 
 
 class _State:
-    """The groups of `determinant_merges`: arrays (s, m, ...) for s scales, changed in place.
+    """The groups of `determinant_merges` at s scales, changed in place.
 
-    With S the sum of (1, x)(1, x)' of a group, |S| = n |W| and S_11 = n, so that unions are sums.
+    What adds up in a union stands in one array (s, m, ...): S, the sum of (1, x)(1, x)' in a row, of which S_11 = n and
+    |S| = n |W|; the sum of squares of x; and the term that the group has in the criterion.
     """
 
     def __init__(self, moments: Array, scales: Array) -> None:
-        self.d = moments.shape[-1] - 1
-        self.moments = np.tile(moments, (len(scales), 1, 1, 1))
+        m, self.side = moments.shape[:2]
         self.every = np.arange(len(scales))
-        self.trace_scale, self.det_scale = (scales[:, None, None] ** (2 * power) for power in (1, self.d))
-        total = moments.sum(0)[None]
-        self.floor = max(float(_trace(total)[0]) / (total[0, 0, 0] * self.d), np.finfo(float).eps)  # all may be equal
-        self.term = self._term(self.moments[:, None])[:, 0]
+        self.trace_scale, self.det_scale = (scales[:, None, None] ** (2 * power) for power in (1, self.side - 1))
+        square = np.trace(moments, axis1=1, axis2=2) - moments[:, 0, 0]
+        rows = moments[:, 0, 0].sum()
+        self.floor = max(float(square.sum()) / (rows * (self.side - 1)), np.finfo(float).eps)  # all rows may be equal
+        parts = np.column_stack([moments.reshape(m, -1), square, np.zeros(m)])
+        self.sums = np.tile(parts, (len(scales), 1, 1))
+        self.sums[..., -1] = self._rise(self.sums[:, None])[:, 0]
 
     def costs(self, a: Array, t: int) -> Array:
         """How much the criterion rises when each of groups a (s, q) is merged with each of the first t, (s, q, t)."""
-        at = self.every[:, None], a
-        unions = self.moments[at][:, :, None] + self.moments[:, None, :t]
-        return self._term(unions) - (self.term[at][..., None] + self.term[:, None, :t])
+        return self._rise(self.sums[self.every[:, None], a][:, :, None] + self.sums[:, None, :t])
 
     def merge(self, a: Array, b: Array, cost: Array, last: int) -> None:
         """Put the union of groups a and b in the place of a, and the last group in that of b."""
-        self.moments[self.every, a] += self.moments[self.every, b]
-        self.term[self.every, a] += self.term[self.every, b] + cost
-        self.moments[self.every, b] = self.moments[:, last]
-        self.term[self.every, b] = self.term[:, last]
+        union = self.sums[self.every, a] + self.sums[self.every, b]
+        union[:, -1] += cost
+        self.sums[self.every, a] = union
+        self.sums[self.every, b] = self.sums[:, last]
 
-    def _term(self, moments: Array) -> Array:
-        """n log(|W / n| + (tr W + floor) / n); a group of at most d rows has no determinant."""
-        n = moments[..., 0, 0]
-        value = self.trace_scale * (_trace(moments) + self.floor) / n
-        full = n > self.d
+    def _rise(self, sums: Array) -> Array:
+        """n log(|W / n| + (tr W + floor) / n), less the terms of the parts; without |W / n| for at most d rows."""
+        n, first = sums[..., 0], sums[..., 1 : self.side]
+        trace = sums[..., -2] - np.einsum("...i,...i->...", first, first) / n
+        value = self.trace_scale * (trace + self.floor) / n
+        full = n >= self.side
+        moments = sums[..., :-2].reshape(*n.shape, self.side, self.side)
         if full.all():
             value += self.det_scale * np.maximum(np.linalg.det(moments / n[..., None, None]), 0)
         elif full.any():
             det = np.zeros_like(n)
             det[full] = np.maximum(np.linalg.det(moments[full] / n[full][:, None, None]), 0)
             value += self.det_scale * det
-        return n * np.log(value)
-
-
-def _trace(moments: Array) -> Array:
-    """Traces of scatter matrices, out of the moments (..., 1 + d, 1 + d) of groups."""
-    n, first = moments[..., 0, 0], moments[..., 0, 1:]
-    return np.einsum("...ii->...", moments) - n - np.einsum("...i,...i->...", first, first) / n
+        return n * np.log(value) - sums[..., -1]

@@ -56,6 +56,8 @@ class Race(NamedTuple):
 
     def start(self, partitions: Sequence[Array], k: int) -> Candidates:
         """One M-step from each partition into k groups, labelled from 0."""
+        if len(partitions) > 1 and len(partitions) * k * self.x.size > _BLOCK:
+            return reduce(Candidates.beside, (self.start([labels], k) for labels in partitions))
         resp = (np.stack(partitions)[:, None, :] == np.arange(k)[:, None]).astype(float)
         variance = self.x.var(0)
         variance[variance == 0] = 1
@@ -63,6 +65,7 @@ class Race(NamedTuple):
         old = np.broadcast_to(old, (len(resp), k, *old.shape))
         return self._m_step(resp, old, np.full(len(resp), -np.inf))
 
+    @np.errstate(all="ignore")  # what overflows on the way to a singular covariance is left out
     def run(self, candidates: Candidates, steps: int) -> Candidates:
         """Each candidate some steps further; those that become singular are left out."""
         g = len(candidates.mean)
@@ -113,7 +116,7 @@ class Race(NamedTuple):
             candidates = candidates.take(np.flatnonzero(score >= score.max(initial=-np.inf) - lead))
             if len(candidates.mean) < 2:
                 return candidates
-        return candidates.take(self.score(candidates).argmax()[None])
+        return candidates.take(np.array([self.score(candidates).argmax()]))
 
     def mixture(self, candidates: Candidates, origin: Float[Tensor, "d"]) -> Mixture:
         """The first of the candidates as a model."""
@@ -162,18 +165,21 @@ class Race(NamedTuple):
             scatter[..., range(d), range(d)] += self.ridge * w[..., None]
         else:
             scatter += self.ridge * w[..., None]
-        flat = (torch.from_numpy(part.reshape(g * k, *part.shape[2:])) for part in (w, scatter, old.copy()))
-        cov = self.structure.project(*flat, Groups((k,) * g)).numpy()
+        rows, scatters, before = (
+            torch.from_numpy(part.reshape(g * k, *part.shape[2:])) for part in (w, scatter, old.copy())
+        )
+        cov = self.structure.project(rows, scatters, before, Groups((k,) * g)).numpy()
         return _factors(cov.reshape(scatter.shape), dense=self.structure.dense)
 
 
 def _factors(cov: Array, *, dense: bool) -> tuple[Array, Array]:
     """Lower factors of covariances (g, k, d, d), or roots of variances (g, k, d), and for which of the g they exist."""
+    finite: Array = np.logical_and.reduce(np.isfinite(cov).reshape(len(cov), -1), axis=1)
     if not dense:
-        sound = ((cov > 0) & np.isfinite(cov)).all((1, 2))
+        sound: Array = finite & (cov > 0).all(axis=(1, 2))
         return np.sqrt(np.where(sound[:, None, None], cov, 1)), sound
     try:
-        return np.linalg.cholesky(cov), np.isfinite(cov).all((1, 2, 3))
+        return np.linalg.cholesky(cov), finite
     except np.linalg.LinAlgError:
         if len(cov) == 1:
             return cov, np.array([False])

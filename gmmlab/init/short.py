@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from gmmlab.init.hierarchy import (
     standardised,
     ward_merges,
 )
-from gmmlab.init.kmeans import kmeans, kmeans_plus_plus
+from gmmlab.init.kmeans import kmeans
 from gmmlab.init.partitions import from_responsibilities, one_hot
 from gmmlab.init.race import Race
 from gmmlab.model import Mixture
@@ -41,6 +42,21 @@ def trees(x: Array, eps: float, k: int) -> list[Array]:
     merges = determinant_merges(moments_of(rows * variance**-0.5, leaf), SCALES)
     found = [by_first_row(cut(tree, k)[leaf]) for tree in merges]
     return list({labels.tobytes(): labels for labels in found}.values())
+
+
+def spread_out(x: Array, k: int, rng: torch.Generator) -> Array:
+    """Seeds (k, d) among the rows by greedy k-means++, as `kmeans_plus_plus` draws them."""
+    u = torch.rand(k, 2 + int(math.log(k)), generator=rng, dtype=torch.float64, device=rng.device).cpu().numpy()
+    seeds = x[[int(u[0, 0] * len(x))]]
+    square = np.square(x - seeds).sum(1)
+    for draw in u[1:]:
+        cumulative = square.cumsum()
+        candidates = x[np.minimum(cumulative.searchsorted(draw * cumulative[-1], side="right"), len(x) - 1)]
+        offset = x - candidates[:, None]
+        after = np.minimum(square, np.einsum("mnd,mnd->mn", offset, offset))
+        best = after.sum(1).argmin()
+        seeds, square = np.concatenate([seeds, candidates[[best]]]), after[best]
+    return seeds
 
 
 def lloyd(x: Array, centres: Array, max_iter: int = 100) -> Array:
@@ -80,11 +96,11 @@ def automatic(
         drawn = sample_of(len(x), max(SAMPLE, 40 * k), rng).to(x.device)
         sample, counts = x[drawn], None if weight is None else weight[drawn]
     race = Race(_array(sample), None if counts is None else _array(counts), structure, ridge)
-    z = standardised(sample).cpu()
-    round_ = race.run(race.start([lloyd(z.numpy(), z[kmeans_plus_plus(z, k, rng)].numpy())], k), 1)
+    z = _array(standardised(sample))
+    round_ = race.run(race.start([lloyd(z, spread_out(z, k, rng))], k), 1)
     if race.apart(round_, CERTAIN):
         return race.mixture(round_, x.mean(0))
-    other = race.run(race.start(trees(z.numpy(), torch.finfo(x.dtype).eps, k), k), 1)
+    other = race.run(race.start(trees(z, torch.finfo(x.dtype).eps, k), k), 1)
     best = race.best(round_.beside(other))
     if len(best.mean):
         return race.mixture(best, x.mean(0))
