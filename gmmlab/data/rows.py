@@ -2,7 +2,8 @@
 
 float64, float32        kept
 integers, bool, float16 become float64
-NaN, inf, strings, sparse matrices, complex numbers, one-dimensional input    an error
+inf, strings, sparse matrices, complex numbers, one-dimensional input    an error
+NaN                     a missing entry where the caller allows some, an error elsewhere
 constant or duplicate columns    one warning: a covariance along them is not determined by the data
 """
 
@@ -19,27 +20,27 @@ from gmmlab.errors import BadData, DataWarning, warn
 
 
 class Rows(NamedTuple):
-    """Checked rows and the names of their columns."""
+    """Checked rows, the names of their columns, and whether entries are missing (NaN)."""
 
     x: Float[Tensor, "n d"]
     names: list[str]
+    gaps: bool = False
 
 
-def as_rows(data: Any, *, min_rows: int = 1) -> Rows:
-    """Rows from a DataFrame, an array, nested lists or a tensor (whose device is kept).
+def as_rows(data: Any, *, min_rows: int = 1, missing: bool = False) -> Rows:
+    """Rows from a DataFrame, an array, nested lists or a tensor (whose device is kept); NaN only if `missing`.
 
     Raises `BadData` (a `ValueError`), or scikit-learn's `ValueError` and `TypeError` for shapes and types that are no
     table of numbers.
     """
-    x, names = as_table(data)
+    x, names, _ = as_table(data)
     names = names or default_names(x.shape[1])
     if len(x) < min_rows:
         raise BadData(
             f"Found array with {len(x)} sample(s) (shape={tuple(x.shape)}) while a minimum of {min_rows} is required. "
             "More rows, or fewer components, would help."
         )
-    _check_finite(x, names)
-    return Rows(x, names)
+    return Rows(x, names, _has_gaps(x, names, allowed=missing))
 
 
 def as_table(data: Any) -> Rows:
@@ -113,22 +114,27 @@ def _is_text(column: Any) -> bool:
     return "str" in kind or kind == "categorical" or (kind == "object" and any(isinstance(v, str) for v in column))
 
 
-def _check_finite(x: Float[Tensor, "n d"], names: list[str]) -> None:
+def _has_gaps(x: Float[Tensor, "n d"], names: list[str], *, allowed: bool) -> bool:
+    """Whether entries are missing (NaN). Raises `BadData` for what cannot be used."""
+    gaps = False
     if not bool(torch.isfinite(x.sum())):  # a cheap look first; sums of finite numbers may overflow, hence the second
-        for word, bad in (("NaN", torch.isnan(x)), ("inf", torch.isinf(x))):
+        gaps = bool(torch.isnan(x).any())
+        for word, bad in (("NaN", torch.isnan(x)), ("inf", torch.isinf(x)))[int(allowed) :]:
             if bool(bad.any()):
                 columns = [names[j] for j in bad.any(0).nonzero().flatten().tolist()]
                 raise BadData(
                     f"Input X contains {word} in {int(bad.any(1).sum())} of {len(x)} rows (columns "
                     f"{_some(columns)}); expected finite numbers. Drop those rows, or impute them."
                 )
-    low, high = (float(end) for end in torch.aminmax(x)) if x.numel() else (0.0, 0.0)  # abs() would copy all rows
+    seen = x.nan_to_num() if gaps else x
+    low, high = (float(end) for end in torch.aminmax(seen)) if x.numel() else (0.0, 0.0)  # abs() would copy all rows
     top, limit = max(-low, high), torch.finfo(x.dtype).max ** 0.5 / 1e3
     if top > limit:
         raise BadData(
             f"Input X holds numbers up to {top:.2g}, whose squares overflow {x.dtype}; expected at most {limit:.2g}. "
             "Rescale the columns (for example with StandardScaler)."
         )
+    return gaps
 
 
 def warn_of_idle_columns(rows: Rows, ridge: float = 0.0) -> None:
@@ -136,7 +142,7 @@ def warn_of_idle_columns(rows: Rows, ridge: float = 0.0) -> None:
 
     They are constant, or repeat another one, or vary less than `ridge` (in squared data units).
     """
-    x, names = rows
+    x, names, _ = rows
     variance = x.var(0, unbiased=False) if len(x) > 1 else torch.ones_like(x[0])
     constant = [names[j] for j in (x == x[0]).all(0).nonzero().flatten().tolist()] if len(x) > 1 else []
     narrow = [names[j] for j in (variance < ridge).nonzero().flatten().tolist() if names[j] not in constant]

@@ -133,7 +133,7 @@ class Stream:
             raise BadData(f"{where} is a tuple; expected rows. Rows with weights are Chunk(x, weight).")
         rows, weight = piece if isinstance(piece, Chunk) else (piece, None)
         try:
-            x, names = as_table(rows)
+            x, names, _ = as_table(rows)
         except (TypeError, ValueError) as error:
             raise BadData(f"{where} is no table of numbers: {error}") from error
         self._names = self._names or tuple(names)

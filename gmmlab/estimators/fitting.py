@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from gmmlab.estimators.verbose import Reporter
-from gmmlab.fit import Source, plateau, run
+from gmmlab.fit import Source, Transform, identity, plateau, run
 from gmmlab.fit.certificate import Certificate, certify
 from gmmlab.fit.together import climb
 from gmmlab.model import Mixture
@@ -42,10 +42,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Budget(NamedTuple):
-    """When to stop: a gain of the objective per row, and a number of steps."""
+    """When to stop, a gain of the objective per row or a number of steps; and how to get there."""
 
     tol: float
     max_iter: int
+    transform: Transform = identity
 
 
 class Begin(NamedTuple):
@@ -82,7 +83,9 @@ def best_together(begins: Sequence[Begin], source: Source, budget: Budget) -> tu
     """
     fits: list[Fit] = []
     try:
-        for finished in climb(stack([begin.model for begin in begins]), lambda _: source, **budget._asdict()):
+        for finished in climb(
+            stack([begin.model for begin in begins]), lambda _: source, tol=budget.tol, max_iter=budget.max_iter
+        ):
             fits += [Fit(one.model, one.trace, one.converged) for one in finished if not one.singular]
     except KeyboardInterrupt as interrupt:
         if not fits:
@@ -94,7 +97,8 @@ def best_together(begins: Sequence[Begin], source: Source, budget: Budget) -> tu
 def _climb(begin: Begin, fit: Fit, source: Source, budget: Budget, report: Reporter) -> Iterator[Fit]:
     """The fit after every step."""
     stop = plateau(budget.tol)
-    for step in islice(run(begin.model, source, stop=stop, previous=begin.previous), budget.max_iter):
+    steps = run(begin.model, source, stop=stop, previous=begin.previous, transform=budget.transform)
+    for step in islice(steps, budget.max_iter):
         report.step(step)
         worst = max(fit.jitter, float(step.model.gaussian.jitter.max()))
         fit = Fit(step.model, [*fit.bounds, float(step.info.objective)], stop(step), worst)

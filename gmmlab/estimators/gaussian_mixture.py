@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import copy
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,21 +16,27 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from gmmlab.algebra import missing
 from gmmlab.axes import Tensor
-from gmmlab.data import as_rows, warn_of_idle_columns
+from gmmlab.data import Rows, as_rows
+from gmmlab.data.streams import Stream
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
+from gmmlab.estimators.beginning import begins
 from gmmlab.estimators.fitting import Begin, Budget, Fit, Interrupted, best_of, best_together
+from gmmlab.estimators.kept import mixture_of
+from gmmlab.estimators.sample import Sample, numpy_head, sample_of
 from gmmlab.estimators.verbose import Reporter
-from gmmlab.families import Gaussian
-from gmmlab.fit import whole
-from gmmlab.gates import Constant
-from gmmlab.init import METHODS, from_responsibilities, given_responsibilities
+from gmmlab.fit import anderson, identity, squarem
+from gmmlab.gates import Noisy
+from gmmlab.init import METHODS
 from gmmlab.model import Mixture
 from gmmlab.score import criteria
 
 if TYPE_CHECKING:
     from gmmlab.widgets.explorer import Explorer
+
+ACCELERATIONS = {"squarem": squarem(), "anderson": anderson()}
 
 
 class GaussianMixture(DensityMixin, BaseEstimator):
@@ -39,9 +44,10 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     Takes what `sklearn.mixture.GaussianMixture` takes and, from the same start, ends at the same numbers. Its own
     starts come from other random streams: a seed stored for scikit-learn gives other, equally good ones. Tensors are
-    accepted beside arrays and frames; a tensor in means tensors out, on the same device. float32 rows are scored
-    in float32 while a fit keeps parameters and sums in float64; every other dtype becomes float64. The fitted
-    attributes have the dtype of the rows.
+    accepted beside arrays and frames; a tensor in means tensors out, on the same device. Entries may be missing (NaN):
+    EM is exact by what is there. A `stream` of rows that do not fit in memory is read once for every step. float32 rows
+    are scored in float32 while a fit keeps parameters and sums in float64; every other dtype becomes float64. The
+    fitted attributes have the dtype of the rows.
 
     Parameters
     ----------
@@ -74,6 +80,14 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         1 prints starts and steps, 2 also times and changes.
     verbose_interval : int, default=10
         Steps between two lines.
+    prior : 'mclust', dict or None, default=None
+        A conjugate prior, whose mode is found: mclust's weak one, or `kappa`, `dof`, `mean` and `scale` of a normal
+        inverse Wishart prior (what is left out is mclust's).
+    noise : bool or float, default=False
+        A uniform background in the box around the rows, for those that belong to no component; a number is its share
+        to begin with. `predict` gives them -1.
+    acceleration : {'squarem', 'anderson'} or None, default=None
+        Leaps along the steps of EM, taken back where the objective would fall: fewer steps where EM is slow.
 
     Attributes
     ----------
@@ -88,6 +102,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         Mean log-likelihood per row at the last E-step (before the last refit).
     lower_bounds_ : list of float
         The same at every step.
+    noise_weight_, noise_box_ : float, array of shape (2, d)
+        Share of the noise and the corners of its box, with `noise`.
     certificate_ : Certificate
         What is known about the end: last gain, what is still to come, condition numbers, smallest component, jitter.
     mixture_ : Mixture
@@ -124,6 +140,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "prior": [StrOptions({"mclust"}), dict, None],
+        "noise": ["boolean", Interval(Real, 0.0, 1.0, closed="neither")],
+        "acceleration": [StrOptions(set(ACCELERATIONS)), None],
     }
 
     def __init__(
@@ -143,6 +162,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
+        prior: Any = None,
+        noise: bool | float = False,
+        acceleration: str | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -158,6 +180,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.warm_start = warm_start
         self.verbose = verbose
         self.verbose_interval = verbose_interval
+        self.prior = prior
+        self.noise = noise
+        self.acceleration = acceleration
 
     # -- fitting ---------------------------------------------------------------------------------------------------
 
@@ -173,92 +198,41 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit, and return the most probable component of each row."""
-        x = self._fit(X, sample_weight)
-        return _like(X, self.mixture_.assign(x)[0])
+        self._fit(X, sample_weight)
+        return self.predict(X)
 
-    def _fit(self, X: Any, sample_weight: Any) -> Tensor:
-        """Fit, store and warn; the checked rows are given back."""
-        x = self._rows(X, fitting=True)
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
-        n = float(len(x) if weight is None else weight.sum())
+    def _fit(self, X: Any, sample_weight: Any) -> None:
+        """Fit, store and warn."""
+        self._check_columns(X, fitting=True)
+        device = X.device if isinstance(X, Tensor) else torch.device("cpu")
+        rng = generator(self.random_state, device)
+        sample = sample_of(X, sample_weight, int(self.n_components), float(self.reg_covar), rng)
         try:
-            best = self._best_fit(x, weight)
+            best = self._best_fit(sample, rng)
         except Interrupted as interrupt:
-            self._store(interrupt.fit, X, n)
+            self._store(interrupt.fit, X, sample.n)
             message = f"Interrupted at step {len(interrupt.fit.bounds)}; the best parameters so far are kept."
             warn(message, ConvergenceWarning)
             raise
-        self._store(best, X, n)
+        self._store(best, X, sample.n)
         self._warn(best)
-        return x
 
-    def _best_fit(self, x: Tensor, weight: Tensor | None) -> Fit:
-        """The best of all starts."""
-        source = whole(x, weight)
-        budget = Budget(float(self.tol), int(self.max_iter))
-        begins = self._begins(x, weight)
-        if self.n_init > 1 and self.max_iter > 0 and not (self.verbose or self.warm_start):
-            begins = list(begins)
-            best, fits = best_together(begins, source, budget)
+    def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
+        """The best of all starts, which climb together where they can."""
+        budget = Budget(float(self.tol), int(self.max_iter), ACCELERATIONS.get(self.acceleration or "", identity))
+        models: Iterable[Begin] = begins(self, sample, rng)
+        plain = sample.complete and not (self.noise or self.prior or self.acceleration)
+        if self.n_init > 1 and plain and self.max_iter > 0 and not (self.verbose or self.warm_start):
+            models = list(models)
+            best, fits = best_together(models, sample.source, budget)
             if fits:
                 return best
-        report = Reporter(self.verbose, self.verbose_interval)
-        return best_of(begins, source, budget, report)[0]
-
-    def _begins(self, x: Tensor, weight: Tensor | None) -> Iterable[Begin]:
-        """Models to climb from."""
-        if self.warm_start and hasattr(self, "converged_"):
-            return [Begin(self._resumed(x), self.lower_bound_)]
-        given, rng = self._given(x), generator(self.random_state, x.device)
-        return (Begin(self._start(x, weight, given, rng)) for _ in range(self.n_init))
-
-    def _resumed(self, x: Tensor) -> Mixture:
-        """The fitted model, about the new rows. Raises `ValueError` if it does not suit the parameters any more."""
-        axes = sk.COVARIANCES[self.covariance_type].axes(self.n_components, x.shape[1])
-        if tuple(self.covariances_.shape) != axes:
-            raise ValueError(
-                f"warm_start goes on from covariances of shape {tuple(self.covariances_.shape)}; n_components, "
-                f"covariance_type and the rows now ask for {axes}. Set warm_start=False, or set them back."
-            )
-        model = self.mixture_.to(x.device)
-        return model.replace(components=model.gaussian.replace(origin=x.mean(0)))
-
-    def _start(self, x: Tensor, weight: Tensor | None, given: dict[str, Tensor], rng: torch.Generator) -> Mixture:
-        """A first model, with the given parameters in place of those of the start."""
-        structure, ridge = sk.COVARIANCES[self.covariance_type].structure, float(self.reg_covar)
-        if len(given) == 3:
-            return _mixture(**given, origin=x.mean(0), structure=structure, ridge=ridge)
-        begin = self._first(x, weight, rng)
-        parts = {name: given[name] for name in ("mean", "chol") if name in given}
-        gate = Constant(given["weights"].log()) if "weights" in given else begin.gate
-        return begin.replace(components=begin.gaussian.replace(**parts), gate=gate)
-
-    def _first(self, x: Tensor, weight: Tensor | None, rng: torch.Generator) -> Mixture:
-        """The start by name, of the rows that count; or one M-step from labels or responsibilities."""
-        k, ridge = int(self.n_components), float(self.reg_covar)
-        structure = sk.COVARIANCES[self.covariance_type].structure
-        if isinstance(self.init_params, str):
-            if weight is not None:
-                x, weight = x[weight > 0], weight[weight > 0]
-            return METHODS[self.init_params](x, k, structure, rng, ridge=ridge, weight=weight)
-        resp = given_responsibilities(self.init_params, len(x), k).to(x)
-        return from_responsibilities(x, resp, structure, ridge=ridge, weight=weight)
-
-    def _given(self, x: Tensor) -> dict[str, Tensor]:
-        """The checked parameters of the start that the caller gave; precisions as factors of covariances."""
-        k, d, given = self.n_components, x.shape[1], {}
-        if self.weights_init is not None:
-            given["weights"] = sk.check_weights(self.weights_init, k)
-        if self.means_init is not None:
-            given["mean"] = sk.check_means(self.means_init, k, d)
-        if self.precisions_init is not None:
-            given["chol"] = sk.check_precisions(self.precisions_init, self.covariance_type, k, d)
-        return {name: value.to(x.device) for name, value in given.items()}
+        return best_of(models, sample.source, budget, Reporter(self.verbose, self.verbose_interval))[0]
 
     def _store(self, fit: Fit, like: Any, n: float) -> None:
         """Set the fitted attributes, in the dtype of the rows and the kind of array that came in."""
         if like is not None:
-            validate_data(self, like, skip_check_array=True)
+            self._check_columns(like, keep=True)
         model, dtype = fit.model, fit.model.gaussian.origin.dtype
         layout = sk.COVARIANCES[self.covariance_type]
         values = {"weights_": model.weights, "means_": model.gaussian.mean}
@@ -270,6 +244,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         self.lower_bound_ = fit.bound
         self.lower_bounds_ = fit.bounds
         self.certificate_ = fit.certificate(n)
+        if isinstance(model.gate, Noisy):
+            self.noise_weight_ = float(model.gate.none)
+            self.noise_box_ = _like(like, torch.stack([model.gate.low, model.gate.high]).to(dtype))
+        elif hasattr(self, "noise_box_"):
+            del self.noise_weight_, self.noise_box_
 
     def _warn(self, fit: Fit) -> None:
         if fit.jitter > 0:
@@ -291,17 +270,9 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     @property
     def mixture_(self) -> Mixture:
-        """The fitted model as an immutable value, made from the fitted attributes.
-
-        It is kept until one of them changes, in place or not: to predict one row must not cost a factorisation.
-        """
+        """The fitted model as an immutable value, made from the fitted attributes."""
         check_is_fitted(self, "means_")
-        weights, mean, upper = map(sk.as_tensor, (self.weights_, self.means_, self.precisions_cholesky_))
-        made_of = _MadeOf(weights, mean, upper, self.covariance_type, float(self.reg_covar))
-        kept = _KEPT.get(self)
-        if kept is None or not made_of.same(kept[0]):
-            kept = _KEPT[self] = made_of.copy(), made_of.mixture()
-        return kept[1]
+        return mixture_of(self)
 
     @classmethod
     def from_mixture(cls, mixture: Mixture, **parameters: Any) -> Self:
@@ -317,25 +288,24 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return self.mixture_.n_parameters
 
     def score_samples(self, X: Any) -> Any:
-        """Log density of each row."""
-        x, mixture = self._scoring(X)
-        with torch.no_grad():
-            return _like(X, mixture.log_prob(x))
+        """Log density of each row; of what is there, where entries are missing."""
+        return _like(X, self._over(X, _log_prob))
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-likelihood per row."""
-        x, mixture = self._scoring(X)
-        return float(mixture.assign(x)[1])
+        each = self._over(X, _log_prob).double()
+        if sample_weight is None:
+            return float(each.mean())
+        weight = sk.check_sample_weight(sample_weight, each[:, None])
+        return float((weight * each).sum() / weight.sum())
 
     def predict(self, X: Any) -> Any:
-        """Most probable component of each row."""
-        x, mixture = self._scoring(X)
-        return _like(X, mixture.assign(x)[0])
+        """Most probable component of each row; -1 for noise."""
+        return _like(X, self._over(X, _labels))
 
     def predict_proba(self, X: Any) -> Any:
-        """Responsibilities (n, k): the probability of each component given the row."""
-        x, mixture = self._scoring(X)
-        return _like(X, mixture.posterior(x).resp)
+        """Responsibilities (n, k): the probability of each component given the row. With noise, the rest is its."""
+        return _like(X, self._over(X, _responsibilities))
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
         """Draws (n, d) from the mixture and their components (n,), ordered by component."""
@@ -350,13 +320,16 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     def bic(self, X: Any) -> float:
         """Bayesian information criterion on rows `X`; the lower the better."""
-        x, mixture = self._scoring(X)
-        return criteria.bic(float(mixture.assign(x)[1]) * len(x), mixture.n_parameters, len(x))
+        each = self._over(X, _log_prob)
+        return criteria.bic(float(each.sum(dtype=torch.float64)), self._n_parameters(), len(each))
 
     def aic(self, X: Any) -> float:
         """Akaike information criterion on rows `X`; the lower the better."""
-        x, mixture = self._scoring(X)
-        return criteria.aic(float(mixture.assign(x)[1]) * len(x), mixture.n_parameters)
+        return criteria.aic(float(self._over(X, _log_prob).sum(dtype=torch.float64)), self._n_parameters())
+
+    def icl(self, X: Any) -> float:
+        """Integrated complete-data likelihood on rows `X`, as mclust has it with our sign; the lower the better."""
+        return self.bic(X) + 2 * criteria.doubt(self._over(X, _responsibilities))
 
     def explore(self, X: Any, **options: Any) -> Explorer:
         """Watch and steer this model on rows `X` in a notebook; unfitted, its parameters give the start."""
@@ -366,61 +339,44 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     # -- data ------------------------------------------------------------------------------------------------------
 
-    def _scoring(self, X: Any) -> tuple[Tensor, Mixture]:
-        """Checked rows and the fitted model, on the device of the rows."""
+    def _over(self, X: Any, function: Callable[[Mixture, Rows], Tensor]) -> Tensor:
+        """A function of the fitted model and checked rows, on their device; of a stream, chunk by chunk."""
         check_is_fitted(self, "means_")
-        x, mixture = self._rows(X), self.mixture_
-        return x, mixture if mixture.weights.device == x.device else mixture.to(x.device)
+        if isinstance(X, Stream):
+            return torch.cat([self._over(chunk.x, function) for chunk in X])
+        rows = as_rows(X, missing=True)
+        self._check_columns(X)
+        mixture = self.mixture_
+        with torch.no_grad():
+            return function(mixture if mixture.weights.device == rows.x.device else mixture.to(rows.x.device), rows)
 
-    def _rows(self, X: Any, *, fitting: bool = False) -> Tensor:
-        """Checked rows, with scikit-learn's bookkeeping of feature names and counts."""
-        rows = as_rows(X, min_rows=2 if fitting else 1)
-        if fitting and len(rows.x) < self.n_components:
-            raise ValueError(
-                "Expected n_samples >= n_components but got n_components = "
-                f"{self.n_components}, n_samples = {len(rows.x)}"
-            )
-        # A fit takes over the names of the columns only when it has succeeded: see _store.
-        validate_data(copy(self) if fitting else self, X, reset=fitting, skip_check_array=True)
-        if fitting:
-            warn_of_idle_columns(rows, float(self.reg_covar))
-        return rows.x
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
+    def _check_columns(self, X: Any, *, fitting: bool = False, keep: bool = False) -> None:
+        """scikit-learn's bookkeeping of the names and the number of columns.
 
-class _MadeOf(NamedTuple):
-    """The attributes that a fitted model is made of."""
-
-    weights: Tensor
-    mean: Tensor
-    upper: Tensor  # precisions_cholesky_
-    covariance_type: str
-    ridge: float
-
-    def same(self, other: _MadeOf) -> bool:
-        """Whether all values are equal, and of the same type."""
-        pairs = zip(self[:3], other[:3], strict=True)
-        kinds = all(a.dtype == b.dtype and a.device == b.device for a, b in pairs)
-        return kinds and self[3:] == other[3:] and all(map(torch.equal, self[:3], other[:3]))
-
-    def copy(self) -> _MadeOf:
-        """The same values in memory of their own."""
-        return self._replace(weights=self.weights.clone(), mean=self.mean.clone(), upper=self.upper.clone())
-
-    def mixture(self) -> Mixture:
-        layout = sk.COVARIANCES[self.covariance_type]
-        chol = sk.factors(self.upper, layout, *self.mean.shape)
-        origin = (self.weights.double() @ self.mean.double()).to(self.mean.dtype)
-        mean = self.mean.clone()  # of tensors, which may be changed in place
-        return _mixture(self.weights, mean, chol, origin=origin, structure=layout.structure, ridge=self.ridge)
+        A fit takes them over (`keep`) only when it has succeeded; before, it looks whether they are names.
+        """
+        validate_data(copy(self) if fitting else self, numpy_head(X), reset=fitting or keep, skip_check_array=True)
 
 
-# Not an attribute: a fitted estimator does not change when it predicts, and its pickle holds each number once.
-_KEPT: WeakKeyDictionary[GaussianMixture, tuple[_MadeOf, Mixture]] = WeakKeyDictionary()
+def _log_prob(mixture: Mixture, rows: Rows) -> Tensor:
+    return missing.log_prob(mixture, rows.x) if rows.gaps else mixture.log_prob(rows.x)
 
 
-def _mixture(weights: Tensor, mean: Tensor, chol: Tensor, **fields: Any) -> Mixture:
-    jitter = torch.zeros(len(mean), dtype=torch.float64, device=mean.device)
-    return Mixture(Gaussian(mean.double(), chol, jitter, **fields), Constant(weights.double().log()))
+def _labels(mixture: Mixture, rows: Rows) -> Tensor:
+    if not rows.gaps:
+        return mixture.assign(rows.x)[0]
+    resp, _, none = missing.posterior(mixture, rows.x)
+    best = resp.max(1)
+    return best.indices if none is None else torch.where(none > best.values, -1, best.indices)
+
+
+def _responsibilities(mixture: Mixture, rows: Rows) -> Tensor:
+    return (missing.posterior(mixture, rows.x) if rows.gaps else mixture.posterior(rows.x)).resp
 
 
 def generator(random_state: Any, device: torch.device) -> torch.Generator:

@@ -14,12 +14,14 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gmmlab import GaussianMixture
+from gmmlab.data.streams import stream
 from gmmlab.errors import DataWarning, NumericalWarning
 from gmmlab.families import EIGEN
 
@@ -156,6 +158,94 @@ def test_certificate_says_how_sure_the_end_is():
     assert found.condition == pytest.approx([np.linalg.cond(cov) for cov in model.covariances_], rel=1e-6)
 
 
+def test_missing_entries_are_no_trouble():
+    """A tenth of the entries is missing at random: about the same fit, and rows are scored by what they have."""
+    holes = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+    whole, part = (GaussianMixture(2, random_state=0, tol=1e-6, max_iter=500).fit(rows) for rows in (X, holes))
+    order = np.argsort(whole.means_[:, 2]), np.argsort(part.means_[:, 2])
+    np.testing.assert_allclose(part.means_[order[1]], whole.means_[order[0]], atol=0.1)
+    assert np.all(np.diff(part.lower_bounds_) > -1e-12)
+    assert adjusted_rand_score(part.predict(holes), whole.predict(X)) > 0.95
+    assert np.isfinite(part.score_samples(holes)).all() and part.predict_proba(holes).sum(1) == pytest.approx(1)
+    assert part.score(holes) == pytest.approx(part.lower_bound_, abs=1e-4)
+    np.testing.assert_allclose(part.score_samples(X), GaussianMixture.from_mixture(part.mixture_).score_samples(X))
+
+
+def test_rows_without_entries_are_left_out_with_a_count():
+    holes = X.copy()
+    holes[[3, 77]] = np.nan
+    with pytest.warns(DataWarning, match="2 of 150 rows have no entry at all"):
+        model = GaussianMixture(2, random_state=0).fit(holes)
+    plain = GaussianMixture(2, random_state=0).fit(np.delete(X, [3, 77], axis=0))
+    np.testing.assert_allclose(model.means_, plain.means_, rtol=1e-8)
+    assert model.predict(holes).shape == (150,) and model.score_samples(holes)[3] == 0
+
+
+def test_noise_takes_outliers():
+    rng = np.random.default_rng(0)
+    clouds = np.concatenate([rng.normal(m, 0.5, (200, 2)) for m in (-4, 4)] + [rng.uniform(-20, 20, (40, 2))])
+    truth = np.repeat([0, 1, -1], [200, 200, 40])
+    model = GaussianMixture(2, noise=True, random_state=0, max_iter=500).fit(clouds)
+    labels = model.predict(clouds)
+    assert adjusted_rand_score(truth, labels) > 0.95 and set(labels) == {-1, 0, 1}
+    assert model.noise_weight_ == pytest.approx(40 / 440, abs=0.03)
+    assert model.weights_.sum() == pytest.approx(1 - model.noise_weight_)
+    assert np.abs(np.linalg.eigvalsh(model.covariances_) - 0.25).max() < 0.1
+    proba = model.predict_proba(clouds)
+    assert proba[truth == -1].sum(1).mean() < 0.1 and proba[truth != -1].sum(1).mean() > 0.99
+    plain = GaussianMixture(2, random_state=0).fit(clouds)
+    assert model.bic(clouds) < plain.bic(clouds)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(clouds), labels)
+    drawn = model.sample(2000)[1]
+    assert (drawn == -1).mean() == pytest.approx(model.noise_weight_, abs=0.03)
+    assert not hasattr(model.set_params(noise=False).fit(clouds), "noise_weight_")
+
+
+def test_prior_keeps_components_from_collapsing():
+    """mclust's weak prior: more components than the rows can carry, no ridge."""
+    few = X[:30]
+    model = GaussianMixture(5, prior="mclust", random_state=0, tol=1e-6, max_iter=1000).fit(few)
+    assert np.all(np.diff(model.lower_bounds_) > -1e-10)
+    scale = np.cov(few.T) / 5 ** (2 / 4)
+    least = np.linalg.eigvalsh(scale)[0] / (30 + 4 + 2 + 4 + 2)  # the scatter is at least the prior's scale
+    assert np.linalg.eigvalsh(model.covariances_).min() >= 0.99 * least
+    strong = GaussianMixture(2, prior={"kappa": 1e6, "mean": [5, 3, 4, 1]}, random_state=0).fit(X)
+    np.testing.assert_allclose(strong.means_, [[5, 3, 4, 1]] * 2, atol=0.01)
+    with pytest.raises(ValueError, match=r"entries \['strength'\]; expected some of kappa, dof, mean and scale"):
+        GaussianMixture(2, prior={"strength": 1}).fit(X)
+
+
+@pytest.mark.parametrize("acceleration", ["squarem", "anderson"])
+def test_acceleration_takes_fewer_steps_to_the_same_end(acceleration):
+    pair = np.random.default_rng(0).normal(np.repeat([-1.0, 1.0], 300), 1)[:, None]
+    begin = GaussianMixture(2, random_state=0, max_iter=0).fit(pair)
+    options = {f"{name}_init": getattr(begin, f"{name}_") for name in ("weights", "means", "precisions")}
+    options |= {"tol": 1e-9, "max_iter": 5000}
+    plain = GaussianMixture(2, **options).fit(pair)
+    fast = GaussianMixture(2, acceleration=acceleration, **options).fit(pair)
+    assert fast.n_iter_ < plain.n_iter_ / 3
+    assert fast.score(pair) >= plain.score(pair) - 1e-5  # both stop at a small gain, not at the end
+    assert np.all(np.diff(fast.lower_bounds_) >= -1e-12)
+
+
+def test_a_stream_is_fitted_like_its_rows():
+    rows = np.concatenate([np.random.default_rng(0).normal(m, 1, (500, 2)) for m in (0, 6)])
+    begin = GaussianMixture(2, random_state=0, max_iter=0).fit(rows)
+    options = {f"{name}_init": getattr(begin, f"{name}_") for name in ("weights", "means", "precisions")}
+    whole = GaussianMixture(2, **options).fit(rows)
+    parts = stream(lambda: iter(np.array_split(rows, 7)))
+    model = GaussianMixture(2, **options).fit(parts)
+    np.testing.assert_allclose(model.covariances_, whole.covariances_, rtol=1e-9)
+    assert model.n_features_in_ == 2
+    np.testing.assert_array_equal(model.predict(parts), whole.predict(rows))
+    assert model.score(parts) == pytest.approx(whole.score(rows))
+    with pytest.raises(ValueError, match="can be done once"):
+        GaussianMixture(2).fit(stream(iter(np.array_split(rows, 7))))
+    with pytest.raises(ValueError, match="sample_weight was given beside a stream"):
+        GaussianMixture(2).fit(parts, sample_weight=np.ones(1000))
+
+
 def test_sample_is_repeatable_and_ordered():
     model = GaussianMixture(3, random_state=0).fit(X)
     (a, za), (b, _) = model.sample(500), model.sample(500)
@@ -201,9 +291,9 @@ def test_interrupt_keeps_the_best_so_far(monkeypatch):
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 BAD = {
-    "nan": (
-        np.where(np.arange(600).reshape(150, 4) == 5, np.nan, X),
-        "contains NaN in 1 of 150 rows \\(columns 'x1'\\)",
+    "a column without entries": (
+        np.where(np.arange(4) == 1, np.nan, X),
+        "Column 1 has no entry in any of the 150 rows",
     ),
     "inf": (np.where(np.arange(600).reshape(150, 4) == 5, np.inf, X), "contains inf in 1 of 150 rows"),
     "one row": (X[:1], "1 sample\\(s\\).* a minimum of 2 is required"),
@@ -217,7 +307,7 @@ BAD = {
     "complex": (X + 1j, "Complex data not supported"),
     "huge": (X * 1e200, "whose squares overflow"),
     "1-D tensor": (torch.ones(5), "Reshape your data"),
-    "tensor with nan": (torch.full((5, 2), torch.nan), "contains NaN in 5 of 5 rows"),
+    "tensor with nan": (torch.full((5, 2), torch.nan), "Column 0 has no entry in any of the 5 rows"),
 }
 
 
@@ -272,7 +362,7 @@ def test_a_refit_that_fails_leaves_the_model_usable():
 def test_nothing_is_lost_when_a_refit_is_refused():
     model = GaussianMixture(3, random_state=0).fit(X)
     before = model.means_.copy()
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="no entry"):
         model.fit(np.full((10, 4), np.nan))
     assert np.array_equal(model.means_, before)
 

@@ -1,0 +1,78 @@
+"""Rows as a fit takes them: complete ones to start from, and a source of statistics of all of them.
+
+What a person has may be a table, a table with gaps, or a stream that does not fit in memory; a fit sees the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.data import Rows, as_rows, warn_of_idle_columns
+from gmmlab.data.streams import Stream, survey
+from gmmlab.errors import BadData, DataWarning, warn
+from gmmlab.estimators import parameters as sk
+from gmmlab.fit import Source, streamed, whole
+from gmmlab.fit.missing import check_columns, nothing_observed, observed, start_rows
+from gmmlab.kernels.chunks import check_reread
+
+FROM_STREAM = 20_000  # rows of a stream that its fit starts from
+
+
+class Sample(NamedTuple):
+    """What a fit needs of its rows."""
+
+    x: Float[Tensor, "m d"]  # complete rows to start from
+    weight: Float[Tensor, "m"] | None
+    origin: Float[Tensor, "d"]  # about which moments are taken: the mean of all rows
+    n: float  # how much all rows count
+    source: Source
+    complete: bool  # whether `x` are all rows as they are, so that several models can share a pass over them
+
+
+def sample_of(X: Any, sample_weight: Any, k: int, ridge: float, rng: torch.Generator) -> Sample:
+    """Checked rows for a fit of k components; columns that say nothing are warned of."""
+    if isinstance(X, Stream):
+        return _of_stream(X, sample_weight, k, rng)
+    rows = as_rows(X, min_rows=2, missing=True)
+    if len(rows.x) < k:
+        raise BadData(f"Expected n_samples >= n_components but got n_components = {k}, n_samples = {len(rows.x)}")
+    weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+    if rows.gaps:
+        return _with_gaps(rows, weight, ridge)
+    warn_of_idle_columns(rows, ridge)
+    n = float(len(rows.x) if weight is None else weight.sum())
+    return Sample(rows.x, weight, rows.x.mean(0), n, whole(rows.x, weight), complete=True)
+
+
+def _with_gaps(rows: Rows, weight: Tensor | None, ridge: float) -> Sample:
+    check_columns(rows.x)
+    empty = nothing_observed(rows.x)
+    x, weight = rows.x[~empty], None if weight is None else weight[~empty]
+    if dropped := int(empty.sum()):
+        warn(f"{dropped} of {len(empty)} rows have no entry at all and tell the fit nothing.", DataWarning)
+    begin = start_rows(x)
+    warn_of_idle_columns(Rows(begin, rows.names), ridge)
+    n = float(len(x) if weight is None else weight.sum())
+    return Sample(begin, weight, begin.mean(0), n, observed(x, weight), complete=False)
+
+
+def _of_stream(stream: Stream, sample_weight: Any, k: int, rng: torch.Generator) -> Sample:
+    if sample_weight is not None:
+        raise BadData("sample_weight was given beside a stream; expected weights in its chunks: Chunk(x, weight).")
+    check_reread(stream, "every step is a pass over all of them")
+    seen = survey(stream, max(FROM_STREAM, 40 * k), rng)
+    if len(seen.sample) < max(2, k):
+        raise BadData(f"Expected n_samples >= n_components but got n_components = {k}, n_samples = {len(seen.sample)}")
+    origin = seen.mean.to(seen.sample)
+    return Sample(seen.sample, None, origin, seen.total, streamed(stream), complete=False)
+
+
+def numpy_head(X: Any) -> Any:
+    """What scikit-learn's bookkeeping of columns may look at: the rows, or for a stream an empty table like them."""
+    if not isinstance(X, Stream):
+        return X
+    return np.empty((1, X.d))
