@@ -13,9 +13,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gmmlab.data import faithful, load_table
+    from gmmlab.data import faithful, load_table, stream
     from gmmlab.estimators import GaussianMixture
+    from gmmlab.estimators.exchange import from_sklearn, to_sklearn
     from gmmlab.estimators.select import select
+    from gmmlab.estimators.storage import load, save
     from gmmlab.families import Gaussian
     from gmmlab.fit import run
     from gmmlab.model import Mixture
@@ -30,13 +32,33 @@ _HOME = {
     "Mixture": "gmmlab.model",
     "explore": "gmmlab.widgets.explorer",
     "faithful": "gmmlab.data",
+    "from_sklearn": "gmmlab.estimators.exchange",
+    "load": "gmmlab.estimators.storage",
     "load_table": "gmmlab.data",
     "options": "gmmlab.widgets.display",
     "run": "gmmlab.fit",
+    "save": "gmmlab.estimators.storage",
     "select": "gmmlab.estimators.select",
+    "stream": "gmmlab.data",
+    "to_sklearn": "gmmlab.estimators.exchange",
 }
 
-__all__ = ["Gaussian", "GaussianMixture", "Mixture", "explore", "faithful", "load_table", "options", "run", "select"]
+__all__ = [
+    "Gaussian",
+    "GaussianMixture",
+    "Mixture",
+    "explore",
+    "faithful",
+    "from_sklearn",
+    "load",
+    "load_table",
+    "options",
+    "run",
+    "save",
+    "select",
+    "stream",
+    "to_sklearn",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gmmlab.estimators.verbose import Reporter
-from gmmlab.fit import Source, Transform, identity, plateau, run
+from gmmlab.fit import Source, Transform, after, identity, plateau, run, stepwise
 from gmmlab.fit.certificate import Certificate, certify
+from gmmlab.fit.online import WARM_UP
 from gmmlab.fit.together import climb
+from gmmlab.kernels.chunks import Chunk
 from gmmlab.model import Mixture
 from gmmlab.stack import stack
+from gmmlab.steps import e_step
 
 
 class Fit(NamedTuple):
@@ -54,6 +57,25 @@ class Begin(NamedTuple):
 
     model: Mixture
     previous: float = -math.inf
+
+
+ONLINE = stepwise()
+
+
+class Online(NamedTuple):
+    """A fit that goes on batch by batch: the model, what it averages, its evidence after each batch, rows so far."""
+
+    model: Mixture
+    state: Any = None
+    bounds: list[float] = []  # noqa: RUF012 - never changed in place
+    n: float = 0.0
+
+    def after(self, batch: Chunk) -> Online:
+        """One batch later. Models are refitted once 20 rows for each column have come."""
+        stats = e_step(self.model, *batch)
+        mean, state = ONLINE.update(self.model, stats, self.state)
+        model = after(float(WARM_UP * self.model.d))(self.model, mean)
+        return Online(model, state, [*self.bounds, float(stats.score)], self.n + float(stats.n))
 
 
 def best_of(begins: Iterable[Begin], source: Source, budget: Budget, report: Reporter) -> tuple[Fit, list[Fit]]:

@@ -23,13 +23,14 @@ from gmmlab.data.streams import Stream
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.beginning import begins
-from gmmlab.estimators.fitting import Begin, Budget, Fit, Interrupted, best_of, best_together
+from gmmlab.estimators.fitting import Begin, Budget, Fit, Interrupted, Online, best_of, best_together
 from gmmlab.estimators.kept import mixture_of
 from gmmlab.estimators.sample import Sample, numpy_head, sample_of
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.fit import anderson, identity, squarem
 from gmmlab.gates import Noisy
 from gmmlab.init import METHODS
+from gmmlab.kernels.chunks import Chunk
 from gmmlab.model import Mixture
 from gmmlab.score import criteria
 
@@ -215,7 +216,31 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             warn(message, ConvergenceWarning)
             raise
         self._store(best, X, sample.n)
+        self.__dict__.pop("_online", None)
         self._warn(best)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """One step of online EM with a batch of rows; the first batch also gives the start.
+
+        Statistics are averaged over batches with a step size that falls as t^-0.7, so that one pass over many batches
+        comes near a fit of all their rows. See Cappé and Moulines (2009). `fit` begins anew.
+        """
+        online: Online | None = getattr(self, "_online", None)
+        if online is None:
+            self._check_columns(X, fitting=True)
+            device = X.device if isinstance(X, Tensor) else torch.device("cpu")
+            rng = generator(self.random_state, device)
+            sample = sample_of(X, sample_weight, int(self.n_components), float(self.reg_covar), rng)
+            online = Online(next(iter(begins(self, sample, rng))).model)
+        else:
+            self._check_columns(X)
+        rows = as_rows(X)
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+        online = online.after(Chunk(rows.x, weight))
+        self._store(Fit(online.model, online.bounds), X, online.n)
+        self._online = online
+        return self
 
     def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
         """The best of all starts, which climb together where they can."""

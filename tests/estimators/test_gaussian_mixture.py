@@ -246,6 +246,23 @@ def test_a_stream_is_fitted_like_its_rows():
         GaussianMixture(2).fit(parts, sample_weight=np.ones(1000))
 
 
+def test_partial_fit_comes_near_the_fit_of_all_rows():
+    rng = np.random.default_rng(1)
+    rows = np.concatenate([rng.normal(m, 1, (3000, 2)) for m in (0, 6, 12)])[rng.permutation(9000)]
+    whole = GaussianMixture(3, random_state=0).fit(rows)
+    model = GaussianMixture(3, random_state=0)
+    for batch in np.array_split(rows, 30):
+        model.partial_fit(batch)
+    assert model.score(rows) == pytest.approx(whole.score(rows), abs=0.01)
+    assert model.n_iter_ == 30 and len(model.lower_bounds_) == 30
+    twice = GaussianMixture(3, random_state=0).partial_fit(rows[:600], sample_weight=np.full(600, 2.0))
+    once = GaussianMixture(3, random_state=0).partial_fit(rows[:600])
+    np.testing.assert_allclose(twice.means_, once.means_, rtol=1e-9)
+    with pytest.raises(ValueError, match="3 features"):
+        model.partial_fit(np.ones((10, 3)))
+    np.testing.assert_array_equal(model.fit(rows).means_, whole.means_)
+
+
 def test_sample_is_repeatable_and_ordered():
     model = GaussianMixture(3, random_state=0).fit(X)
     (a, za), (b, _) = model.sample(500), model.sample(500)
