@@ -22,6 +22,7 @@ from gmmlab.data import Rows, as_rows
 from gmmlab.data.streams import Stream
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
+from gmmlab.estimators.answers import Answers
 from gmmlab.estimators.beginning import begins
 from gmmlab.estimators.fitting import Begin, Budget, Fit, Interrupted, Online, best_of, best_together
 from gmmlab.estimators.kept import mixture_of
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 ACCELERATIONS = {"squarem": squarem(), "anderson": anderson()}
 
 
-class GaussianMixture(DensityMixin, BaseEstimator):
+class GaussianMixture(Answers, DensityMixin, BaseEstimator):
     """Gaussian mixture fitted by expectation maximisation.
 
     Takes what `sklearn.mixture.GaussianMixture` takes and, from the same start, ends at the same numbers. Its own
