@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gmmlab.data import faithful, load_table, stream
-    from gmmlab.estimators import GaussianMixture
+    from gmmlab.estimators import GaussianMixture, StudentMixture
     from gmmlab.estimators.exchange import from_sklearn, to_sklearn
     from gmmlab.estimators.select import select
     from gmmlab.estimators.storage import load, save
@@ -29,6 +29,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Gaussian": "gmmlab.families",
     "GaussianMixture": "gmmlab.estimators",
+    "StudentMixture": "gmmlab.estimators",
     "Mixture": "gmmlab.model",
     "explore": "gmmlab.widgets.explorer",
     "faithful": "gmmlab.data",
@@ -47,6 +48,7 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "Mixture",
+    "StudentMixture",
     "explore",
     "faithful",
     "from_sklearn",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.families import Components, Gaussian
+from gmmlab.families import Components, Gaussian, Student
 from gmmlab.gates import Gate, Noisy, Posterior, join
 from gmmlab.kernels.chunks import chunks
 from gmmlab.record import Record
@@ -29,6 +29,11 @@ class Mixture(Record):
         if not isinstance(self.components, Gaussian):
             raise TypeError(f"Expected a mixture of Gaussians, got one of {type(self.components).__name__}.")
         return self.components
+
+    @property
+    def located(self) -> Gaussian:
+        """Places and scales of the components: the Gaussians that they are, or that Student-t ones are built on."""
+        return self.components.gaussian if isinstance(self.components, Student) else self.gaussian
 
     @property
     def k(self) -> int:

@@ -82,7 +82,8 @@ def _finishing(estimator: Any, sample: Sample) -> Callable[[Mixture], Mixture]:
     prior = _prior(estimator, sample)
 
     def finish(model: Mixture) -> Mixture:
-        model = model.replace(components=model.gaussian.replace(origin=sample.origin, prior=prior))
+        components = model.located.replace(origin=sample.origin, prior=prior)
+        model = model.replace(components=estimator._family(components, model.components))
         if not estimator.noise or isinstance(model.gate, Noisy):
             return model
         share = NOISE if estimator.noise is True else float(estimator.noise)

@@ -85,7 +85,7 @@ def best_of(begins: Iterable[Begin], source: Source, budget: Budget, report: Rep
     try:
         for i, begin in enumerate(begins):
             report.start(i)
-            current = Fit(begin.model, jitter=float(begin.model.gaussian.jitter.max()))
+            current = Fit(begin.model, jitter=float(begin.model.located.jitter.max()))
             for climbed in _climb(begin, current, source, budget, report):
                 current = climbed
             if budget.max_iter > 0:
@@ -122,7 +122,7 @@ def _climb(begin: Begin, fit: Fit, source: Source, budget: Budget, report: Repor
     steps = run(begin.model, source, stop=stop, previous=begin.previous, transform=budget.transform)
     for step in islice(steps, budget.max_iter):
         report.step(step)
-        worst = max(fit.jitter, float(step.model.gaussian.jitter.max()))
+        worst = max(fit.jitter, float(step.model.located.jitter.max()))
         fit = Fit(step.model, [*fit.bounds, float(step.info.objective)], stop(step), worst)
         yield fit
 

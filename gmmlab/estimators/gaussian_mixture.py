@@ -28,6 +28,7 @@ from gmmlab.estimators.fitting import Begin, Budget, Fit, Interrupted, Online, b
 from gmmlab.estimators.kept import mixture_of
 from gmmlab.estimators.sample import Sample, numpy_head, sample_of
 from gmmlab.estimators.verbose import Reporter
+from gmmlab.families import Components, Gaussian, Student
 from gmmlab.fit import anderson, identity, squarem
 from gmmlab.gates import Noisy
 from gmmlab.init import METHODS
@@ -147,6 +148,8 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
         "acceleration": [StrOptions(set(ACCELERATIONS)), None],
     }
 
+    _takes_gaps: ClassVar[bool] = True  # whether entries may be missing
+
     def __init__(
         self,
         n_components: int = 1,
@@ -208,7 +211,7 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
         self._check_columns(X, fitting=True)
         device = X.device if isinstance(X, Tensor) else torch.device("cpu")
         rng = generator(self.random_state, device)
-        sample = sample_of(X, sample_weight, int(self.n_components), float(self.reg_covar), rng)
+        sample = sample_of(X, sample_weight, self, rng)
         try:
             best = self._best_fit(sample, rng)
         except Interrupted as interrupt:
@@ -232,7 +235,7 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
             self._check_columns(X, fitting=True)
             device = X.device if isinstance(X, Tensor) else torch.device("cpu")
             rng = generator(self.random_state, device)
-            sample = sample_of(X, sample_weight, int(self.n_components), float(self.reg_covar), rng)
+            sample = sample_of(X, sample_weight, self, rng)
             online = Online(next(iter(begins(self, sample, rng))).model)
         else:
             self._check_columns(X)
@@ -247,7 +250,7 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
         """The best of all starts, which climb together where they can."""
         budget = Budget(float(self.tol), int(self.max_iter), ACCELERATIONS.get(self.acceleration or "", identity))
         models: Iterable[Begin] = begins(self, sample, rng)
-        plain = sample.complete and not (self.noise or self.prior or self.acceleration)
+        plain = sample.complete and self._takes_gaps and not (self.noise or self.prior or self.acceleration)
         if self.n_init > 1 and plain and self.max_iter > 0 and not (self.verbose or self.warm_start):
             models = list(models)
             best, fits = best_together(models, sample.source, budget)
@@ -259,10 +262,10 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
         """Set the fitted attributes, in the dtype of the rows and the kind of array that came in."""
         if like is not None:
             self._check_columns(like, keep=True)
-        model, dtype = fit.model, fit.model.gaussian.origin.dtype
+        model, dtype = fit.model, fit.model.located.origin.dtype
         layout = sk.COVARIANCES[self.covariance_type]
-        values = {"weights_": model.weights, "means_": model.gaussian.mean}
-        values |= sk.attributes(model.gaussian.chol, layout)
+        values = {"weights_": model.weights, "means_": model.located.mean}
+        values |= sk.attributes(model.located.chol, layout)
         for name, value in values.items():
             setattr(self, name, _like(like, value.to(dtype).clone()))
         self.converged_ = fit.converged
@@ -270,6 +273,8 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
         self.lower_bound_ = fit.bound
         self.lower_bounds_ = fit.bounds
         self.certificate_ = fit.certificate(n)
+        if isinstance(model.components, Student):
+            self.dofs_ = _like(like, model.components.dof.to(dtype).clone())
         if isinstance(model.gate, Noisy):
             self.noise_weight_ = float(model.gate.none)
             self.noise_box_ = _like(like, torch.stack([model.gate.low, model.gate.high]).to(dtype))
@@ -291,6 +296,10 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
                 f"tol={self.tol:g} or more.)",
                 ConvergenceWarning,
             )
+
+    def _family(self, components: Gaussian, old: Components) -> Components:
+        """What the components of a start become; `old` ones are those of a fit that goes on."""
+        return components
 
     # -- the fitted model ------------------------------------------------------------------------------------------
 
@@ -340,9 +349,9 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         rng = generator(self.random_state, mixture.weights.device)
-        z = mixture.gate.sample(n_samples, rng).sort().values
-        x = mixture.components.sample(z, rng).to(mixture.gaussian.origin.dtype)
-        return _like(self.means_, x), _like(self.means_, z)
+        x, z = mixture.sample(n_samples, rng)
+        order = z.argsort(stable=True)
+        return _like(self.means_, x[order].to(mixture.located.origin.dtype)), _like(self.means_, z[order])
 
     def bic(self, X: Any) -> float:
         """Bayesian information criterion on rows `X`; the lower the better."""
@@ -370,7 +379,7 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
         check_is_fitted(self, "means_")
         if isinstance(X, Stream):
             return torch.cat([self._over(chunk.x, function) for chunk in X])
-        rows = as_rows(X, missing=True)
+        rows = as_rows(X, missing=self._takes_gaps)
         self._check_columns(X)
         mixture = self.mixture_
         with torch.no_grad():
@@ -378,7 +387,7 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = self._takes_gaps
         return tags
 
     def _check_columns(self, X: Any, *, fitting: bool = False, keep: bool = False) -> None:

@@ -9,7 +9,8 @@ import torch
 
 from gmmlab.axes import Tensor
 from gmmlab.estimators import parameters as sk
-from gmmlab.families import Gaussian, Structure
+from gmmlab.families import Gaussian, Structure, Student
+from gmmlab.families.student import Dof
 from gmmlab.gates import Constant, Noisy
 from gmmlab.model import Mixture
 
@@ -21,33 +22,39 @@ class MadeOf(NamedTuple):
     mean: Tensor
     upper: Tensor  # precisions_cholesky_
     box: Tensor | None  # of the noise
+    dof: Tensor | None  # of Student-t components
     covariance_type: str
     ridge: float
+    rule: Dof | None
 
     @classmethod
     def of(cls, estimator: Any) -> MadeOf:
         """Those of a fitted `GaussianMixture`."""
-        box = getattr(estimator, "noise_box_", None)
+        box, dof = (getattr(estimator, name, None) for name in ("noise_box_", "dofs_"))
         return cls(
             sk.as_tensor(estimator.weights_),
             sk.as_tensor(estimator.means_),
             sk.as_tensor(estimator.precisions_cholesky_),
             None if box is None else sk.as_tensor(box),
+            None if dof is None else sk.as_tensor(dof),
             estimator.covariance_type,
             float(estimator.reg_covar),
+            None if dof is None else estimator._rule(),
         )
 
     def same(self, other: MadeOf) -> bool:
         """Whether all values are equal, and of the same type."""
-        if self[4:] != other[4:] or (self.box is None) != (other.box is None):
+        present = [[value is None for value in made[:5]] for made in (self, other)]
+        if self[5:] != other[5:] or present[0] != present[1]:
             return False
-        pairs = [(a, b) for a, b in zip(self[:4], other[:4], strict=True) if a is not None and b is not None]
+        pairs = [(a, b) for a, b in zip(self[:5], other[:5], strict=True) if a is not None and b is not None]
         return all(a.dtype == b.dtype and a.device == b.device and torch.equal(a, b) for a, b in pairs)
 
     def copy(self) -> MadeOf:
         """The same values in memory of their own."""
-        box = None if self.box is None else self.box.clone()
-        return self._replace(weights=self.weights.clone(), mean=self.mean.clone(), upper=self.upper.clone(), box=box)
+        names = ("weights", "mean", "upper", "box", "dof")
+        own = {name: getattr(self, name).clone() for name in names if getattr(self, name) is not None}
+        return self._replace(**own)
 
     def mixture(self) -> Mixture:
         """The model."""
@@ -55,7 +62,10 @@ class MadeOf(NamedTuple):
         chol = sk.factors(self.upper, layout, *self.mean.shape)
         total = self.weights.double().sum()
         origin = (self.weights.double() @ self.mean.double() / total).to(self.mean.dtype)
-        components = gaussians(self.mean, chol, origin, layout.structure, self.ridge)
+        inner = gaussians(self.mean, chol, origin, layout.structure, self.ridge)
+        components: Gaussian | Student = inner
+        if self.dof is not None and self.rule is not None:
+            components = Student(inner, self.dof.double().clone(), self.rule)
         if self.box is None:
             return Mixture(components, Constant(self.weights.double().log()))
         none = (1 - total).clamp(min=0).log()

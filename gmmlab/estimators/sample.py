@@ -33,11 +33,12 @@ class Sample(NamedTuple):
     complete: bool  # whether `x` are all rows as they are, so that several models can share a pass over them
 
 
-def sample_of(X: Any, sample_weight: Any, k: int, ridge: float, rng: torch.Generator) -> Sample:
-    """Checked rows for a fit of k components; columns that say nothing are warned of."""
+def sample_of(X: Any, sample_weight: Any, estimator: Any, rng: torch.Generator) -> Sample:
+    """Checked rows for a fit of an estimator; columns that say nothing are warned of."""
+    k, ridge = int(estimator.n_components), float(estimator.reg_covar)
     if isinstance(X, Stream):
         return _of_stream(X, sample_weight, k, rng)
-    rows = as_rows(X, min_rows=2, missing=True)
+    rows = as_rows(X, min_rows=2, missing=estimator._takes_gaps)
     if len(rows.x) < k:
         raise BadData(f"Expected n_samples >= n_components but got n_components = {k}, n_samples = {len(rows.x)}")
     weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)

@@ -40,10 +40,10 @@ def certify(model: Mixture, trace: Sequence[float], n: float, *, converged: bool
         converged,
         last_gain,
         aitken_gap(trace),
-        _condition(model.gaussian.chol).tolist(),
+        _condition(model.located.chol).tolist(),
         n * float(model.weights.min()),
         jitter,
-        model.gaussian.origin.dtype,
+        model.located.origin.dtype,
     )
 
 

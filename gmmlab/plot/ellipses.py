@@ -26,8 +26,8 @@ class Ellipses(NamedTuple):
 def ellipses(model: Mixture, dims: tuple[int, int]) -> Ellipses:
     """Means and principal factors of the marginals over a pair of columns."""
     i, j = dims
-    mean = model.gaussian.mean[:, [i, j]]
-    cov = model.gaussian.cov[:, [i, j]][:, :, [i, j]]
+    mean = model.located.mean[:, [i, j]]
+    cov = model.located.cov[:, [i, j]][:, :, [i, j]]
     return Ellipses(model.weights, mean, principal(cov))
 
 
