@@ -44,7 +44,7 @@ def e_step(model: Mixture, x: Float[Tensor, "n d"], weight: Float[Tensor, "n ...
     Features are computed once per chunk and serve both products; sums across chunks are in float64. The evidence
     belongs to `model`, not to the one refitted from the statistics.
     """
-    size, buffers = chunk_rows(model.components.width, x.element_size()), Buffers()
+    size, buffers = chunk_rows(model.components.width, x.element_size(), x.device), Buffers()
     weights = repeat(None) if weight is None else weight.to(x).split(size)
     parts = zip(x.split(size), weights, strict=False)
     return reduce(add, (_chunk_stats(model, rows, part, buffers) for rows, part in parts))

@@ -76,7 +76,7 @@ class _Gap(NamedTuple):
 
 def _gaps(mixture: Mixture, x: Float[Tensor, "n d"]) -> Iterator[_Gap]:
     _check_width(mixture, x)
-    size = chunk_rows(mixture.k * (mixture.d + 1) ** 2, x.element_size())
+    size = chunk_rows(mixture.k * (mixture.d + 1) ** 2, x.element_size(), x.device)
     for pattern in patterns(x):
         columns = torch.tensor(pattern.missing, device=x.device)
         for rows in pattern.rows.split(size) if pattern.missing else ():

@@ -161,7 +161,7 @@ class Gaussian(Record):
         noise = torch.randn(len(z), self.d, generator=rng, dtype=torch.float64, device=rng.device).to(self.mean)
         if self.chol.ndim == 2:
             return self.mean[z] + self.chol[z] * noise
-        size = chunk_rows(self.d * self.d, noise.element_size())  # a factor for every row would not fit
+        size = chunk_rows(self.d * self.d, noise.element_size(), noise.device)  # a factor for every row would not fit
         parts = zip(z.split(size), noise.split(size), strict=True)
         return self.mean[z] + torch.cat([(self.chol[k] @ e[:, :, None]).squeeze(-1) for k, e in parts])
 

@@ -62,6 +62,6 @@ def _moments(x: Float[Tensor, "n d"], resp: Float[Tensor, "n k"]) -> Moments:
     origin, k = x.mean(0), resp.shape[1]
     scale = torch.diag((x - origin).square().mean(0, dtype=torch.float64).sqrt().clamp(min=1e-300))
     blank = Gaussian(origin.double().expand(k, -1), scale.expand(k, -1, -1), scale.new_zeros(k), origin)
-    size = chunk_rows(blank.width, x.element_size())
+    size = chunk_rows(blank.width, x.element_size(), x.device)
     parts = zip(x.split(size), resp.to(x).split(size), strict=True)
     return reduce(add, (blank.stats(blank.features(rows), part.contiguous()) for rows, part in parts))

@@ -42,7 +42,7 @@ def from_responsibilities(
     """
     resp = resp if weight is None else resp * weight[:, None]
     blank = _blank(x, resp.shape[1], structure, ridge)
-    size = chunk_rows(blank.components.width, x.element_size())
+    size = chunk_rows(blank.components.width, x.element_size(), x.device)
     parts = (
         stats_of(blank, blank.components.features(rows), Posterior(part.contiguous(), torch.zeros_like(part[:, 0])))
         for rows, part in zip(x.split(size), resp.to(x.dtype).split(size), strict=True)

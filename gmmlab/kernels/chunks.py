@@ -12,6 +12,8 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData
 
 _CACHE = 3 << 20  # bytes of a chunk's tables: a core's share of the last cache, where halving them gains nothing
+_DEVICE = 1 << 29  # bytes of them on an accelerator, whose calls must be large
+_CPU = torch.device("cpu")
 
 
 class Chunk(NamedTuple):
@@ -30,14 +32,19 @@ def check_reread(chunks: Iterable[Chunk], why: str) -> None:
         )
 
 
-def chunk_rows(width: int, itemsize: int) -> int:
-    """Rows whose tables, `width` numbers a row, fit the cache of all threads; at least 512, so that calls stay few."""
+def chunk_rows(width: int, itemsize: int, device: torch.device = _CPU) -> int:
+    """Rows whose tables, `width` numbers a row, fit the cache of all threads; at least 512, so that calls stay few.
+
+    On an accelerator they fit a share of its memory instead.
+    """
+    if device.type != _CPU.type:
+        return max(512, _DEVICE // (width * itemsize))
     return max(512, min(65536, torch.get_num_threads() * _CACHE // (width * itemsize)))
 
 
 def chunks(x: Float[Tensor, "n d"], width: int) -> Iterator[Float[Tensor, "m d"]]:
     """Views of consecutive rows of `x`, sized by `chunk_rows`."""
-    return iter(x.split(chunk_rows(width, x.element_size())))
+    return iter(x.split(chunk_rows(width, x.element_size(), x.device)))
 
 
 class Buffers:

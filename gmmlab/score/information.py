@@ -186,7 +186,7 @@ def observed_information(
     slope = jacrev(lambda t: frame.natural(*chart.unpack(t)))(theta)  # (k, f, p)
     p, (k, f, _) = len(theta), slope.shape
     g, square, empirical = x.new_zeros(k, f), x.new_zeros(k, f, f), x.new_zeros(p, p)
-    size = chunk_rows(2 * k * f + p, x.element_size())
+    size = chunk_rows(2 * k * f + p, x.element_size(), x.device)
     for rows, w in zip(x.split(size), weight.split(size), strict=True):
         features = frame.features(rows)  # (k, f, m)
         by_component = mixture.posterior(rows).resp.T[:, None] * features

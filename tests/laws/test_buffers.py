@@ -59,10 +59,14 @@ def test_a_name_has_one_memory_that_grows():
     assert buffers.take("table", (2, 3), like.double()).dtype == torch.float64
 
 
-@pytest.mark.parametrize("small", [1 << 16, 3 << 20])
-def test_the_size_of_chunks_changes_no_sum(mixture, x, small, monkeypatch, tol):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("_CACHE", 1 << 16), ("_CACHE", 3 << 20), ("_CPU", torch.device("meta"))],
+    ids=["small", "large", "as on another device"],
+)
+def test_the_size_of_chunks_changes_no_sum(mixture, x, *, name, value, monkeypatch, tol):
     whole = e_step(mixture, x)
-    monkeypatch.setattr(chunks, "_CACHE", small)
+    monkeypatch.setattr(chunks, name, value)
     for left, right in zip(pytree.tree_leaves(e_step(mixture, x)), pytree.tree_leaves(whole), strict=True):
         torch.testing.assert_close(left, right, rtol=tol, atol=tol * float(right.abs().max().clamp(min=1)))
 
@@ -72,6 +76,8 @@ def test_chunks_fill_the_cache_within_bounds():
     assert chunk_rows(1, 4) == 65536
     width = 300
     assert chunk_rows(width, 8) == torch.get_num_threads() * chunks._CACHE // (8 * width)
+    assert chunk_rows(width, 8, torch.device("cuda")) == (1 << 29) // (8 * width)
+    assert chunk_rows(10**9, 8, torch.device("cuda")) == 512
 
 
 @pytest.mark.parametrize(("dtype", "tol"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
