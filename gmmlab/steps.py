@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.gates import Posterior
+from gmmlab.families import Gaussian
+from gmmlab.gates import Constant, Posterior
 from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.model import Mixture
-from gmmlab.stats import Additive
+from gmmlab.stats import Additive, Counts
 
 
 class MixtureStats(Additive):
@@ -42,8 +43,11 @@ def e_step(model: Mixture, x: Float[Tensor, "n d"], weight: Float[Tensor, "n ...
     """Statistics of the rows under a model, chunk by chunk; a row of weight 2 counts as two rows.
 
     Features are computed once per chunk and serve both products; sums across chunks are in float64. The evidence
-    belongs to `model`, not to the one refitted from the statistics.
+    belongs to `model`, not to the one refitted from the statistics. A small mixture on a GPU takes one pass over all
+    rows at once.
     """
+    if isinstance(model.components, Gaussian) and isinstance(model.gate, Constant) and model.components.fuses(x):
+        return _fused_stats(model.components, model.gate, x, weight)
     size, buffers = chunk_rows(model.components.width, x.element_size(), x.device), Buffers()
     weights = repeat(None) if weight is None else weight.to(x).split(size)
     parts = zip(x.split(size), weights, strict=False)
@@ -63,6 +67,14 @@ def _chunk_stats(
     return stats_of(model, features, posterior, weight, buffers)
 
 
+def _fused_stats(
+    components: Gaussian, gate: Constant, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None
+) -> MixtureStats:
+    moments, evidence = components.fused_stats(x, gate.log_w, weight)
+    n = _count(len(x), weight, evidence)
+    return MixtureStats(components=moments, gate=Counts(moments.w), evidence=evidence, n=n)
+
+
 def stats_of(
     model: Mixture,
     features: Float[Tensor, "f n"],
@@ -78,5 +90,10 @@ def stats_of(
         components=model.components.stats(features, posterior.resp, buffers),
         gate=model.gate.stats(posterior),
         evidence=evidence,
-        n=evidence.new_full((), len(posterior.resp)) if weight is None else weight.sum(0, dtype=torch.float64),
+        n=_count(len(posterior.resp), weight, evidence),
     )
+
+
+def _count(n: int, weight: Float[Tensor, "n ..."] | None, like: Tensor) -> Float[Tensor, "..."]:
+    """The number of rows, or the sum of their weights."""
+    return like.new_full((), n) if weight is None else weight.sum(0, dtype=torch.float64)

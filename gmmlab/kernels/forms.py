@@ -24,7 +24,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.kernels.cholesky import precision
 from gmmlab.kernels.chunks import Buffers, out
 
 PACKED_MAX_D = 32  # above it f = d^2/2 products a row cost more than k whitenings do
@@ -66,6 +67,17 @@ class Form(Protocol):
         """Responsibility-weighted sums of 1, y and y y'."""
 
 
+@runtime_checkable
+class Products(Form, Protocol):
+    """A form whose features are products of two entries of (1, y): what a fused kernel needs to know of it."""
+
+    def pairs(self, d: int, device: torch.device) -> Int[Tensor, "2 f"]:
+        """The two entries of each feature, counted from the one."""
+
+    def unpack(self, total: Float[Tensor, "k f"]) -> Sums:
+        """The sums that totals of the features stand for."""
+
+
 class Packed:
     """All quadratic features, packed."""
 
@@ -91,7 +103,7 @@ class Packed:
         return features[1 : 1 + _side(len(features))]
 
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
-        prec = torch.cholesky_inverse(chol)
+        prec = precision(chol)
         linear = (prec @ m[:, :, None]).squeeze(-1)
         i, j, weight = _packing(m.shape[1], m.device)
         constant = _log_normaliser(chol) - 0.5 * (m * linear).sum(-1)
@@ -109,9 +121,16 @@ class Packed:
         resp: Float[Tensor, "n k"],
         buffers: Buffers | None = None,  # noqa: ARG002 - the sums outlive the chunk
     ) -> Sums:
-        total = (resp.T @ features.T).double()  # (k, f)
-        d = _side(len(features))
-        s2 = total[:, _unpacking(d, features.device)].view(len(total), d, d)
+        return self.unpack((resp.T @ features.T).double())
+
+    def pairs(self, d: int, device: torch.device) -> Int[Tensor, "2 f"]:
+        i, j, _ = _packing(d, device)
+        alone = torch.arange(d + 1, device=device)
+        return torch.stack([torch.cat([alone, 1 + i]), torch.cat([0 * alone, 1 + j])])
+
+    def unpack(self, total: Float[Tensor, "k f"]) -> Sums:
+        d = _side(total.shape[1])
+        s2 = total[:, _unpacking(d, total.device)].view(len(total), d, d)
         return Sums(total[:, 0], total[:, 1 : 1 + d], s2)
 
 
@@ -150,8 +169,14 @@ class Squares:
         resp: Float[Tensor, "n k"],
         buffers: Buffers | None = None,  # noqa: ARG002 - the sums outlive the chunk
     ) -> Sums:
-        total = (resp.T @ features.T).double()
-        d = (len(features) - 1) // 2
+        return self.unpack((resp.T @ features.T).double())
+
+    def pairs(self, d: int, device: torch.device) -> Int[Tensor, "2 f"]:
+        alone = torch.arange(d + 1, device=device)
+        return torch.stack([torch.cat([alone, alone[1:]]), torch.cat([0 * alone, alone[1:]])])
+
+    def unpack(self, total: Float[Tensor, "k f"]) -> Sums:
+        d = (total.shape[1] - 1) // 2
         return Sums(total[:, 0], total[:, 1 : 1 + d], total[:, 1 + d :])
 
 
