@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from gmmlab.estimators.verbose import Reporter
-from gmmlab.fit import Source, Transform, after, identity, plateau, run, stepwise
+from gmmlab.families import Gaussian
+from gmmlab.fit import Ahead, Source, Step, Transform, after, identity, plateau, run, stepwise
 from gmmlab.fit.certificate import Certificate, certify
 from gmmlab.fit.online import WARM_UP
 from gmmlab.fit.together import climb
@@ -119,12 +120,21 @@ def best_together(begins: Sequence[Begin], source: Source, budget: Budget) -> tu
 def _climb(begin: Begin, fit: Fit, source: Source, budget: Budget, report: Reporter) -> Iterator[Fit]:
     """The fit after every step."""
     stop = plateau(budget.tol)
-    steps = run(begin.model, source, stop=stop, previous=begin.previous, transform=budget.transform)
+    options = {"stop": stop, "previous": begin.previous, "transform": budget.transform}
+    steps = _steps(begin.model, source, **options)
     for step in islice(steps, budget.max_iter):
         report.step(step)
         worst = max(fit.jitter, float(step.model.located.jitter.max()))
         fit = Fit(step.model, [*fit.bounds, float(step.info.objective)], stop(step), worst)
         yield fit
+
+
+def _steps(model: Mixture, source: Source, **options: Any) -> Iterator[Step]:
+    """Steps of a fit; on a GPU they are asked for ahead, so that it need not wait for the host."""
+    if not model.weights.is_cuda or not isinstance(model.components, Gaussian):
+        return run(model, source, **options)
+    ahead = Ahead(source)
+    return run(model, ahead.source, refit=ahead.refit, **options)
 
 
 def _best(fits: Sequence[Fit]) -> Fit:

@@ -13,13 +13,13 @@ from functools import cached_property
 
 import torch
 
-from gmmlab.axes import Float, Int, Tensor
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.families.prior import Prior
 from gmmlab.families.structures import Full, Structure
 from gmmlab.kernels import fused
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
 from gmmlab.kernels.chunks import Buffers, chunk_rows
-from gmmlab.kernels.forms import Form, Products, choose
+from gmmlab.kernels.forms import Form, Products, cancels, choose
 from gmmlab.kernels.groups import Groups
 from gmmlab.record import Record, shared, static
 from gmmlab.stats import Moments
@@ -96,6 +96,21 @@ class Gaussian(Record):
     def form(self) -> Form:
         """How the kernel computes the table for these parameters."""
         return choose(self.mean - self.origin, self.chol, self.origin.dtype)
+
+    def with_form(self, form: Form) -> Gaussian:
+        """The same Gaussians with a form that is taken on trust: to choose it is to wait for a GPU."""
+        trusting = self.replace()
+        vars(trusting)["form"] = form  # where the cached property would keep it
+        return trusting
+
+    @property
+    def doubtful(self) -> Bool[Tensor, ""]:
+        """Whether what a refit took on trust is wrong: a factor that `flagged_cholesky` did not find, or the form.
+
+        Not yet read by the host.
+        """
+        far = cancels(self.mean - self.origin, self.chol, self.origin.dtype)
+        return ~torch.isfinite(self.jitter).all() | (far == isinstance(self.form, Products))
 
     @property
     def _natural(self) -> tuple[Tensor, ...]:

@@ -1,5 +1,6 @@
 """Ways of fitting: every one yields immutable steps."""
 
+from gmmlab.fit.ahead import Ahead
 from gmmlab.fit.landscape import Landscape, Optimum, landscape
 from gmmlab.fit.loop import Info, Step, last, plateau, run
 from gmmlab.fit.online import Progress, advance, averaged, stream_steps
@@ -8,6 +9,7 @@ from gmmlab.fit.splitting import split_merge
 from gmmlab.fit.transforms import Transform, after, anderson, chain, forgetting, identity, squarem, stepwise
 
 __all__ = [
+    "Ahead",
     "Exhausted",
     "Info",
     "Landscape",

@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
-from gmmlab.axes import Float, Int, Tensor
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.kernels.cholesky import precision
 from gmmlab.kernels.chunks import Buffers, out
 
@@ -249,18 +249,23 @@ def choose(m: Float[Tensor, "k d"], chol: Tensor, dtype: torch.dtype) -> Form:
     |y_i| |P_ij| |y_j|, with |y_i| about (Sigma_ii + m_i^2)^1/2: large for means far from the origin (670 standard
     deviations in float64, 91 in float32) and for nearly collinear columns.
     """
+    far = bool(cancels(m, chol, dtype))
+    if chol.ndim == 3:
+        return Whitened() if far else Packed()
+    return WhitenedSquares() if far else Squares()
+
+
+def cancels(m: Float[Tensor, "k d"], chol: Tensor, dtype: torch.dtype) -> Bool[Tensor, ""]:
+    """Whether `choose` gives a whitened form; not yet read by the host, which would wait for a GPU."""
     dense = chol.ndim == 3
     if dense and m.shape[1] > PACKED_MAX_D:
-        return Whitened()  # an inverse a step would cost as much as a pass over few rows
+        return m.new_ones((), dtype=torch.bool)  # an inverse a step would cost as much as a pass over few rows
     if dense:
         size = (chol.square().sum(-1) + m * m).sqrt()
-        cancelling = (size[:, None] @ torch.cholesky_inverse(chol).abs() @ size[:, :, None]).flatten()
+        cancelling = (size[:, None] @ precision(chol).abs() @ size[:, :, None]).flatten()
     else:
         cancelling = 1 + (m / chol).square().sum(-1)
-    far = bool((torch.finfo(dtype).eps * cancelling.detach() > ALLOWED[dtype]).any())
-    if far:
-        return Whitened() if dense else WhitenedSquares()
-    return Packed() if dense else Squares()
+    return (torch.finfo(dtype).eps * cancelling.detach() > ALLOWED[dtype]).any()
 
 
 def _about(x: Float[Tensor, "n d"], origin: Float[Tensor, "d"]) -> Float[Tensor, "d n"]:
