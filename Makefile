@@ -45,6 +45,7 @@ bench: setup ## measure speed and print the tables
 	@$(BIN)/python benchmarks/em.py
 	@$(BIN)/python benchmarks/small.py
 	@$(BIN)/python benchmarks/explorer.py
+	@$(BIN)/python benchmarks/gpu.py
 
 notebooks: setup ## run every notebook again, write its outputs and the index
 	@$(BIN)/python -m gmmlab.series.refresh notebooks
