@@ -150,7 +150,7 @@ class Stream:
             warn("Chunks in float64 follow a first one in float32: they are rounded to float32.", DataWarning)
         return Chunk(x.to(dtype), None if weight is None else _checked_weight(weight, x, where))
 
-    def _picked(self, x: Float[Tensor, "n d"], where: str) -> Float[Tensor, "n d"]:
+    def _picked(self, x: Float[Tensor, "n d"], where: str) -> Float[Tensor, "n c"]:
         """The wanted columns, by name or number."""
         if not self._columns:
             return x

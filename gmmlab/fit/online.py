@@ -15,7 +15,7 @@ from gmmlab.kernels.chunks import Chunk, check_reread
 from gmmlab.model import Mixture
 from gmmlab.steps import MixtureStats, e_step, m_step
 
-WARM_UP = 20  # rows per feature before the first refit
+WARM_UP = 20.0  # rows per feature before the first refit
 
 
 class Progress(NamedTuple):

@@ -74,7 +74,7 @@ def coreset(
     *,
     method: Draw = sensitivity,
     rng: torch.Generator,
-    weight: Float[Tensor, "n"] | None = None,
+    weight: Float[Tensor, "..."] | None = None,
     cap: float = math.inf,
 ) -> Coreset:
     """`size` draws for a mixture of k components, with weights that add to about the weight of all rows.
