@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -60,6 +61,14 @@ DATA: dict[str, Data] = {
 }
 HEAVY = ("wide", "several chunks")  # these meet one structure of each kind, the other data meet all
 OF_EACH_KIND = ("VII", "VVI", "VEI", "EEE", "VVE", "VEV", "VVV")
+A_FEW = ("EEI", "VVE", "VVV")  # diagonal and shared, iterated, free
+
+
+def few_structures(*names: str) -> pytest.MarkDecorator:
+    """For laws that hardly know the structure: these meet them in every run, all others among the slow tests."""
+    quick = names or A_FEW
+    params = [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in STRUCTURES]
+    return pytest.mark.parametrize("structure", params, indirect=True)
 
 
 def random_mixture(structure: Structure, x: Tensor, k: int, rng: torch.Generator) -> Mixture:

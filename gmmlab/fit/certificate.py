@@ -52,8 +52,7 @@ def aitken_gap(trace: Sequence[float]) -> float:
 
         gap = (l_t - l_t-1) a / (1 - a),    a = (l_t - l_t-1) / (l_t-1 - l_t-2)
 
-    Infinite with fewer than three members, or where increases do not shrink. See McLachlan and Krishnan (2008),
-    section 4.9.
+    Infinite with fewer than three members, or where increases do not shrink. See McLachlan and Krishnan (2008).
     """
     if len(trace) < 3:
         return math.inf

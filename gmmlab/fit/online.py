@@ -35,7 +35,7 @@ def averaged(steps: Iterable[Step], start: int, *, refit: Refit = m_step) -> Ite
     """The same steps, whose models from step `start` on are refitted to the average of the statistics since then.
 
     The run itself goes on from its own models. With a step size that falls slower than 1 / t the average has the best
-    rate. See Polyak and Juditsky (1992); Cappé and Moulines (2009), section 2.4.
+    rate. See Polyak and Juditsky (1992); Cappé and Moulines (2009).
     """
     total: MixtureStats | None = None
     for step in steps:

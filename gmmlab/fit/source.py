@@ -49,7 +49,7 @@ def incremental(blocks: Iterable[Chunk]) -> Source:
     With the block's new responsibilities and the refit, the free energy sum_b E_q[log p(x, z) - log q(z)] never falls.
     The evidence reported is the sum of what each block had when it was last visited: it lags by up to one round, and
     equals the log-likelihood when the fit stands still. Keeps the statistics of every block. A source of this kind has
-    memory and belongs to one fit. See Neal and Hinton (1998), section 3.
+    memory and belongs to one fit. See Neal and Hinton (1998).
     """
     check_reread(blocks, "every round of this fit is a pass over all of them")
     return _Incremental(blocks)

@@ -84,7 +84,7 @@ def stepwise(power: float = 0.7, offset: float = 2.0) -> Transform:
 
     The first batch is taken whole. A batch of another size than the first counts in proportion. The statistics given
     on are those of as many rows as were seen, and the evidence is averaged like them, so that a rule of stopping sees
-    an exponential average. `power` is above 1/2 and at most 1. See Cappé and Moulines (2009), eq. 12 and theorem 1.
+    an exponential average. `power` is above 1/2 and at most 1. See Cappé and Moulines (2009).
     """
     if not 0.5 < power <= 1:
         raise ValueError(f"The step size falls as t^-{power:g}; expected a power above 0.5 and at most 1. Try 0.7.")
@@ -200,7 +200,7 @@ def anderson(m: int = 8, *, patience: float = 16.0) -> Transform:
 
     Lengths are those of Fisher's metric. When a leap is taken back the pairs are forgotten, and 1, 2, 4, ... up to
     `patience` plain steps follow before the next: far from the optimum EM's map is not nearly linear and leaps fail.
-    See Walker and Ni (2011), section 2; the guard and the restarts follow Henderson and Varadhan (2019).
+    See Walker and Ni (2011); the guard and the restarts follow Henderson and Varadhan (2019).
     """
     if m < 1:
         raise ValueError(f"Anderson's acceleration was asked to remember {m} differences; expected at least 1. Try 8.")

@@ -40,7 +40,7 @@ def lightweight(
 ) -> Float[Tensor, "n"]:
     """Half by weight, half by squared distance from the mean, q = 1/(2 W) + d_i^2 / (2 sum w d^2).
 
-    Two passes, no seeds. See Bachem, Lucic and Krause (2018), algorithm 1.
+    Two passes, no seeds. See Bachem, Lucic and Krause (2018).
     """
     square = (x - (weight.to(x) @ x) / weight.sum().to(x)).double().square().sum(1)
     return weight * (1 / weight.sum() + square / (weight @ square).clamp(min=1e-300))
@@ -53,8 +53,7 @@ def sensitivity(
 
         s_i = a d_i^2 / c + 2 a (mean d^2 of the group) / c + 4 W / |group|,    a = 16 (log2 k + 2),    c = mean d^2
 
-    Groups are the rows nearest to each of k seeds of k-means++. See Lucic, Faulkner, Krause and Feldman (2017),
-    algorithm 2.
+    Groups are the rows nearest to each of k seeds of k-means++. See Lucic, Faulkner, Krause and Feldman (2017).
     """
     labels, square = nearest(x, x[_seeds(x, weight, k, rng)])
     square = square.double()
@@ -99,7 +98,7 @@ class MergeReduce:
     """A coreset of a stream: chunks are reduced, and pairs of reduced chunks are merged and reduced again.
 
     Coresets of level j stand for 2^j chunks, so no row passes more than log2(chunks) reductions, and memory holds that
-    many coresets. See Har-Peled and Mazumdar (2004), section 5.
+    many coresets. See Har-Peled and Mazumdar (2004).
     """
 
     def __init__(

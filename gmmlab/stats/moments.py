@@ -54,7 +54,7 @@ class Moments(Additive):
 
             dw / w^1/2      L^-1 (ds1 - m dw) / w^1/2      (L^-1 dS L^-T - I dw) / (2 w)^1/2
 
-        In this metric the EM map is self-adjoint near its fixed point. See Dempster, Laird and Rubin (1977), section 3.
+        In this metric the EM map is self-adjoint near its fixed point. See Dempster, Laird and Rubin (1977).
         """
         like = self if torch.equal(self.origin, base.origin) else self.about(base.origin)
         w = base.w.clamp(min=1e-300)

@@ -35,7 +35,7 @@ def test_sums_are_unbiased(method, weighted, rng):
     model = cases.random_mixture(cases.STRUCTURES["VVV"], x, 3, rng)
     exact = e_step(model, x, w)
     draws = []
-    for _ in range(300):
+    for _ in range(200):
         picked = coreset(x, 60, 3, method=method, rng=rng, weight=w)
         s = e_step(model, x[picked.indices], picked.weights)
         draws.append(torch.cat([s.components.w, s.components.s1.flatten(), s.components.s2.flatten(), s.n[None]]))
@@ -85,7 +85,7 @@ def test_merge_and_reduce_holds_little_and_keeps_sums(method, rng):
     x, _ = unequal(rng)
     x = x[torch.randperm(len(x), generator=rng)]
     totals, means = [], []
-    for _ in range(30):
+    for _ in range(15):
         tree = MergeReduce(150, 20, rng=rng, method=method)
         for chunk in stream(x, chunk_rows=300):
             tree.add(chunk)
