@@ -3,7 +3,7 @@
     stream("rows.npy")                    a memory map, read as it is used
     stream("folder-of-parquet/")          a Parquet file or folder (extra `io`)
     stream(x), stream(frame)              an array, a tensor, a frame: views of consecutive rows
-    stream(loader), stream(dataset)       torch's; of a batch that is a tuple the first entry, so that labels are left
+    stream(loader), stream(dataset)       torch's; of a batch that is a tuple the first entry, not the labels
     stream([x1, x2])                      a list of chunks, each an array or a Chunk(x, weight)
     stream(lambda: generator())           a function that returns fresh chunks
     stream(generator())                   chunks that come once: for methods of one pass
@@ -38,7 +38,7 @@ class _Origin(NamedTuple):
     open: Callable[[], Iterable[Any]]
     words: str
     once: bool = False
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # where the source picks the columns itself
 
 
 class _Ask(NamedTuple):
@@ -54,7 +54,8 @@ class Stream:
     def __init__(self, origin: _Origin, ask: _Ask) -> None:
         self.source, self.once = origin.words, origin.once
         self._open, self._names = origin.open, origin.names
-        self._columns, self._chunk_rows = ask
+        self._columns, self._chunk_rows = () if origin.names else ask.columns, ask.chunk_rows
+        self._given = origin.names  # names in the source, before columns are picked
         self._first: tuple[int, torch.dtype] | None = None
         self._n: int | None = None
         self._spent = False
@@ -83,7 +84,9 @@ class Stream:
     @property
     def names(self) -> list[str]:
         """Names of the columns: those of the source, or x0, x1, ..."""
-        return list(self._names) or default_names(self.d)
+        if not self._names:
+            self._look()
+        return list(self._names)
 
     def __iter__(self) -> Iterator[Chunk]:
         """One pass over the rows. Raises `BadData`, for a second one too where the source gives only one."""
@@ -136,8 +139,13 @@ class Stream:
             x, names, _ = as_table(rows)
         except (TypeError, ValueError) as error:
             raise BadData(f"{where} is no table of numbers: {error}") from error
-        self._names = self._names or tuple(names)
-        x = self._picked(x, where)
+        self._given = self._given or tuple(names) or tuple(default_names(x.shape[1]))
+        if self._columns:
+            # a chunk's columns go by the names of the first chunk
+            known = self._given if len(self._given) == x.shape[1] else default_names(x.shape[1])
+            x = x[:, self._picked(known, where)]
+        if not self._names:
+            self._names = tuple(self._given[j] for j in self._picked(self._given, where)) or self._given
         if self._first is None:
             self._first = x.shape[1], x.dtype
         d, dtype = self._first
@@ -150,17 +158,12 @@ class Stream:
             warn("Chunks in float64 follow a first one in float32: they are rounded to float32.", DataWarning)
         return Chunk(x.to(dtype), None if weight is None else _checked_weight(weight, x, where))
 
-    def _picked(self, x: Float[Tensor, "n d"], where: str) -> Float[Tensor, "n c"]:
-        """The wanted columns, by name or number."""
-        if not self._columns:
-            return x
-        names = list(self._names) if len(self._names) == x.shape[1] else default_names(x.shape[1])
-        if list(self._names) == [str(c) for c in self._columns] and x.shape[1] == len(self._columns):
-            return x  # the source has picked them
-        unknown = [c for c in self._columns if c not in names and c not in range(x.shape[1])]
+    def _picked(self, names: Sequence[str], where: str) -> list[int]:
+        """The numbers of the wanted columns, which were asked for by name or number."""
+        unknown = [c for c in self._columns if c not in names and c not in range(len(names))]
         if unknown:
             raise BadData(f"{where} has no column {unknown[0]!r}; it has {', '.join(names)}.")
-        return x[:, [c if isinstance(c, int) else names.index(c) for c in self._columns]]
+        return [c if isinstance(c, int) else names.index(c) for c in self._columns]
 
 
 def stream(source: Any, *, chunk_rows: int | None = None, columns: Sequence[str | int] | str | int = ()) -> Stream:
@@ -170,6 +173,8 @@ def stream(source: Any, *, chunk_rows: int | None = None, columns: Sequence[str 
     not be tiny. Raises `BadData` for what is none of these.
     """
     if isinstance(source, Stream):
+        if chunk_rows is not None or columns != ():
+            raise BadData(f"{source!r} is a stream already; give chunk_rows and columns where it is made.")
         return source
     if chunk_rows is not None and chunk_rows < 1:
         raise BadData(f"chunk_rows is {chunk_rows}; expected at least 1, or None for chunks of 16 MB.")
@@ -210,10 +215,10 @@ def _from_path(source: str | Path, ask: _Ask) -> _Origin:
 
 def _from_parquet(path: Path, ask: _Ask) -> _Origin:
     dataset = needs("pyarrow.dataset", "io").dataset(str(path), format="parquet")
-    names = [c if isinstance(c, str) else dataset.schema.names[c] for c in ask.columns]
-    names = names or list(dataset.schema.names)
-    if unknown := [name for name in names if name not in dataset.schema.names]:
-        raise BadData(f"{path.name} has no column {unknown[0]!r}; it has {', '.join(dataset.schema.names)}.")
+    known = list(dataset.schema.names)
+    if unknown := [c for c in ask.columns if c not in known and c not in range(len(known))]:
+        raise BadData(f"{path.name} has no column {unknown[0]!r}; it has {', '.join(known)}.")
+    names = [known[c] if isinstance(c, int) else c for c in ask.columns] or known
 
     def batches() -> Iterator[Any]:
         for batch in dataset.to_batches(columns=names, batch_size=ask.chunk_rows or FALLBACK_ROWS, batch_readahead=1):

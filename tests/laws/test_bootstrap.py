@@ -17,7 +17,7 @@ from gmmlab.score import Bootstrap, bootstrap
 def total(x, k):
     """Log-likelihood of a fit of k components."""
     first = start(x, k, Full(), METHODS["kmeans"], torch.Generator().manual_seed(0), ridge=1e-6)
-    return float(last(run(first, whole(x), stop=plateau(1e-4))).info.evidence) * len(x)
+    return float(last(run(first, whole(x), stop=plateau(1e-3))).info.evidence) * len(x)
 
 
 def test_the_p_value_counts_ties_and_the_data_themselves():
@@ -65,7 +65,7 @@ def test_it_can_be_stopped_and_does_no_work_before_it_is_asked(rng):
 @pytest.mark.parametrize(("k", "small", "large"), [(2, 0.0, 0.06), (1, 0.1, 1.0)])
 def test_two_clouds_need_two_components_and_one_does_not(k, small, large, rng):
     """19 draws: the least p-value is 0.05."""
-    x = cases.blobs(rng, n=150, d=2, k=k, spread=6.0)
+    x = cases.blobs(rng, n=60, d=2, k=k, spread=6.0)
     null = last(run(start(x, 1, Full(), METHODS["random"], rng), whole(x), stop=plateau(1e-6))).model
     refit = lambda xs: torch.tensor([[total(x, 1), total(x, 2)] for x in xs], dtype=torch.float64)  # noqa: E731
     observed = 2 * (total(x, 2) - total(x, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cases
 import pytest
 import torch
 from torch.utils import _pytree as pytree
@@ -16,6 +17,7 @@ from gmmlab.steps import e_step, stats_of
 FORMS = {True: (forms.Packed(), forms.Whitened()), False: (forms.Squares(), forms.WhitenedSquares())}
 
 
+@cases.few_structures()
 @pytest.mark.parametrize("side", [0, 1], ids=["products", "whitened"])
 def test_buffers_change_no_number(mixture, x, side, tol):
     """Fresh and shared memory, the latter after other rows have been in it."""
@@ -33,6 +35,7 @@ def test_buffers_change_no_number(mixture, x, side, tol):
         torch.testing.assert_close(left, right, rtol=tol, atol=tol)
 
 
+@cases.few_structures()
 def test_statistics_outlive_their_chunk(mixture, x):
     buffers = Buffers()
 
@@ -59,6 +62,7 @@ def test_a_name_has_one_memory_that_grows():
     assert buffers.take("table", (2, 3), like.double()).dtype == torch.float64
 
 
+@cases.few_structures()
 @pytest.mark.parametrize(
     ("name", "value"),
     [("_CACHE", 1 << 16), ("_CACHE", 3 << 20), ("_CPU", torch.device("meta"))],
@@ -93,6 +97,7 @@ def test_responsibilities_to_base_two(dtype, tol, rng):
     assert float(resp[:, 2].abs().max()) == 0
 
 
+@cases.few_structures()
 def test_a_log_density_is_differentiable_in_its_rows(mixture, x):
     rows = x[:5].double().requires_grad_()
     mixture.log_prob(rows).sum().backward()
