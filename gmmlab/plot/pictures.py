@@ -13,7 +13,7 @@ from gmmlab.errors import BadData
 from gmmlab.plot.ellipses import Ellipses, ellipses, outline
 from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.raster import Range, raster
-from gmmlab.plot.style import Style, colour, css, dash, ink, line, style
+from gmmlab.plot.style import NOISE, Style, colour, css, dash, ink, line, style
 
 from matplotlib.axes import Axes  # isort: skip
 from matplotlib.patheffects import withStroke  # isort: skip
@@ -41,8 +41,8 @@ def scatter(
     """Rows in two of their columns, coloured by component, with ellipses at one and two standard deviations.
 
     `x` is a frame, an array or a tensor; `model` is a `Mixture` or a fitted estimator.
-    Components are numbered from 1. `labels` are those of `model` unless given. `trace`, pairs of step and
-    log-likelihood, is drawn in a strip below, with a mark at `step` (the last one unless given).
+    Components are numbered from 1. `labels` are those of `model` unless given; rows of noise (-1) are grey. `trace`,
+    pairs of step and log-likelihood, is drawn in a strip below, with a mark at `step` (the last one unless given).
     """
     rows = as_rows(x)
     x, names, model = rows.x, names or rows.names, getattr(model, "mixture_", model)
@@ -90,7 +90,8 @@ def _draw_points(axes: Axes, xy: Any, labels: Any, shown: Ellipses, look: Style)
     axes.set(xlim=ranges[0], ylim=ranges[1])
     box = axes.get_window_extent()
     scale = 2 if len(xy) <= FINE else 1  # many points at full sharpness are noise that no PNG makes small
-    palette = np.array([colour(k, look.theme) for k in range(len(shown.weight))], dtype=float)
+    colours = [colour(k, look.theme) for k in range(len(shown.weight))]
+    palette = np.array([*colours, NOISE[look.theme]], dtype=float)  # the label of noise is -1: the last one
     image = raster(
         xy, palette[labels], ranges, (round(box.width * scale / 2), round(box.height * scale / 2)), scale=scale
     )

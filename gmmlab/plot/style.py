@@ -14,6 +14,8 @@ HUES = {
     "light": ("0072b2", "d55e00", "009e73", "b8609a", "d18f00", "3fa0dc", "9a8a00", "66717f"),
     "dark": ("4ba6e6", "f5824a", "2cc295", "e29ac4", "f2b434", "86d0f7", "e6dc55", "b4bdc9"),
 }
+#: A neutral grey for rows that belong to no component.
+NOISE = {"light": (110, 120, 132), "dark": (150, 160, 172)}
 #: Colour never stands alone: lengths of strokes and gaps, repeated along an ellipse; none is a solid line.
 DASHES = ((), (7, 4), (2, 4), (10, 4, 2, 4), (14, 5), (5, 3, 1.5, 3, 1.5, 3), (1, 3))
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)

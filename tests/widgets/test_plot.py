@@ -22,7 +22,7 @@ import gmmlab.plot as gp
 from gmmlab import Gaussian
 from gmmlab.fit import plateau, run, whole
 from gmmlab.plot.raster import opacity, radius_for, raster
-from gmmlab.plot.style import DASHES, HUES, colour, css, dash, ink, line
+from gmmlab.plot.style import DASHES, HUES, NOISE, colour, css, dash, ink, line
 from gmmlab.score import combine
 
 PALETTE = Path(__file__).parents[2] / "widgets" / "shared" / "palette.js"
@@ -117,6 +117,11 @@ def test_pictures_are_deterministic_and_small(x, model, theme):
     for k in range(3):
         near = np.abs(shown - np.array(colour(k, theme))).max(1) < 24
         assert near.sum() > 50, f"component {k} is not seen in {theme}"
+
+
+def test_rows_of_noise_have_a_colour_of_their_own(x, model):
+    noise, *components = (gp.scatter(x, model, labels=torch.full((300,), k)).png() for k in (-1, 0, 1, 2))
+    assert noise not in components
 
 
 def test_a_big_cloud_is_still_small(rng):
@@ -264,6 +269,8 @@ def test_the_palette_is_that_of_the_widgets():
     for theme, hues in HUES.items():
         found = re.search(rf"{theme}: \[([^\]]*)\]", source).group(1)
         assert tuple(re.findall(r'"(\w{6})"', found)) == hues
+    grey = re.search(r"\? \[([\d, ]+)\] : \[([\d, ]+)\], k \* 3", source)
+    assert [tuple(int(part) for part in grey[i].split(",")) for i in (1, 2)] == [NOISE["dark"], NOISE["light"]]
     found = re.findall(r'"([^"]*)"', re.search(r"DASHES = \[([^\]]*)\]", source).group(1))
     assert [tuple(float(part) for part in dashes.split()) for dashes in found] == [*DASHES]
 
