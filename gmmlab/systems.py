@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 SYSTEMS: dict[str, str] = {
+    "estimation/coresets": "gmmlab.init.coreset",
     "estimation/em-family": "gmmlab.GaussianMixture",
+    "estimation/em-online": "gmmlab.fit.stepwise",
 }
