@@ -97,7 +97,7 @@ def search(
     source, floor = whole(data.x, data.weight), FLOOR * float(data.x.std(0).max())
 
     def rounds(which: Sequence[Cell], stacked: Mixture, tol: float) -> Iterator[Progress]:
-        for finished in climb(stacked, lambda _: source, tol=tol, max_iter=budget.max_iter, floor=floor):
+        for finished in climb(stacked, lambda _: source, tol=tol, max_iter=budget.max_iter, floor=floor, accelerated=True):
             for one in finished:
                 board.add(which[one.j], one)
             yield Progress(min(board.count, len(tried)), len(tried), perf_counter() - began, board.best)

@@ -13,7 +13,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -31,6 +31,7 @@ class Info(NamedTuple):
     objective: Tensor  # what the fit climbs: evidence and log prior per row, of each stacked model
     previous: Tensor | float
     accepted: bool = True  # False: this E-step showed that an accelerated fit had leapt too far; it went back
+    state: Any = None  # what the transform remembers
 
     @property
     def evidence(self) -> float:
@@ -87,7 +88,7 @@ def run(
         accepted = transform.accepted(state)
         objective = stats.score + model.components.penalty() / stats.n if accepted else torch.as_tensor(previous)
         model = refit(model, stats)
-        step = Step(i, model, Info(stats, objective, previous, accepted))
+        step = Step(i, model, Info(stats, objective, previous, accepted, state))
         previous = objective
         sent = yield step
         if sent is not None:

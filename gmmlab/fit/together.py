@@ -14,8 +14,10 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Bool, Tensor
+from gmmlab.fit.leaps import Leaping, leaps
 from gmmlab.fit.loop import Step, run
 from gmmlab.fit.source import Source
+from gmmlab.fit.transforms import identity
 from gmmlab.kernels.cholesky import flagged_cholesky
 from gmmlab.model import Mixture
 from gmmlab.stack import member, narrow, parts_of
@@ -46,6 +48,7 @@ def climb(
     tol: float,
     max_iter: int = 1000,
     floor: float = 0.0,
+    accelerated: bool = False,
 ) -> Iterator[list[Finished]]:
     """Fit all mixtures of a stack together, yielding after every step those that have finished (often none).
 
@@ -55,13 +58,18 @@ def climb(
     """
     active = list(range(parts_of(stacked)[1].groups.g))
     traces = [list[float]() for _ in active]
+    state: Leaping | None = None
     while active:
         before = stacked.weights.new_tensor([traces[j][-1] if traces[j] else -math.inf for j in active])
         out, history = set[int](), list[Tensor]()
-        for step in run(stacked, source(active), refit=partial(_refit, floor=floor), stop=_never, previous=before):
+        refit, transform = partial(_refit, floor=floor), leaps(state) if accelerated else identity
+        for step in run(stacked, source(active), transform=transform, refit=refit, stop=_never, previous=before):
             history.append(step.info.objective)
-            singular = _singular(step.model)
-            converged = (step.info.gains.abs() < tol) & ~singular
+            singular, converged = _singular(step.model), step.info.gains.abs() < tol
+            if accelerated:
+                state = step.info.state
+                singular, converged = singular & state.plain, converged & state.plain
+            converged = converged & ~singular
             last = len(traces[active[0]]) + len(history) >= max_iter
             new = [a for a in (converged | singular | last).nonzero().flatten().tolist() if a not in out]
             yield [
@@ -83,6 +91,8 @@ def climb(
         active = [active[a] for a in kept]
         if active:
             stacked = narrow(step.model, kept)
+            if state is not None:
+                state = state.of(kept, parts_of(step.model)[1].groups.members(kept, before.device))
 
 
 def _never(_: Step) -> bool:
@@ -98,6 +108,4 @@ def _singular(model: Mixture) -> Bool[Tensor, "g"]:
 def _refit(model: Mixture, stats: MixtureStats, floor: float) -> Mixture:
     """An M-step that marks what is singular instead of raising."""
     components = model.gaussian.refit(stats.components, partial(flagged_cholesky, floor=floor))
-    # what was singular stays so: its unit covariance is a placeholder
-    components = components.replace(jitter=components.jitter + model.gaussian.jitter)
     return model.replace(components=components, gate=model.gate.refit(stats.gate))

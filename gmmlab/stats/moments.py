@@ -48,7 +48,11 @@ class Moments(Additive):
         return self.s2 - self._square(self.s1, self.s1 / self.w[:, None])
 
     def standardised(self, base: Moments) -> Float[Tensor, "f"]:
-        """A difference of moments in the standard errors of Gaussian rows; its length is that of Fisher's metric.
+        """A difference of moments in the standard errors of Gaussian rows; its length is that of Fisher's metric."""
+        return self.whitened(base).flatten()
+
+    def whitened(self, base: Moments) -> Float[Tensor, "k f"]:
+        """The same, a row for each component.
 
         With the mean m_k (about the origin) and the covariance L_k L_k' of `base`, moments about m_k whitened by L_k,
 
@@ -72,7 +76,7 @@ class Moments(Additive):
             half = torch.linalg.solve_triangular(chol, ds2, upper=False)
             whole = torch.linalg.solve_triangular(chol, half.mT, upper=False) - dw[:, :, None] * eye
             white = torch.linalg.solve_triangular(chol, ds1[:, :, None], upper=False).squeeze(-1), whole.flatten(1)
-        return torch.cat([like.w / root[:, 0], (white[0] / root).flatten(), (white[1] / (2**0.5 * root)).flatten()])
+        return torch.cat([like.w[:, None] / root, white[0] / root, white[1] / (2**0.5 * root)], dim=1)
 
     @property
     def proper(self) -> bool:
