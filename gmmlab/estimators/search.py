@@ -97,6 +97,7 @@ def search(
     source, floor = whole(data.x, data.weight), FLOOR * float(data.x.std(0).max())
 
     def rounds(which: Sequence[Cell], stacked: Mixture, tol: float) -> Iterator[Progress]:
+        stacked = stacked.replace(components=stacked.gaussian.replace(structure=parts_of(stacked)[0].hasty()))
         for finished in climb(stacked, lambda _: source, tol=tol, max_iter=budget.max_iter, floor=floor, accelerated=True):
             for one in finished:
                 board.add(which[one.j], one)
@@ -145,7 +146,8 @@ class _Board:
             return
         loglik, doubt, smallest = _scores(stack([fit.model for _, fit in new]), self._data)
         for j, (cell, fit) in enumerate(new):
-            yield Fitted(cell, fit.model, loglik[j], doubt[j], smallest[j], fit.trace, fit.converged)
+            model = fit.model.replace(components=fit.model.gaussian.replace(structure=cell.structure))
+            yield Fitted(cell, model, loglik[j], doubt[j], smallest[j], fit.trace, fit.converged)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
@@ -11,16 +11,23 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.families.structures import Structure
+from gmmlab.families.structures import Iterated, Structure
 from gmmlab.kernels.groups import Groups
 
 
 class Part(NamedTuple):
-    """Components `at` have this structure, and form these groups."""
+    """A structure and the groups that have it."""
 
     structure: Structure
-    at: Int[Tensor, "k"]
     groups: Groups
+
+
+class Order(NamedTuple):
+    """The components part by part, axis-aligned structures first: `there` takes them there, `back` again."""
+
+    there: Int[Tensor, "k"]
+    back: Int[Tensor, "k"]
+    aligned: int  # how many components are axis-aligned
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,39 +46,55 @@ class Mixed:
         return " + ".join(part.structure.name for part in self.parts)
 
     @cached_property
+    def _owners(self) -> dict[Structure, list[int]]:
+        """The groups that have each structure, axis-aligned ones first."""
+        owners: dict[Structure, list[int]] = {}
+        for j in sorted(range(len(self.members)), key=lambda j: self.members[j].dense):
+            owners.setdefault(self.members[j], []).append(j)
+        return owners
+
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """The components of each structure."""
-        ends = [0, *accumulate(self.groups.sizes)]
-        own: dict[str, list[int]] = {}
-        for j, structure in enumerate(self.members):
-            own.setdefault(structure.name, []).append(j)
-        return tuple(
-            Part(
-                self.members[groups[0]],
-                torch.tensor([i for j in groups for i in range(ends[j], ends[j + 1])]),
-                self.groups.of(groups),
-            )
-            for groups in own.values()
-        )
+        """The groups of each structure, axis-aligned ones first."""
+        return tuple(Part(structure, self.groups.of(own)) for structure, own in self._owners.items())
+
+    @cached_property
+    def order(self) -> Order:
+        """How the components stand when they stand part by part."""
+        there = self.groups.members([j for own in self._owners.values() for j in own], torch.device("cpu"))
+        return Order(there, there.argsort(), sum(part.groups.k for part in self.parts if not part.structure.dense))
 
     def of(self, groups: Sequence[int]) -> Mixed:
         """What is left when only some of the groups are kept, in this order."""
         return Mixed(tuple(self.members[j] for j in groups), self.groups.of(groups), self.dense)
 
+    def hasty(self) -> Mixed:
+        """The same structures; those that need iterations take few of them in every step."""
+        return replace(self, members=tuple(one.hasty() if isinstance(one, Iterated) else one for one in self.members))
+
     def project(self, w: Float[Tensor, "k"], scatter: Tensor, old: Tensor, groups: Groups) -> Tensor:
         """The projection of every part; the groups are its own."""
-        cov = torch.empty_like(scatter)
-        for structure, at, own in self.parts:
-            if self.dense and not structure.dense:
-                variances = structure.project(w[at], _diagonals(scatter[at]), _diagonals(old[at]), own)
-                cov[at] = torch.diag_embed(variances)
-            else:
-                cov[at] = structure.project(w[at], scatter[at], old[at], own)
-        return cov
+        there, back, cut = self.order.there.to(w.device), self.order.back.to(w.device), self.order.aligned
+        w, scatter, old = w[there], scatter[there], old[there]
+        if not self.dense:
+            return _project(self.parts, w, scatter, old)[back]
+        aligned = [part for part in self.parts if not part.structure.dense]
+        variances = _project(aligned, w[:cut], _diagonals(scatter[:cut]), _diagonals(old[:cut]))
+        cov = _project(self.parts[len(aligned) :], w[cut:], scatter[cut:], old[cut:])
+        return torch.cat([torch.diag_embed(variances), cov])[back]
 
     def n_parameters(self, k: int, d: int) -> int:
         """Free parameters of all groups."""
         return sum(member.n_parameters(size, d) for member, size in zip(self.members, self.groups.sizes, strict=True))
+
+
+def _project(parts: Sequence[Part], w: Float[Tensor, "k"], scatter: Tensor, old: Tensor) -> Tensor:
+    """The projection of components that stand part by part."""
+    if not parts:
+        return scatter
+    sizes = [part.groups.k for part in parts]
+    each = zip(parts, w.split(sizes), scatter.split(sizes), old.split(sizes), strict=True)
+    return torch.cat([structure.project(*own, groups) for (structure, groups), *own in each])
 
 
 def _diagonals(matrices: Float[Tensor, "k d d"]) -> Float[Tensor, "k d"]:

@@ -40,6 +40,7 @@ def common_axes(
     weigh: Callable[[Float[Tensor, "k d"]], Float[Tensor, "k"]],
     old: Float[Tensor, "k d d"],
     groups: Groups,
+    sweeps: int = _SWEEPS,
 ) -> Float[Tensor, "g d d"]:
     """Orthonormal axes D (in columns) of each group that make all its scatter matrices as diagonal as they can be.
 
@@ -52,14 +53,14 @@ def common_axes(
     d - 1 turns (d, if d is odd). No turn raises the criterion. The weights say which: v = w for sum_k w_k log|diag F_k|
     (Flury and Gautschi 1986), v = |diag F|^1/d for sum_k |diag F_k|^1/d.
 
-    The turns start at the common axes of `old`, and end when the gradient has gone, or after 20 sweeps:
-    a hard case goes on in the next step.
+    The turns start at the common axes of `old`, and end when the gradient has gone, or after so many
+    `sweeps`: a hard case goes on in the next step.
     """
     axes = _axes_of(old, groups)
     spread = groups.spread(axes)
     turned = spread.mT @ scatter @ spread
     moving = axes.new_ones(groups.g)
-    for _ in range(_SWEEPS):
+    for _ in range(sweeps):
         gradients = []
         for planes in _rounds(scatter.shape[1], scatter.device):
             angle, gradient = _angles(turned, planes, weigh, groups)

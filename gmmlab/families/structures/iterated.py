@@ -7,6 +7,7 @@ settled, and the likelihood cannot fall. See Celeux and Govaert (1995), section 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,10 +18,20 @@ from gmmlab.kernels.orientation import common_axes, compose, principal_axes, tur
 
 E, V, I = Tie  # noqa: E741 - the letters of Banfield and Raftery
 _TOL = 1e-5  # relative change of the volumes: Q is within about 1e-10 of its maximum
-_ROUNDS = 100
 
 
-class VEI(Eigen):
+@dataclass(frozen=True)
+class Iterated(Eigen):
+    """A structure whose projection takes rounds: at most `rounds` sweeps over the axes, or pairs for the volumes."""
+
+    rounds: int = 50
+
+    def hasty(self) -> Iterated:
+        """The same structure with two rounds: they raise Q, if not to its maximum, and a fit has many steps."""
+        return replace(self, rounds=2)
+
+
+class VEI(Iterated):
     """Axis-aligned, of one shape: Sigma_k = lambda_k A.
 
     A = sum_k diag(W_k) / lambda_k / n and lambda_k = tr(W_k A^-1) / (d w_k), in turns. A need not have determinant one:
@@ -32,10 +43,10 @@ class VEI(Eigen):
     def fit(
         self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d"], old: Tensor, groups: Groups
     ) -> Float[Tensor, "k d"]:
-        return _of_one_shape(w, scatter, old.mean(1), groups)
+        return _of_one_shape(w, scatter, old.mean(1), groups, self.rounds)
 
 
-class VEV(Eigen):
+class VEV(Iterated):
     """Of one shape, turned freely: as `VEI`, for the eigenvalues of W_k along its eigenvectors."""
 
     volume, shape, orientation = V, E, V
@@ -44,10 +55,10 @@ class VEV(Eigen):
         self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
     ) -> Float[Tensor, "k d d"]:
         spectrum, axes = principal_axes(scatter)
-        return compose(axes, _of_one_shape(w, spectrum, _mean_variance(old), groups))
+        return compose(axes, _of_one_shape(w, spectrum, _mean_variance(old), groups, self.rounds))
 
 
-class VEE(Eigen):
+class VEE(Iterated):
     """Of one shape and orientation: Sigma_k = lambda_k C, as `VEI` with a matrix C."""
 
     volume, shape, orientation = V, E, E
@@ -66,37 +77,41 @@ class VEE(Eigen):
             precision = torch.cholesky_inverse(chol)
             return (scatter * groups.spread(precision)).sum((1, 2)) / freedom
 
-        volume = _settled(share, rescale, _mean_variance(old), groups)
+        volume = _settled(share, rescale, _mean_variance(old), groups, self.rounds)
         return column(volume, scatter) * groups.spread(share(volume))
 
 
-class VVE(Eigen):
+@dataclass(frozen=True)
+class VVE(Iterated):
     """Of one orientation: Sigma_k = D B_k D' with B_k = diag(D' W_k D) / w_k.
 
     D minimises sum_k w_k log|diag(D' W_k D)|, the common principal components of Flury (1984).
     """
 
     volume, shape, orientation = V, V, E
+    rounds: int = 20
 
     def fit(
         self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
     ) -> Float[Tensor, "k d d"]:
-        axes = groups.spread(common_axes(scatter, lambda _: w, old, groups))
+        axes = groups.spread(common_axes(scatter, lambda _: w, old, groups, self.rounds))
         return compose(axes, turned_diagonal(scatter, axes) / w[:, None])
 
 
-class EVE(Eigen):
+@dataclass(frozen=True)
+class EVE(Iterated):
     """Of one volume and orientation: Sigma_k = D B_k D' with |B_k|^1/d = lambda for all k.
 
     With F_k = diag(D' W_k D), lambda = sum_k |F_k|^1/d / n and B_k = lambda F_k / |F_k|^1/d; D minimises lambda.
     """
 
     volume, shape, orientation = E, V, E
+    rounds: int = 20
 
     def fit(
         self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
     ) -> Float[Tensor, "k d d"]:
-        axes = groups.spread(common_axes(scatter, _geometric_mean, old, groups))
+        axes = groups.spread(common_axes(scatter, _geometric_mean, old, groups, self.rounds))
         variance = turned_diagonal(scatter, axes)
         volume = _geometric_mean(variance)
         common = groups.spread(groups.sum(volume) / groups.sum(w))
@@ -104,7 +119,7 @@ class EVE(Eigen):
 
 
 def _of_one_shape(
-    w: Float[Tensor, "k"], variance: Float[Tensor, "k d"], volume: Float[Tensor, "k"], groups: Groups
+    w: Float[Tensor, "k"], variance: Float[Tensor, "k d"], volume: Float[Tensor, "k"], groups: Groups, rounds: int
 ) -> Float[Tensor, "k d"]:
     """Variances lambda_k A for scatter along axes that stay as they are, from initial volumes."""
     n, freedom = groups.sum(w)[:, None], variance.shape[1] * w
@@ -115,7 +130,7 @@ def _of_one_shape(
     def rescale(common: Tensor) -> Float[Tensor, "k"]:
         return (variance / groups.spread(common)).sum(1) / freedom
 
-    volume = _settled(share, rescale, volume, groups)
+    volume = _settled(share, rescale, volume, groups, rounds)
     return volume[:, None] * groups.spread(share(volume))
 
 
@@ -124,6 +139,7 @@ def _settled(
     rescale: Callable[[Tensor], Tensor],
     volume: Float[Tensor, "k"],
     groups: Groups,
+    rounds: int,
 ) -> Float[Tensor, "k"]:
     """Volumes after rounds of what is shared given them, and they given it; looks every other round whether they stay.
 
@@ -131,7 +147,7 @@ def _settled(
     as settled.
     """
     moving = volume.new_ones(groups.g)
-    for _ in range(_ROUNDS // 2):
+    for _ in range(rounds):
         before = rescale(share(volume))
         after = rescale(share(before))
         volume = torch.where(groups.spread(moving) > 0, after, volume)
