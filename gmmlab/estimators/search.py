@@ -98,7 +98,9 @@ def search(
 
     def rounds(which: Sequence[Cell], stacked: Mixture, tol: float) -> Iterator[Progress]:
         stacked = stacked.replace(components=stacked.gaussian.replace(structure=parts_of(stacked)[0].hasty()))
-        for finished in climb(stacked, lambda _: source, tol=tol, max_iter=budget.max_iter, floor=floor, accelerated=True):
+        for finished in climb(
+            stacked, lambda _: source, tol=tol, max_iter=budget.max_iter, floor=floor, accelerated=True
+        ):
             for one in finished:
                 board.add(which[one.j], one)
             yield Progress(min(board.count, len(tried)), len(tried), perf_counter() - began, board.best)

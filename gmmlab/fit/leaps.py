@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import torch
 
-from gmmlab.axes import Bool, Float, Tensor
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.fit.transforms import Transform
+from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
 from gmmlab.stack import parts_of
 from gmmlab.stats import Counts, Moments
@@ -25,18 +26,37 @@ class Leaping(NamedTuple):
     """How far each mixture has come. Rows of statistics are (k, f); the rest has one entry for each mixture."""
 
     best: Float[Tensor, "g"]  # evidence of the last accepted model
-    safe: Float[Tensor, "k f"]  # the statistics that it made
-    given: Float[Tensor, "k f"]  # those that were given on in the last step
+    now: Float[Tensor, "k f"]  # the statistics that it made, to go back to
+    given: Float[Tensor, "k f"]  # those that were given on in the last step: the same, or a leap
     before: Float[Tensor, "k f"]  # and in the step before it
     age: Float[Tensor, "g"]  # plain steps since a leap, or since one was taken back
-    longest: Float[Tensor, "g"]
-    leapt: Bool[Tensor, "g"]  # whether what was given on was extrapolated
-    plain: Bool[Tensor, "g"]  # whether this step is one of EM: neither a leap nor taken back
+    longest: Float[Tensor, "g"]  # of the next leap
+    leapt: Bool[Tensor, "g"]  # whether what was given on is a leap
+    failed: Bool[Tensor, "g"]  # whether this step took one back
     even: bool = False
 
-    def of(self, kept: list[int], own: Tensor) -> Leaping:
+    @classmethod
+    def begin(cls, stats: MixtureStats) -> Leaping:
+        """Before the second step."""
+        rows, none = _rows(stats), torch.zeros_like(stats.evidence)
+        return cls(stats.evidence, rows, rows, rows, none, none + LONGEST, none > 0, none > 0)
+
+    @property
+    def plain(self) -> Bool[Tensor, "g"]:
+        """Which mixtures made a step of EM."""
+        return ~(self.leapt | self.failed)
+
+    def of(self, kept: list[int], own: Int[Tensor, "k"]) -> Leaping:
         """The mixtures `kept`, whose components are `own`."""
         return Leaping(*(part[own if part.ndim == 2 else kept] for part in self[:-1]), even=self.even)
+
+
+class Leap(NamedTuple):
+    """Extrapolated statistics, how far they lie in plain steps, and whether rows could have them."""
+
+    rows: Float[Tensor, "k f"]
+    length: Float[Tensor, "g"]
+    proper: Bool[Tensor, "g"]
 
 
 def leaps(begin: Leaping | None = None, *, slow: float = 1e-3) -> Transform:
@@ -44,47 +64,68 @@ def leaps(begin: Leaping | None = None, *, slow: float = 1e-3) -> Transform:
 
         r = s1 - s0,      v = (s2 - s1) - r,      a = |r| / |v|,      s = s0 + 2 a r + a^2 v
 
-    Before that EM goes its own way, and so to the optimum that it would reach. `begin` is the state of a fit that is
-    resumed. See Varadhan and Roland (2008), scheme S3, and `gmmlab.fit.transforms.squarem`.
+    Until then EM goes its own way, so that it ends in the optimum it would reach. Mixtures leap in every other step at
+    most, all in the same. `begin` is the state of a fit that is resumed. See Varadhan and Roland (2008), scheme S3, and
+    `gmmlab.fit.transforms.squarem`.
     """
 
     def update(model: Mixture, stats: MixtureStats, state: Leaping | None) -> tuple[MixtureStats, Leaping]:
-        rows = _rows(stats)
         if state is None:
-            never = torch.zeros_like(stats.evidence, dtype=torch.bool)
-            ones = torch.ones_like(stats.evidence)
-            return stats, Leaping(stats.evidence, rows, rows, rows, 0 * ones, LONGEST * ones, never, ~never)
+            return stats, Leaping.begin(stats)
         groups = parts_of(model)[1].groups
-
-        def choose(which: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-            return torch.where(groups.spread(which)[:, None], yes, no)
-
-        failed = state.leapt & ~(stats.evidence >= state.best)
-        rows, evidence = choose(failed, state.safe, rows), stats.evidence.where(~failed, state.best)
-        age = torch.where(failed, 0.0, state.age + 1)
-        longest = torch.where(failed, (state.longest / 4).clamp(min=1.0), state.longest)
-        given, leapt = rows, torch.zeros_like(failed)
-        if state.even:
-            ready = (age > 1) & (evidence - state.best < slow * stats.n)
-            base = _stats(state.before, stats).components
-            r = state.given - state.before
-            v = rows - state.given - r
-            sizes = [groups.sum(_stats(move, stats).components.whitened(base).square().sum(1)) for move in (r, v)]
-            length = (sizes[0] / sizes[1].clamp(min=1e-300)).sqrt().clamp(min=1.0).minimum(longest)
-            a = groups.spread(length)[:, None]
-            leap = state.before + 2 * a * r + a * a * v
-            improper = groups.sum((~_proper(_stats(leap, stats).components)).double()) > 0
-            leapt = ready & ~improper
-            longest = torch.where(leapt & (length == longest), 4 * longest, longest)
-            longest = torch.where(ready & improper, (longest / 4).clamp(min=1.0), longest)
-            age = torch.where(leapt, 0.0, age)
-            given = choose(leapt, leap, rows)
-        after = Leaping(
-            evidence, rows, given, state.given, age, longest, leapt, ~(failed | leapt), even=not state.even
-        )
-        return _stats(given, stats).replace(evidence=evidence), after
+        after = _judged(state, stats, groups)
+        if not state.even:
+            return _stats(after.now, stats).replace(evidence=after.best), after
+        leap = _leap(state, after, stats, groups)
+        wanted = (after.age > 1) & (after.best - state.best < slow * stats.n)
+        leapt = wanted & leap.proper
+        longest = torch.where(leapt & (leap.length == after.longest), 4 * after.longest, after.longest)
+        longest = torch.where(wanted & ~leap.proper, _shorter(longest), longest)
+        given = _choose(leapt, leap.rows, after.now, groups)
+        after = after._replace(given=given, leapt=leapt, longest=longest, age=torch.where(leapt, 0.0, after.age))
+        return _stats(given, stats).replace(evidence=after.best), after
 
     return Transform(lambda: begin, update)
+
+
+def _judged(state: Leaping, stats: MixtureStats, groups: Groups) -> Leaping:
+    """The state after an E-step, if no leap follows: a mixture whose leap led down is where it was before."""
+    failed = state.leapt & ~(stats.evidence >= state.best)
+    now = _choose(failed, state.now, _rows(stats), groups)
+    return Leaping(
+        best=torch.where(failed, state.best, stats.evidence),
+        now=now,
+        given=now,
+        before=state.given,
+        age=torch.where(failed, 0.0, state.age + 1),
+        longest=torch.where(failed, _shorter(state.longest), state.longest),
+        leapt=torch.zeros_like(failed),
+        failed=failed,
+        even=not state.even,
+    )
+
+
+def _leap(state: Leaping, after: Leaping, like: MixtureStats, groups: Groups) -> Leap:
+    """From the statistics of the last two steps and this one."""
+    r = state.given - state.before
+    v = after.now - state.given - r
+    base = _stats(state.before, like).components
+    size = [groups.sum(_stats(move, like).components.whitened(base).square().sum(1)) for move in (r, v)]
+    length = (size[0] / size[1].clamp(min=1e-300)).sqrt().clamp(min=1.0).minimum(after.longest)
+    a = groups.spread(length)[:, None]
+    rows = state.before + 2 * a * r + a * a * v
+    improper = groups.sum((~_proper(_stats(rows, like).components)).double()) > 0
+    return Leap(rows, length, ~improper)
+
+
+def _shorter(longest: Float[Tensor, "g"]) -> Float[Tensor, "g"]:
+    return (longest / 4).clamp(min=1.0)
+
+
+def _choose(
+    which: Bool[Tensor, "g"], yes: Float[Tensor, "k f"], no: Float[Tensor, "k f"], groups: Groups
+) -> Float[Tensor, "k f"]:
+    return torch.where(which[groups.owner(which.device)][:, None], yes, no)
 
 
 def _proper(moments: Moments) -> Bool[Tensor, "k"]:
