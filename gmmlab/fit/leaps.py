@@ -7,6 +7,7 @@ its own plain statistics while the others go on.
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 import torch
@@ -33,7 +34,7 @@ class Leaping(NamedTuple):
     longest: Float[Tensor, "g"]  # of the next leap
     leapt: Bool[Tensor, "g"]  # whether what was given on is a leap
     failed: Bool[Tensor, "g"]  # whether this step took one back
-    even: bool = False
+    steps: int = 1  # so far
 
     @classmethod
     def begin(cls, stats: MixtureStats) -> Leaping:
@@ -48,7 +49,7 @@ class Leaping(NamedTuple):
 
     def of(self, kept: list[int], own: Int[Tensor, "k"]) -> Leaping:
         """The mixtures `kept`, whose components are `own`."""
-        return Leaping(*(part[own if part.ndim == 2 else kept] for part in self[:-1]), even=self.even)
+        return Leaping(*(part if isinstance(part, int) else part[own if part.ndim == 2 else kept] for part in self))
 
 
 class Leap(NamedTuple):
@@ -59,14 +60,14 @@ class Leap(NamedTuple):
     proper: Bool[Tensor, "g"]
 
 
-def leaps(begin: Leaping | None = None, *, slow: float = 1e-3) -> Transform:
+def leaps(begin: Leaping | None = None, *, slow: float = 1e-3, most: int = sys.maxsize) -> Transform:
     """Squared extrapolation of each mixture of a stack, once its gain per row is below `slow`.
 
         r = s1 - s0,      v = (s2 - s1) - r,      a = |r| / |v|,      s = s0 + 2 a r + a^2 v
 
     Until then EM goes its own way, so that it ends in the optimum it would reach. Mixtures leap in every other step at
-    most, all in the same. `begin` is the state of a fit that is resumed. See Varadhan and Roland (2008), scheme S3, and
-    `gmmlab.fit.transforms.squarem`.
+    most, all in the same, and never in the last of `most` steps. `begin` is the state of a fit that is resumed. See
+    Varadhan and Roland (2008), scheme S3, and `gmmlab.fit.transforms.squarem`.
     """
 
     def update(model: Mixture, stats: MixtureStats, state: Leaping | None) -> tuple[MixtureStats, Leaping]:
@@ -74,7 +75,7 @@ def leaps(begin: Leaping | None = None, *, slow: float = 1e-3) -> Transform:
             return stats, Leaping.begin(stats)
         groups = parts_of(model)[1].groups
         after = _judged(state, stats, groups)
-        if not state.even:
+        if after.steps % 2 == 0 or after.steps >= most:
             return _stats(after.now, stats).replace(evidence=after.best), after
         leap = _leap(state, after, stats, groups)
         wanted = (after.age > 1) & (after.best - state.best < slow * stats.n)
@@ -101,7 +102,7 @@ def _judged(state: Leaping, stats: MixtureStats, groups: Groups) -> Leaping:
         longest=torch.where(failed, _shorter(state.longest), state.longest),
         leapt=torch.zeros_like(failed),
         failed=failed,
-        even=not state.even,
+        steps=state.steps + 1,
     )
 
 

@@ -69,6 +69,31 @@ def test_fitted_together_as_alone(models, rows):
         torch.testing.assert_close(one.model.gaussian.mean, alone.model.gaussian.mean, rtol=1e-6, atol=1e-6)
 
 
+def test_leaps_end_where_em_ends_and_sooner(models, rows):
+    tol = 1e-8
+    plain = sorted(itertools.chain.from_iterable(climb(stack(models), lambda _: whole(rows), tol=tol)))
+    leapt = sorted(
+        itertools.chain.from_iterable(climb(stack(models), lambda _: whole(rows), tol=tol, accelerated=True))
+    )
+    for one, other in zip(plain, leapt, strict=True):
+        assert other.converged and len(other.trace) == other.n_iter
+        assert other.trace[-1] > one.trace[-1] - 10 * tol
+        assert all(after >= before - 1e-12 for before, after in itertools.pairwise(other.trace))
+        score = float(other.model.assign(rows)[1])
+        assert score >= other.trace[-1] - 1e-9  # the model that is handed over is no leap
+    assert sum(one.n_iter for one in leapt) < 0.8 * sum(one.n_iter for one in plain)
+
+
+@pytest.mark.parametrize("steps", [5, 6, 7, 8])
+def test_the_last_of_so_many_steps_is_no_leap(models, rows, steps):
+    finished = itertools.chain.from_iterable(
+        climb(stack(models[-8:]), lambda _: whole(rows), tol=0.0, max_iter=steps, accelerated=True)
+    )
+    for one in finished:
+        assert one.n_iter == steps and not one.converged
+        assert float(one.model.assign(rows)[1]) >= one.trace[-1] - 1e-9
+
+
 def test_each_model_has_weights_of_its_own(rng):
     """A bootstrap, or a fold left out, is another weight for the same row."""
     rows = cases.blobs(rng, n=240, d=2, spread=0.5)
