@@ -44,6 +44,8 @@ format: setup ## format the code and apply the safe fixes
 bench: setup ## measure speed and print the tables
 	@$(BIN)/python benchmarks/em.py
 	@$(BIN)/python benchmarks/small.py
+	@$(BIN)/python benchmarks/grid.py
+	@$(BIN)/python benchmarks/mclust.py
 	@$(BIN)/python benchmarks/explorer.py
 	@$(BIN)/python benchmarks/gpu.py
 

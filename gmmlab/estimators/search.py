@@ -180,7 +180,8 @@ def _first(data: Data, tried: Sequence[tuple[Cell, int]], partitions: dict[int, 
 
 
 def _close(fitted: Sequence[Fitted], criterion: Criterion) -> list[Fitted]:
-    """The cells that could still win, equal sizes together."""
+    """The cells that could still win and were not stopped by their number of steps, equal sizes together."""
     sound = [one for one in fitted if one.model is not None]
     best = min((criterion(one) for one in sound), default=0.0)
-    return sorted((one for one in sound if criterion(one) <= best + CLOSE), key=lambda one: one.cell.k)
+    near = (one for one in sound if one.converged and criterion(one) <= best + CLOSE)
+    return sorted(near, key=lambda one: one.cell.k)

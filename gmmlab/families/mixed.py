@@ -92,8 +92,8 @@ def _project(parts: Sequence[Part], w: Float[Tensor, "k"], scatter: Tensor, old:
     if not parts:
         return scatter
     sizes = [part.groups.k for part in parts]
-    own = zip(*(values.split(sizes) for values in (w, scatter, old)), strict=True)
-    return torch.cat([part.structure.project(*each, part.groups) for part, each in zip(parts, own, strict=True)])
+    each = zip(parts, w.split(sizes), scatter.split(sizes), old.split(sizes), strict=True)
+    return torch.cat([part.structure.project(w, scatter, old, part.groups) for part, w, scatter, old in each])
 
 
 def _diagonals(matrices: Float[Tensor, "k d d"]) -> Float[Tensor, "k d"]:

@@ -49,7 +49,9 @@ class Leaping(NamedTuple):
 
     def of(self, kept: list[int], own: Int[Tensor, "k"]) -> Leaping:
         """The mixtures `kept`, whose components are `own`."""
-        return Leaping(*(part if isinstance(part, int) else part[own if part.ndim == 2 else kept] for part in self))
+        tensors = self._asdict()
+        steps = tensors.pop("steps")
+        return Leaping(**{name: t[own if t.ndim == 2 else kept] for name, t in tensors.items()}, steps=steps)
 
 
 class Leap(NamedTuple):
