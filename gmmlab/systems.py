@@ -6,4 +6,5 @@ SYSTEMS: dict[str, str] = {
     "estimation/coresets": "gmmlab.init.coreset",
     "estimation/em-family": "gmmlab.GaussianMixture",
     "estimation/em-online": "gmmlab.fit.stepwise",
+    "estimation/em-selection": "gmmlab.select",
 }

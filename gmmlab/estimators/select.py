@@ -244,7 +244,7 @@ class Selection:
 
     def combine(self) -> MergeTree:
         """Which components of the best model form one cluster, by entropy; see `gmmlab.score.merging`."""
-        return combine(torch.as_tensor(self.best_.predict_proba(self._x)), self._weight)
+        return combine(torch.as_tensor(self.best_.predict_proba(self._X)), self._weight)
 
     def plot(self, criterion: str | None = None, **options: Any) -> Picture:
         """The map of all cells: a line for each covariance type over the number of components."""
@@ -255,7 +255,7 @@ class Selection:
             index="covariance_type", columns="n_components", values=name, sort=False, dropna=False
         )
         scores = Scores(list(grid.index), [int(k) for k in grid.columns], grid.to_numpy(float))
-        return selection_map(scores, criterion=name, **options)
+        return selection_map(scores, criterion=name.upper(), **options)
 
     def _estimator(self, one: Fitted) -> GaussianMixture:
         assert one.model is not None
