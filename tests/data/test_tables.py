@@ -33,6 +33,13 @@ def test_columns_are_picked_by_name_in_order(csv):
     assert list(load_table(str(csv), ["b"]).columns) == ["b"]
 
 
+def test_a_frame_is_a_table_too():
+    frame = pd.DataFrame({"a": [1.0, 2], "b": [4, 5], "word": ["x", "y"]})
+    assert load_table(frame, "b").equals(frame[["b"]])
+    with pytest.raises(BadData, match="DataFrame gives 1 numeric column"):
+        load_table(frame[["a", "word"]], at_least=2)
+
+
 def test_rows_with_missing_values_are_dropped_and_counted(tmp_path):
     path = tmp_path / "holes.csv"
     path.write_text("a,b\n1,2\n,3\n4,5\n")

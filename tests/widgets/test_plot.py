@@ -166,6 +166,11 @@ def shapes(k=3):
     return [("EEI", means, covs), ("VVV", torch.tensor(means), torch.tensor(covs) * 2)]
 
 
+def fits(*loglik):
+    values = loglik or (-30.0, -29.9, -20, -19.5, -19.4, -4)
+    return list(zip(["EII", "VII", "EEE", "VEE", "EVE", "VVV"], [1, 3, 3, 5, 5, 9], values, strict=True))
+
+
 CHOICE = {
     "map": lambda theme: gp.selection_map(scores(10.0, np.nan, 11.5, 90, np.inf, 12), theme=theme),
     "tree": lambda theme: gp.merge_tree(merged(), theme=theme),
@@ -173,6 +178,8 @@ CHOICE = {
     "landscape": lambda theme: gp.landscape(optima(), theme=theme),
     "one optimum": lambda theme: gp.landscape(gp.Optima(*(field[:1] for field in optima())), theme=theme),
     "families": lambda theme: gp.covariance_families(shapes(), theme=theme),
+    "parsimony": lambda theme: gp.parsimony(fits(), n=100, nested=[("EII", "VII"), ("EEE", "VVV")], theme=theme),
+    "one fit": lambda theme: gp.parsimony(fits()[:1], theme=theme),
 }
 
 
@@ -224,6 +231,37 @@ def test_the_landscape_is_measured_from_the_best_that_is_not_degenerate():
     assert gp.landscape(optima()).alt == "3 optima of 10 starts; 7 starts found the best."
     with pytest.raises(ValueError, match="All optima are degenerate"):
         gp.landscape(optima(degenerate=[True] * 3))
+
+
+def test_parsimony_rings_what_bic_prefers_and_draws_all_that_is_as_good():
+    picture = gp.parsimony(fits(), n=100, nested=[("EII", "VII"), ("EII", "unknown")])
+    lines = picture.axes[0].get_lines()
+    bic = {name: -2 * loglik + p * np.log(100) for name, p, loglik in fits()}
+    best = min(bic, key=bic.get)
+    assert best == "VVV" and f"BIC prefers {best}." in picture.alt
+    ring = next(
+        line for line in lines if to_hex(line.get_markeredgecolor()) == css(colour(1)) and line.get_marker() == "o"
+    )
+    assert (float(ring.get_xdata()[0]), float(ring.get_ydata()[0])) == (9.0, -4.0)
+    (equal,) = [line for line in lines if line.is_dashed()]
+    assert np.ptp(-2 * equal.get_ydata() + equal.get_xdata() * np.log(100) - bic[best]) == pytest.approx(0, abs=1e-9)
+    assert sum(len(line.get_xdata()) == 2 for line in lines) == 2, "the dashed line, and one pair that is known"
+    assert "BIC" not in gp.parsimony(fits()).alt
+
+
+def test_parsimony_leaves_out_what_was_refused():
+    assert "EVE" not in gp.parsimony(fits(-30.0, -29, -20, -19, np.nan, -4)).alt
+    with pytest.raises(ValueError, match="no models with a finite log-likelihood"):
+        gp.parsimony(fits(*[np.nan] * 6))
+
+
+def test_names_of_parsimony_lie_over_one_another_nowhere():
+    picture = gp.parsimony(fits(), n=100)
+    canvas = FigureCanvasAgg(picture)
+    canvas.draw()
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in picture.axes[0].texts]
+    assert len(boxes) == 6
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_every_ellipse_is_inside_its_panel():
