@@ -180,6 +180,7 @@ CHOICE = {
     "families": lambda theme: gp.covariance_families(shapes(), theme=theme),
     "parsimony": lambda theme: gp.parsimony(fits(), n=100, nested=[("EII", "VII"), ("EEE", "VVV")], theme=theme),
     "one fit": lambda theme: gp.parsimony(fits()[:1], theme=theme),
+    "curves": lambda theme: gp.curves({"a": [(0, 1), (1, 2)], "b": [(0, 2), (2, 1)]}, x="x", y="y", theme=theme),
 }
 
 
@@ -262,6 +263,20 @@ def test_names_of_parsimony_lie_over_one_another_nowhere():
     boxes = [text.get_window_extent(canvas.get_renderer()) for text in picture.axes[0].texts]
     assert len(boxes) == 6
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+def test_curves_are_told_apart_and_named_and_what_cannot_be_drawn_is_left_out():
+    rising = [(1, 2.0), (2, 3.0), (3, np.nan), (4, -1.0)]
+    picture = gp.curves({"a": rising, "b": [(1, 1.0), (9, 5.0)]}, x="passes", y="likelihood", log=True)
+    first, second = picture.axes[0].lines
+    assert first.get_xydata().tolist() == [[1, 2], [2, 3]]
+    assert first.get_color() != second.get_color() and first.get_linestyle() != second.get_linestyle()
+    assert [text.get_text() for text in picture.axes[0].get_legend().get_texts()] == ["a", "b"]
+    assert picture.alt == "likelihood against passes: a ends at 3, b ends at 5."
+    plain = gp.curves({"a": rising}, x="x", y="y")
+    assert plain.axes[0].lines[0].get_xydata().tolist() == [[1, 2], [2, 3], [4, -1]]
+    with pytest.raises(ValueError, match="'c' has no pairs"):
+        gp.curves({"a": rising, "c": [(0, 1)]}, x="x", y="y", log=True)
+    with pytest.raises(ValueError, match="no curves"):
+        gp.curves({}, x="x", y="y")
 
 
 def test_every_ellipse_is_inside_its_panel():
