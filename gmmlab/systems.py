@@ -8,6 +8,4 @@ SYSTEMS: dict[str, str] = {
     "estimation/em-family": "gmmlab.GaussianMixture",
     "estimation/em-online": "gmmlab.fit.stepwise",
     "estimation/em-selection": "gmmlab.select",
-    "estimation/em-family": "gmmlab.GaussianMixture",
-    "estimation/em-online": "gmmlab.fit.stepwise",
 }
