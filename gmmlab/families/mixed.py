@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.families.structures import Iterated, Structure
+from gmmlab.families.structures import EVE, VVE, BothOfOneOrientation, Iterated, OneOrientation, Structure
 from gmmlab.kernels.groups import Groups
 
 
@@ -46,16 +46,17 @@ class Mixed:
 
     @cached_property
     def _owners(self) -> dict[Structure, list[int]]:
-        """The groups that have each structure, axis-aligned ones first."""
+        """The groups that have each structure: axis-aligned ones first, and last those of VVE and EVE."""
         owners: dict[Structure, list[int]] = {}
-        for j in sorted(range(len(self.members)), key=lambda j: self.members[j].dense):
+        for j in sorted(range(len(self.members)), key=lambda j: _place(self.members[j])):
             owners.setdefault(self.members[j], []).append(j)
         return owners
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The groups of each structure, axis-aligned ones first."""
-        return tuple(Part(structure, self.groups.of(own)) for structure, own in self._owners.items())
+        parts = [Part(structure, self.groups.of(own)) for structure, own in self._owners.items()]
+        return tuple(_joined(parts))
 
     @cached_property
     def order(self) -> Order:
@@ -85,6 +86,21 @@ class Mixed:
     def n_parameters(self, k: int, d: int) -> int:
         """Free parameters of all groups."""
         return sum(member.n_parameters(size, d) for member, size in zip(self.members, self.groups.sizes, strict=True))
+
+
+def _place(structure: Structure) -> tuple[bool, ...]:
+    return structure.dense, isinstance(structure, OneOrientation), isinstance(structure, EVE)
+
+
+def _joined(parts: Sequence[Part]) -> Iterator[Part]:
+    """The same parts, but VVE and then EVE as one."""
+    rest, ends = parts[:-2], parts[-2:]
+    yield from rest
+    match ends:
+        case [Part(VVE() as free, some), Part(EVE() as equal, others)] if free.rounds == equal.rounds:
+            yield Part(BothOfOneOrientation(free.rounds, some.k), Groups(some.sizes + others.sizes))
+        case _:
+            yield from ends
 
 
 def _project(parts: Sequence[Part], w: Float[Tensor, "k"], scatter: Tensor, old: Tensor) -> Tensor:

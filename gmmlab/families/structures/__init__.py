@@ -18,7 +18,7 @@ The fourteen are named by three letters after Banfield and Raftery (1993): volum
 """
 
 from gmmlab.families.structures.closed import EEE, EEI, EEV, EII, EVI, EVV, VII, VVI, VVV
-from gmmlab.families.structures.iterated import EVE, VEE, VEI, VEV, VVE, Iterated
+from gmmlab.families.structures.iterated import EVE, VEE, VEI, VEV, VVE, BothOfOneOrientation, Iterated, OneOrientation
 from gmmlab.families.structures.structure import Eigen, Structure, Tie
 
 Full, Tied, Diagonal, Spherical = VVV, EEE, VVI, VII
@@ -44,10 +44,12 @@ __all__ = [
     "VVE",
     "VVI",
     "VVV",
+    "BothOfOneOrientation",
     "Diagonal",
     "Eigen",
     "Full",
     "Iterated",
+    "OneOrientation",
     "Spherical",
     "Structure",
     "Tie",

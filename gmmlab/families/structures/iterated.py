@@ -6,8 +6,10 @@ settled, and the likelihood cannot fall. See Celeux and Govaert (1995), section 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -82,40 +84,62 @@ class VEE(Iterated):
 
 
 @dataclass(frozen=True)
-class VVE(Iterated):
+class OneOrientation(Iterated):
+    """Sigma_k = D B_k D' with what `weigh` says of the volumes: with F_k = diag(D' W_k D) and v_k = weigh(F_k),
+
+    B_k = F_k / v_k sum_j v_j / sum_j w_j
+    """
+
+    orientation = E
+    rounds: int = 20
+
+    def fit(
+        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
+    ) -> Float[Tensor, "k d d"]:
+        weigh = partial(self.weigh, w)
+        axes = groups.spread(common_axes(scatter, weigh, old, groups, self.rounds))
+        variance = turned_diagonal(scatter, axes)
+        v = weigh(variance)
+        common = groups.spread(groups.sum(v) / groups.sum(w))
+        return compose(axes, variance * (common / v)[:, None])
+
+    @abstractmethod
+    def weigh(self, w: Float[Tensor, "k"], variance: Float[Tensor, "k d"]) -> Float[Tensor, "k"]:
+        """Weights v of the components in the criterion of D: see `common_axes`."""
+
+
+class VVE(OneOrientation):
     """Of one orientation: Sigma_k = D B_k D' with B_k = diag(D' W_k D) / w_k.
 
     D minimises sum_k w_k log|diag(D' W_k D)|, the common principal components of Flury (1984).
     """
 
-    volume, shape, orientation = V, V, E
-    rounds: int = 20
+    volume, shape = V, V
 
-    def fit(
-        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
-    ) -> Float[Tensor, "k d d"]:
-        axes = groups.spread(common_axes(scatter, lambda _: w, old, groups, self.rounds))
-        return compose(axes, turned_diagonal(scatter, axes) / w[:, None])
+    def weigh(self, w: Float[Tensor, "k"], variance: Float[Tensor, "k d"]) -> Float[Tensor, "k"]:
+        return w
 
 
-@dataclass(frozen=True)
-class EVE(Iterated):
+class EVE(OneOrientation):
     """Of one volume and orientation: Sigma_k = D B_k D' with |B_k|^1/d = lambda for all k.
 
     With F_k = diag(D' W_k D), lambda = sum_k |F_k|^1/d / n and B_k = lambda F_k / |F_k|^1/d; D minimises lambda.
     """
 
-    volume, shape, orientation = E, V, E
-    rounds: int = 20
+    volume, shape = E, V
 
-    def fit(
-        self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
-    ) -> Float[Tensor, "k d d"]:
-        axes = groups.spread(common_axes(scatter, _geometric_mean, old, groups, self.rounds))
-        variance = turned_diagonal(scatter, axes)
-        volume = _geometric_mean(variance)
-        common = groups.spread(groups.sum(volume) / groups.sum(w))
-        return compose(axes, variance * (common / volume)[:, None])
+    def weigh(self, w: Float[Tensor, "k"], variance: Float[Tensor, "k d"]) -> Float[Tensor, "k"]:
+        return _geometric_mean(variance)
+
+
+@dataclass(frozen=True)
+class BothOfOneOrientation(VVE):
+    """The first `free` components have the structure VVE, the others EVE: the costly turns are made for both at once."""
+
+    free: int = 0
+
+    def weigh(self, w: Float[Tensor, "k"], variance: Float[Tensor, "k d"]) -> Float[Tensor, "k"]:
+        return torch.cat([w[: self.free], _geometric_mean(variance[self.free :])])
 
 
 def _of_one_shape(
