@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gmmlab.plot import Picture
 
-CRITERIA = ("bic", "icl", "aic")
+CRITERIA = ("bic", "icl", "aic", "aicc")
 
 
 def select(
@@ -55,7 +55,7 @@ def select(
         Numbers of components to try.
     covariance_types : str or sequence of str, default="all"
         Names as `GaussianMixture` takes them; "all" stands for the fourteen of mclust (two for one column).
-    criterion : {"bic", "icl", "aic"}, default="bic"
+    criterion : {"bic", "icl", "aic", "aicc"}, default="bic"
         What ranks the models, in scikit-learn's sign: lower is better.
     sample_weight : array-like of shape (n,) or None
         How many times each row counts.
@@ -152,8 +152,8 @@ class Selection:
     best_ : GaussianMixture
         The model of the cell that ranks first, fitted.
     table_ : DataFrame
-        One row for each covariance type and number of components: `bic`, `icl` and `aic` (lower is better), `loglik`
-        (total), `n_parameters`, `smallest` (rows of the smallest component), `n_iter`, `converged`, and `refused`, the
+        One row for each covariance type and number of components: `bic`, `icl`, `aic` and `aicc` (lower is better), total
+        `loglik`, `n_parameters`, `smallest` (rows of the smallest component), `n_iter`, `converged`, and `refused`, the
         reason why a cell has no model.
     """
 
@@ -183,6 +183,8 @@ class Selection:
                 return criteria.icl(one.loglik, one.n_parameters, self.n, one.doubt)
             case "aic":
                 return criteria.aic(one.loglik, one.n_parameters)
+            case "aicc":
+                return criteria.aicc(one.loglik, one.n_parameters, self.n)
             case _:
                 return criteria.bic(one.loglik, one.n_parameters, self.n)
 

@@ -59,32 +59,37 @@ def common_axes(
     axes = _axes_of(old, groups)
     spread = groups.spread(axes)
     turned = spread.mT @ scatter @ spread
-    moving = axes.new_ones(groups.g)
-    for _ in range(sweeps):
+    moving = axes.new_ones(groups.g, 1)
+    for left in reversed(range(sweeps)):
         gradients = []
         for planes in _rounds(scatter.shape[1], scatter.device):
-            angle, gradient = _angles(turned, planes, weigh, groups)
-            angle = angle * moving[:, None]  # a group that has settled waits, lest it depend on its neighbours
+            sums, total = _criterion(turned, planes, weigh, groups)
+            angle = (
+                0.5 * torch.atan2(*sums) * moving
+            )  # a group that has settled waits, lest it depend on its neighbours
             turn = torch.stack([angle.cos(), angle.sin()], dim=1)
             axes = _mix(axes, planes.partner, turn)
             turn = groups.spread(turn)
             turned = _mix(_mix(turned, planes.partner, turn).mT, planes.partner, turn)
-            gradients.append(gradient)
-        moving = (torch.stack(gradients).amax((0, 2)) > _TOL).to(axes)
+            if left > 0:
+                gradients.append(sums[0].abs() / groups.sum(total)[:, None])
+        if left == 0:
+            break
+        moving = (torch.stack(gradients).amax((0, 2)) > _TOL).to(axes)[:, None]
         if not bool(moving.any()):
             break
     return axes
 
 
-def _angles(
+def _criterion(
     turned: Float[Tensor, "k d d"],
     planes: _Planes,
     weigh: Callable[[Float[Tensor, "k d"]], Float[Tensor, "k"]],
     groups: Groups,
-) -> tuple[Float[Tensor, "g d"], Float[Tensor, "g d"]]:
-    """The turn of each axis towards its partner, and the gradient per row.
+) -> tuple[tuple[Float[Tensor, "g d"], ...], Float[Tensor, "k"]]:
+    """Numerator and denominator of tan 2 theta for each axis, and the weights of the components.
 
-    Partners turn by opposite angles; an axis that is its own partner stays.
+    The numerator is the gradient. Partners turn by opposite angles; an axis that is its own partner stays.
     """
     variance = turned.diagonal(dim1=1, dim2=2)
     v = weigh(variance)
@@ -92,8 +97,7 @@ def _angles(
     rate = precision.index_select(1, planes.partner) - precision
     covariance = turned.reshape(len(turned), -1).index_select(1, planes.entry)
     spread = variance - variance.index_select(1, planes.partner)
-    turn, lean = groups.sum(torch.stack([2 * covariance, spread], dim=1) * rate[:, None]).unbind(1)
-    return 0.5 * torch.atan2(turn, lean), turn.abs() / groups.sum(v)[:, None]
+    return groups.sum(torch.stack([2 * covariance, spread], dim=1) * rate[:, None]).unbind(1), v
 
 
 def _mix(

@@ -181,7 +181,7 @@ def test_every_model_refused_is_said():
         _ = selection.best_
 
 
-@pytest.mark.parametrize("criterion", ["bic", "icl", "aic"])
+@pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc"])
 def test_the_criterion_ranks(criterion):
     selection = select(gmmlab.faithful(), range(1, 5), ["full", "tied"], criterion=criterion)
     first = selection.ranking().iloc[0]

@@ -134,7 +134,7 @@ class EVE(OneOrientation):
 
 @dataclass(frozen=True)
 class BothOfOneOrientation(VVE):
-    """The first `free` components have the structure VVE, the others EVE: the costly turns are made for both at once."""
+    """The first `free` components have the structure VVE, the others EVE: the turns, which cost, serve both."""
 
     free: int = 0
 
