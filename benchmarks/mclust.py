@@ -105,8 +105,6 @@ def table(rows: list[Row]) -> str:
         "# All fourteen models, one to nine components, against mclust",
         "",
         "Made by `python benchmarks/mclust.py`: `select(x)` and R's `mclustBIC(x)`, starts included, to convergence,",
-        f"in CPU seconds on one core, the least of {REPEATS} runs; BIC in mclust's sign. mclust 6.0.0 stops at a gain",
-        "of 1e-5 of the log-likelihood; `select` at a mean gain of 1e-5, and at 1e-8 for models that could win.",
         f"in CPU seconds on one core, the least of {REPEATS} runs; BIC in mclust's sign. mclust stops at a gain of",
         "1e-5 of the log-likelihood; `select` at a mean gain of 1e-5, and at 1e-8 for models that could win.",
         "",

@@ -263,6 +263,8 @@ def test_names_of_parsimony_lie_over_one_another_nowhere():
     boxes = [text.get_window_extent(canvas.get_renderer()) for text in picture.axes[0].texts]
     assert len(boxes) == 6
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 def test_curves_are_told_apart_and_named_and_what_cannot_be_drawn_is_left_out():
     rising = [(1, 2.0), (2, 3.0), (3, np.nan), (4, -1.0)]
     picture = gp.curves({"a": rising, "b": [(1, 1.0), (9, 5.0)]}, x="passes", y="likelihood", log=True)
