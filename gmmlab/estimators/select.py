@@ -152,9 +152,9 @@ class Selection:
     best_ : GaussianMixture
         The model of the cell that ranks first, fitted.
     table_ : DataFrame
-        One row for each covariance type and number of components: `bic`, `icl`, `aic` and `aicc` (lower is better), total
-        `loglik`, `n_parameters`, `smallest` (rows of the smallest component), `n_iter`, `converged`, and `refused`, the
-        reason why a cell has no model.
+        One row for each covariance type and number of components: `bic`, `icl`, `aic`, `aicc` (lower is better),
+        `loglik` (total), `n_parameters`, `smallest` (rows of the smallest component), `n_iter`, `converged`, and
+        `refused`, the reason why a cell has no model.
     """
 
     def __init__(self, X: Any, x: Tensor, weight: Tensor | None, criterion: str, reg_covar: float) -> None:
