@@ -9,7 +9,7 @@ import cases
 import pytest
 import torch
 
-from gmmlab.families.structures import Tie
+from gmmlab.families.structures import Iterated, Tie
 from gmmlab.fit import last, moves, plateau, run, whole
 from gmmlab.init import METHODS, from_labels, from_responsibilities, kmeans, start
 from gmmlab.steps import e_step
@@ -44,6 +44,8 @@ def test_numbering_of_the_components_does_not_matter(mixture, x, tol):
     order = torch.arange(mixture.k - 1, -1, -1, device=x.device)
     turned = mixture.replace(components=mixture.components.take(order), gate=mixture.gate.take(order))
     one, two = steps(mixture, whole(x), 5)[-1].model, steps(turned, whole(x), 5)[-1].model
+    if isinstance(mixture.gaussian.structure, Iterated):
+        tol = max(tol, 1e-4)  # iterations that start from an order of the components end within their own tolerance
     torch.testing.assert_close(two.components.mean, one.components.mean[order], rtol=10 * tol, atol=10 * tol)
     torch.testing.assert_close(two.log_prob(x), one.log_prob(x), rtol=100 * tol, atol=100 * tol)
 
