@@ -48,7 +48,7 @@ class Groups(NamedTuple):
         """The sum over the components of each mixture."""
         if self.g == 1:
             return values.sum(0, keepdim=True)
-        if len(set(self.sizes)) == 1:
+        if self.sizes[0] == self.sizes[-1] and len(set(self.sizes)) == 1:
             return values.unflatten(0, (self.g, -1)).sum(1)
         total = values.new_zeros(self.g, *values.shape[1:])
         return total.index_add_(0, self.owner(values.device), values)
