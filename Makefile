@@ -46,6 +46,8 @@ bench: setup ## measure speed and print the tables
 	@$(BIN)/python benchmarks/small.py
 	@$(BIN)/python benchmarks/grid.py
 	@$(BIN)/python benchmarks/mclust.py
+	@$(BIN)/python benchmarks/stream.py
+	@$(BIN)/python benchmarks/acceleration.py
 	@$(BIN)/python benchmarks/explorer.py
 	@$(BIN)/python benchmarks/gpu.py
 
