@@ -99,7 +99,7 @@ class Eigen(ABC):
 
     def project(self, w: Float[Tensor, "k"], scatter: Tensor, old: Tensor, groups: Groups) -> Tensor:
         """Maximum-likelihood covariances; a component without rows is given a trace of its old one."""
-        if bool((w > 0).all()):  # as in almost every step
+        if w.is_cpu and bool((w > 0).all()):  # as in almost every step; elsewhere to look is to wait
             return self.fit(w, scatter, old, groups)
         ghost = _GHOST * (w == 0).to(w)
         return self.fit(w + ghost, scatter + column(ghost, scatter) * old, old, groups)
