@@ -69,9 +69,10 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
     n_init : int, default=1
         Number of starts, of which the best is kept.
     init_params : str or array, default='auto'
-        The start: 'auto', the best of several partitions by short runs, at least as good as k-means on any scale of the
-        columns; 'hierarchical', the tree that mclust starts from; 'ward'; 'kmeans'; 'k-means++' or 'random_from_data',
-        every row to the nearest of k seeds (where scikit-learn gives the seeds alone); 'random' responsibilities. Or
+        The start: 'auto', the best of several partitions by short runs, whatever the units of the columns (on the whole
+        better than k-means, but not on all data); 'hierarchical', the tree that mclust starts from; 'ward'; 'kmeans';
+        'k-means++' or 'random_from_data', every row to the nearest of k seeds (where scikit-learn gives the seeds
+        alone); 'random' responsibilities. Or
         what you have: a label for each row, or responsibilities (n, k); -1 or NaN leaves a row out of the start.
     weights_init, means_init, precisions_init : array-like or None
         Parameters to start from, in place of those of the start; with all three, no start is made.
@@ -102,7 +103,8 @@ class GaussianMixture(Answers, DensityMixin, BaseEstimator):
     n_iter_ : int
         Steps of the best start.
     lower_bound_ : float
-        Mean log-likelihood per row at the last E-step (before the last refit).
+        Mean log-likelihood per row at the last E-step (before the last refit); with a prior, the log density of the
+        parameters, up to a constant, is added to the total.
     lower_bounds_ : list of float
         The same at every step.
     noise_weight_, noise_box_ : float, array of shape (2, d)
