@@ -11,7 +11,7 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.families import Gaussian
-from gmmlab.gates import Constant, Posterior
+from gmmlab.gates import Constant, Posterior, Stacked
 from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.model import Mixture
 from gmmlab.stats import Additive, Counts
@@ -43,11 +43,13 @@ def e_step(model: Mixture, x: Float[Tensor, "n d"], weight: Float[Tensor, "n ...
     """Statistics of the rows under a model, chunk by chunk; a row of weight 2 counts as two rows.
 
     Features are computed once per chunk and serve both products; sums across chunks are in float64. The evidence
-    belongs to `model`, not to the one refitted from the statistics. A small mixture on a GPU takes one pass over all
-    rows at once.
+    belongs to `model`, not to the one refitted from the statistics. Gaussians with constant weights have kernels that
+    do without some passes over the table.
     """
-    if isinstance(model.components, Gaussian) and isinstance(model.gate, Constant) and model.components.fuses(x):
-        return _fused_stats(model.components, model.gate, x, weight)
+    match model:
+        case Mixture(components=Gaussian() as gaussian, gate=Constant() | Stacked() as gate):
+            if gaussian.passes_once(x, gate.groups):
+                return _one_pass(gaussian, gate, x, weight)
     size, buffers = chunk_rows(model.components.width, x.element_size(), x.device), Buffers()
     weights = repeat(None) if weight is None else weight.to(x).split(size)
     parts = zip(x.split(size), weights, strict=False)
@@ -67,10 +69,11 @@ def _chunk_stats(
     return stats_of(model, features, posterior, weight, buffers)
 
 
-def _fused_stats(
-    components: Gaussian, gate: Constant, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None
+def _one_pass(
+    gaussian: Gaussian, gate: Constant | Stacked, x: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None
 ) -> MixtureStats:
-    moments, evidence = components.fused_stats(x, gate.log_w, weight)
+    moments, evidence = gaussian.one_pass(x, gate.log_w, gate.groups, weight)
+    evidence = evidence if isinstance(gate, Stacked) else evidence.squeeze(0)
     n = _count(len(x), weight, evidence)
     return MixtureStats(components=moments, gate=Counts(moments.w), evidence=evidence, n=n)
 

@@ -162,7 +162,7 @@ def _scores(stacked: Mixture, data: Data) -> tuple[list[float], ...]:
         weight = None if data.weight is None else data.weight[at : at + len(table)]
         at += len(table)
         post = gate.posterior(table)
-        most = torch.cat([block.amax(1) for block in gate.blocks(post.resp)])  # (g, n)
+        most = torch.cat([block.amax(1) for block in gate.groups.blocks(post.resp.T)])  # (g, n)
         each = torch.ones_like(most[0]) if weight is None else weight
         total[0] += (post.evidence.T @ each).double().cpu()
         total[1] -= (most.log() @ each).double().cpu()

@@ -17,9 +17,10 @@ from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.families.prior import Prior
 from gmmlab.families.structures import Full, Structure
 from gmmlab.kernels import fused
+from gmmlab.kernels.bounded import Joint, bounded_e_step
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
 from gmmlab.kernels.chunks import Buffers, chunk_rows
-from gmmlab.kernels.forms import Form, Products, cancels, choose
+from gmmlab.kernels.forms import Form, Products, cancels, choose, log_normaliser
 from gmmlab.kernels.groups import Groups
 from gmmlab.record import Record, shared, static
 from gmmlab.stats import Moments
@@ -144,20 +145,32 @@ class Gaussian(Record):
         """Weighted moments of the rows of a chunk; additive over chunks."""
         return Moments(*self.form.sums(features, resp, buffers), origin=self.origin)
 
-    def fuses(self, x: Float[Tensor, "n d"]) -> bool:
-        """Whether `fused_stats` can be had for these rows, and should be: see `kernels/fused.py`."""
-        return isinstance(self.form, Products) and fused.serves(x, self.k, self.width - self.k)
+    def passes_once(self, x: Float[Tensor, "n d"], groups: Groups) -> bool:
+        """Whether `one_pass` can be had for these rows, and should be: on a GPU as `kernels/fused.py` says."""
+        return isinstance(self.form, Products) and (x.is_cpu or self._fuses(x, groups))
 
-    def fused_stats(
-        self, x: Float[Tensor, "n d"], log_w: Float[Tensor, "k"], weight: Float[Tensor, "n"] | None = None
-    ) -> tuple[Moments, Float[Tensor, ""]]:
-        """Statistics and total log-likelihood of all rows under constant log weights, in one pass over them."""
+    def one_pass(
+        self,
+        x: Float[Tensor, "n d"],
+        log_w: Float[Tensor, "k"],
+        groups: Groups,
+        weight: Float[Tensor, "n ..."] | None = None,
+    ) -> tuple[Moments, Float[Tensor, "g"]]:
+        """Statistics of all rows, and total log-likelihoods of mixtures (groups) with constant log weights."""
         if not isinstance(self.form, Products):
             raise TypeError(f"Expected a form whose features are products, got {type(self.form).__name__}.")
         (natural,) = self._natural
         natural = torch.cat([natural[:, :1] + log_w[:, None], natural[:, 1:]], dim=1)
-        total, evidence = fused.fused_e_step(x, self.origin, natural, self.form.pairs(self.d, x.device), weight)
+        if self._fuses(x, groups):
+            pairs = self.form.pairs(self.d, x.device)
+            total, evidence = fused.fused_e_step(x, self.origin, natural, pairs, weight)
+        else:
+            joint = Joint(self.form, self.origin, natural, log_normaliser(self.chol) + log_w, groups)
+            total, evidence = bounded_e_step(x, joint, weight)
         return Moments(*self.form.unpack(total), origin=self.origin), evidence
+
+    def _fuses(self, x: Float[Tensor, "n d"], groups: Groups) -> bool:
+        return groups.g == 1 and fused.serves(x, self.k, self.width - self.k)
 
     def refit(self, stats: Moments, factor: Factor = safe_cholesky, rows: Float[Tensor, "k"] | None = None) -> Gaussian:
         """Maximum-likelihood Gaussians from weighted moments; `factor` turns covariances into their factors.

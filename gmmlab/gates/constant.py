@@ -6,6 +6,7 @@ import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.gates.posterior import Posterior
+from gmmlab.kernels.groups import Groups
 from gmmlab.kernels.logspace import normalise_
 from gmmlab.record import Record
 from gmmlab.stats import Counts
@@ -28,6 +29,11 @@ class Constant(Record):
     def weights(self) -> Float[Tensor, "k"]:
         """Mixing weights, which sum to one."""
         return self.log_w.exp()
+
+    @property
+    def groups(self) -> Groups:
+        """All components are of one mixture."""
+        return Groups((len(self.log_w),))
 
     @property
     def n_parameters(self) -> int:

@@ -6,8 +6,6 @@ own columns, and the evidence has one column per mixture.
 
 from __future__ import annotations
 
-from itertools import groupby
-
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
@@ -40,7 +38,7 @@ class Stacked(Record):
 
     def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n g"]:
         """Log density of each row under each mixture."""
-        parts = self.blocks(self.joint(table))
+        parts = self.groups.blocks(self.joint(table).T)
         return torch.cat([torch.logsumexp(part, dim=1) for part in parts]).T
 
     def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
@@ -50,12 +48,12 @@ class Stacked(Record):
     def posterior_(self, table: Float[Tensor, "n k"]) -> Posterior:
         """The same in the memory of the table, which is overwritten."""
         joint = table.add_(self.log_w.to(table))
-        evidence = [normalise_(part, dim=1)[1] for part in self.blocks(joint)]
+        evidence = [normalise_(part, dim=1)[1] for part in self.groups.blocks(joint.T)]
         return Posterior(joint, torch.cat(evidence).T)
 
     def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n g"]:
         """Most probable component of each row under each mixture."""
-        parts = self.blocks(self.joint(table))
+        parts = self.groups.blocks(self.joint(table).T)
         return torch.cat([part.max(1).indices for part in parts]).T
 
     def weigh(self, posterior: Posterior, weight: Float[Tensor, "n ..."]) -> Posterior:
@@ -76,12 +74,3 @@ class Stacked(Record):
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:  # noqa: ARG002 - the protocol's arguments
         """Raises `TypeError`: a stack is no distribution."""
         raise TypeError("A stack of mixtures has no single distribution to draw from; take one of them first.")
-
-    def blocks(self, joint: Float[Tensor, "n k"]) -> list[Float[Tensor, "b size n"]]:
-        """Views of the columns, one for each run of mixtures of equal size: a few calls do for many mixtures."""
-        columns, at, blocks = joint.T, 0, []
-        for size, run in groupby(self.groups.sizes):
-            count = sum(1 for _ in run)
-            blocks.append(columns[at : at + count * size].unflatten(0, (count, size)))
-            at += count * size
-        return blocks

@@ -106,7 +106,7 @@ class Packed:
         prec = precision(chol)
         linear = (prec @ m[:, :, None]).squeeze(-1)
         i, j, weight = _packing(m.shape[1], m.device)
-        constant = _log_normaliser(chol) - 0.5 * (m * linear).sum(-1)
+        constant = log_normaliser(chol) - 0.5 * (m * linear).sum(-1)
         return (torch.cat([constant[:, None], linear, weight * prec[:, i, j]], dim=1),)
 
     def table(
@@ -121,7 +121,7 @@ class Packed:
         resp: Float[Tensor, "n k"],
         buffers: Buffers | None = None,  # noqa: ARG002 - the sums outlive the chunk
     ) -> Sums:
-        return self.unpack((resp.T @ features.T).double())
+        return self.unpack(weighted_features(resp.T, features))
 
     def pairs(self, d: int, device: torch.device) -> Int[Tensor, "2 f"]:
         i, j, _ = _packing(d, device)
@@ -158,7 +158,7 @@ class Squares:
 
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         prec = chol**-2
-        constant = _log_normaliser(chol) - 0.5 * (m * m * prec).sum(-1)
+        constant = log_normaliser(chol) - 0.5 * (m * m * prec).sum(-1)
         return (torch.cat([constant[:, None], m * prec, -0.5 * prec], dim=1),)
 
     table = Packed.table
@@ -169,7 +169,7 @@ class Squares:
         resp: Float[Tensor, "n k"],
         buffers: Buffers | None = None,  # noqa: ARG002 - the sums outlive the chunk
     ) -> Sums:
-        return self.unpack((resp.T @ features.T).double())
+        return self.unpack(weighted_features(resp.T, features))
 
     def pairs(self, d: int, device: torch.device) -> Int[Tensor, "2 f"]:
         alone = torch.arange(d + 1, device=device)
@@ -197,9 +197,9 @@ class Whitened:
 
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         if chol.ndim == 2:
-            return _log_normaliser(chol), m, 1 / chol
+            return log_normaliser(chol), m, 1 / chol
         eye = torch.eye(m.shape[1], dtype=chol.dtype, device=chol.device).expand_as(chol)
-        return _log_normaliser(chol), m, torch.linalg.solve_triangular(chol, eye, upper=False)
+        return log_normaliser(chol), m, torch.linalg.solve_triangular(chol, eye, upper=False)
 
     def table(
         self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
@@ -268,13 +268,19 @@ def cancels(m: Float[Tensor, "k d"], chol: Tensor, dtype: torch.dtype) -> Bool[T
     return (torch.finfo(dtype).eps * cancelling.detach() > ALLOWED[dtype]).any()
 
 
+def weighted_features(resp: Float[Tensor, "k n"], features: Float[Tensor, "f n"]) -> Float[Tensor, "k f"]:
+    """Sums of the features by responsibility, in float64; the longer side of the result comes last, which is faster."""
+    total = resp @ features.T if len(resp) < len(features) else (features @ resp.T).T
+    return total.double()
+
+
 def _about(x: Float[Tensor, "n d"], origin: Float[Tensor, "d"]) -> Float[Tensor, "d n"]:
     """Rows about the origin, column by column."""
     return (x - origin).T.contiguous()
 
 
-def _log_normaliser(chol: Tensor) -> Float[Tensor, "k"]:
-    """-d/2 log 2 pi - log|L|."""
+def log_normaliser(chol: Tensor) -> Float[Tensor, "k"]:
+    """Log density at the mean, -d/2 log 2 pi - log|L|: it is nowhere higher."""
     diagonal = chol if chol.ndim == 2 else chol.diagonal(dim1=-2, dim2=-1)
     return -diagonal.log().sum(-1) - 0.5 * diagonal.shape[1] * math.log(2 * math.pi)
 

@@ -22,19 +22,13 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.kernels.bounded import Totals
 
 LEAST_K, LEAST_F = 8, 16  # the smallest sides of matrices that Triton's dot takes
 MAX_FEATURES = 64  # nine columns with full covariances, 31 with diagonal ones
 MAX_TABLE = 1 << 14  # bytes of padded natural parameters, which every warp holds
 MAX_TILE = 20 << 10  # bytes of a tile's features and responsibilities: more, and registers spill
 PROGRAMS = 4  # for each multiprocessor: few enough that their totals are nothing to add up
-
-
-class Totals(NamedTuple):
-    """Responsibility-weighted sums of the features over all rows, and the total log-likelihood."""
-
-    total: Float[Tensor, "k f"]
-    evidence: Float[Tensor, ""]
 
 
 class Tile(NamedTuple):
@@ -98,7 +92,7 @@ def fused_e_step(
             ROWS=tile.rows,
             num_warps=tile.warps,
         )
-    return Totals(total.sum(0)[:k, :f], evidence.sum())
+    return Totals(total.sum(0)[:k, :f], evidence.sum(0, keepdim=True))
 
 
 def tile_for(k: int, f: int, itemsize: int) -> Tile:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 import torch
@@ -43,6 +43,15 @@ class Groups(NamedTuple):
         """The components of some of the groups, in this order."""
         ends = [0, *accumulate(self.sizes)]
         return torch.tensor([i for j in kept for i in range(ends[j], ends[j + 1])], device=device)
+
+    def blocks(self, values: Float[Tensor, "k ..."]) -> list[Float[Tensor, "b size ..."]]:
+        """Views of the values, one for each run of groups of equal size: a few calls do for many mixtures."""
+        at, blocks = 0, []
+        for size, run in groupby(self.sizes):
+            count = sum(1 for _ in run)
+            blocks.append(values[at : at + count * size].unflatten(0, (count, size)))
+            at += count * size
+        return blocks
 
     def sum(self, values: Float[Tensor, "k ..."]) -> Float[Tensor, "g ..."]:
         """The sum over the components of each mixture."""

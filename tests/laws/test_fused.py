@@ -132,7 +132,7 @@ def test_any_number_of_rows_and_programs(n, programs, rng, dtype, tol):
     total, evidence = fused.fused_e_step(x, origin, natural, pairs, programs=programs)
     expected = torch.softmax(joint, dim=1).T @ features
     torch.testing.assert_close(total, expected, rtol=tol, atol=tol * float(expected.abs().max()))
-    torch.testing.assert_close(evidence, torch.logsumexp(joint, 1).sum(), rtol=tol, atol=tol)
+    torch.testing.assert_close(evidence, torch.logsumexp(joint, 1).sum()[None], rtol=tol, atol=tol)
 
 
 def test_weights_equal_replication(rng, dtype, tol):

@@ -1,0 +1,91 @@
+"""The E-step of Gaussians under constant weights on a CPU, with nothing between its products but an exponential.
+
+A log joint density is nowhere above its value at the mean,
+
+    b_k = log pi_k + log N(mu_k | mu_k, Sigma_k)      b = max_k b_k over the components of a mixture
+
+so that b can stand in for each row's own maximum. With the log weights, b and the base taken into the natural
+parameters beforehand, exp2 of one product is the joint density over e^b: no pass over the table adds weights, seeks a
+maximum or subtracts it. Rows so far from all components that their densities underflow are done again by their own
+maximum. The result is that of a gate's `posterior_` to rounding.
+"""
+
+from __future__ import annotations
+
+from itertools import repeat
+from typing import NamedTuple
+
+import torch
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.kernels.chunks import Buffers, chunk_rows
+from gmmlab.kernels.forms import Products, weighted_features
+from gmmlab.kernels.groups import Groups
+from gmmlab.kernels.logspace import LOG2E, normalise_
+
+# an evidence (over e^b) beside which no density that underflows counts
+LEAST = {torch.float64: 1e-280, torch.float32: 1e-30}
+
+
+class Totals(NamedTuple):
+    """Responsibility-weighted sums of the features over all rows, and the total log-likelihood of each mixture."""
+
+    total: Float[Tensor, "k f"]
+    evidence: Float[Tensor, "g"]
+
+
+class Joint(NamedTuple):
+    """The log joint density of rows and components, for mixtures (groups) that are stacked along k."""
+
+    form: Products
+    origin: Float[Tensor, "d"]
+    natural: Float[Tensor, "k f"]  # with log weights in its first column
+    peak: Float[Tensor, "k"]  # b_k
+    groups: Groups
+
+
+def bounded_e_step(x: Float[Tensor, "n d"], joint: Joint, weight: Float[Tensor, "n ..."] | None = None) -> Totals:
+    """Totals and evidence of rows, in float64, chunk by chunk.
+
+    Row i counts `weight[i]` times, or `weight[i, j]` times in mixture j; once by default. Not for autograd.
+    """
+    form, origin, natural, peak, groups = joint
+    bound = torch.cat([block.amax(1) for block in groups.blocks(peak)])
+    eta = LOG2E * torch.cat([natural[:, :1] - groups.spread(bound)[:, None], natural[:, 1:]], dim=1)
+    total, evidence = torch.zeros_like(eta), torch.zeros_like(bound)
+    eta, size, buffers = eta.to(x), chunk_rows(sum(eta.shape), x.element_size(), x.device), Buffers()
+    weights = repeat(None) if weight is None else weight.to(x).view(len(x), -1).T.split(size, dim=1)
+    for rows, times in zip(x.split(size), weights, strict=False):
+        features = form.features(rows, origin, buffers)
+        resp = torch.mm(eta, features, out=buffers.take("table", (groups.k, len(rows)), x)).exp2_()
+        log_evidence = _normalise_(resp, eta, features, groups, buffers)
+        if times is not None:
+            resp *= groups.spread(times) if len(times) == groups.g else times
+            log_evidence *= times
+        total += weighted_features(resp, features)
+        evidence += log_evidence.sum(1, dtype=torch.float64)
+        evidence += bound * (len(rows) if times is None else times.sum(1, dtype=torch.float64))
+    return Totals(total, evidence)
+
+
+def _normalise_(
+    density: Float[Tensor, "k m"],
+    eta: Float[Tensor, "k f"],
+    features: Float[Tensor, "f m"],
+    groups: Groups,
+    buffers: Buffers,
+) -> Float[Tensor, "g m"]:
+    """Turn joint densities into responsibilities, in place, and give their log evidences."""
+    least, m = LEAST[density.dtype], density.shape[1]
+    sums = buffers.take("evidence", (groups.g, m), density)
+    blocks = groups.blocks(density)
+    for block, own in zip(blocks, sums.split([len(block) for block in blocks]), strict=True):
+        block.div_(torch.sum(block, 1, out=own)[:, None])
+    if not m or sums.amin() >= least:
+        return sums.log_()
+    lost = (sums < least).any(0)
+    far = torch.mm(eta, features[:, lost]).div_(LOG2E)
+    log_evidence = sums.log_()
+    log_evidence[:, lost] = torch.cat([normalise_(block, dim=1)[1] for block in groups.blocks(far)])
+    density[:, lost] = far
+    return log_evidence

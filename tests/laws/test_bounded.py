@@ -1,0 +1,107 @@
+"""The E-step by bounds gives what a gate's `posterior_` gives, for one mixture and for many."""
+
+from __future__ import annotations
+
+import cases
+import pytest
+import torch
+
+from gmmlab.families import Gaussian
+from gmmlab.gates import Constant
+from gmmlab.kernels import bounded
+from gmmlab.kernels.forms import Products
+from gmmlab.stack import stack
+from gmmlab.steps import e_step
+
+
+@pytest.fixture
+def both(monkeypatch):
+    """Statistics by bounds, and by the table and its maxima."""
+
+    def compute(model, x, weight=None):
+        assert isinstance(model.gaussian.form, Products)
+        found = []
+        for once in (True, False):
+            monkeypatch.setattr(Gaussian, "passes_once", lambda *_, once=once: once)
+            found.append(e_step(model, x, weight))
+        return found
+
+    return compute
+
+
+@pytest.fixture
+def redone(monkeypatch):
+    """How many rows were done again by their own maximum."""
+    counted, normalise = [], bounded.normalise_
+    monkeypatch.setattr(
+        bounded, "normalise_", lambda joint, dim: counted.append(joint.shape[-1]) or normalise(joint, dim)
+    )
+    return counted
+
+
+@pytest.fixture
+def models(rng, dtype):
+    """A stack of unequal sizes, some of them in runs."""
+    x = cases.blobs(rng, 700, 3, 3)
+    of = lambda name, k: cases.random_mixture(cases.STRUCTURES[name], x, k, rng)  # noqa: E731 - short
+    return stack([of("VVV", 2), of("VII", 2), of("EEE", 1), of("VVI", 5), of("VVV", 3)]), x.to(dtype)
+
+
+def close(left, right, tol):
+    """Statistics are equal to rounding, each sum on the scale of its kind."""
+    for name in ("w", "s1", "s2"):
+        one, other = getattr(left.components, name), getattr(right.components, name)
+        torch.testing.assert_close(one, other, rtol=tol, atol=tol * max(1.0, float(other.abs().amax())))
+    torch.testing.assert_close(left.gate.w, right.gate.w, rtol=tol, atol=tol * float(right.n.max()))
+    torch.testing.assert_close(left.evidence, right.evidence, rtol=tol, atol=tol)
+    torch.testing.assert_close(left.n, right.n)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_statistics_equal_those_of_the_gate(mixture, x, weighted, *, rng, tol, both):
+    if not isinstance(mixture.gaussian.form, Products):
+        pytest.skip("these rows ask for differences, not for products")
+    weight = torch.rand(len(x), generator=rng).to(x) if weighted else None
+    close(*both(mixture, x, weight), tol)
+
+
+@pytest.mark.parametrize("axes", [None, "n", "n g"])
+def test_of_a_stack_too(models, axes, *, rng, tol, both):
+    stacked, x = models
+    weight = None if axes is None else torch.rand(len(x), 5, generator=rng).to(x)
+    close(*both(stacked, x, weight[:, 0] if axes == "n" else weight), tol)
+
+
+def test_rows_far_from_everything_keep_their_digits(models, tol, both, redone):
+    stacked, x = models
+    x = x.clone()
+    x[5:9] += 300.0
+    left, right = both(stacked, x)
+    assert set(redone) == {4}
+    assert left.evidence.isfinite().all()
+    close(left, right, tol)
+
+
+def test_a_narrow_component_hides_no_other(rng, tol, both, redone, dtype):
+    """Its peak is so high that every other density underflows beside it."""
+    x = cases.blobs(rng, 300, 30, 2)
+    mixture = cases.random_mixture(cases.STRUCTURES["VVI"], x, 2, rng)
+    mean, chol = mixture.gaussian.mean.clone(), mixture.gaussian.chol.clone()
+    mean[0], chol[0] = mixture.gaussian.origin, 1e-12
+    narrow = mixture.replace(components=mixture.gaussian.replace(mean=mean, chol=chol))
+    close(*both(narrow, x.to(dtype)), tol)
+    assert sum(redone) == len(x)
+
+
+def test_a_component_without_weight_gets_nothing(rng, tol, both, dtype):
+    x = cases.blobs(rng, 300, 2, 2)
+    mixture = cases.random_mixture(cases.STRUCTURES["VVV"], x, 3, rng)
+    mixture = mixture.replace(gate=Constant.of(torch.tensor([0.5, 0.0, 0.5])))
+    left, right = both(mixture, x.to(dtype))
+    assert left.gate.w[1] == 0
+    close(left, right, tol)
+
+
+def test_no_rows(models, both):
+    stacked, x = models
+    close(*both(stacked, x[:0]), 0.0)
