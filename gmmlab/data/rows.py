@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from sklearn.utils import check_array
 
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Bool, Float, Tensor
 from gmmlab.errors import BadData, DataWarning, warn
+
+FEW = 1000  # rows that are looked at first, where all need not be
 
 
 class Rows(NamedTuple):
@@ -143,9 +145,12 @@ def warn_of_idle_columns(rows: Rows, ridge: float = 0.0) -> None:
     They are constant, or repeat another one, or vary less than `ridge` (in squared data units).
     """
     x, names, _ = rows
-    variance = x.var(0, unbiased=False) if len(x) > 1 else torch.ones_like(x[0])
-    constant = [names[j] for j in (x == x[0]).all(0).nonzero().flatten().tolist()] if len(x) > 1 else []
-    narrow = [names[j] for j in (variance < ridge).nonzero().flatten().tolist() if names[j] not in constant]
+    if len(x) < 2:
+        return
+    few = x[:FEW]  # what varies or differs among them does so among all, and variances are at least their share of it
+    constant = [names[j] for j in _true((few == few[0]).all(0)) if bool((x[:, j] == x[0, j]).all())]
+    calm = _true(few.var(0, unbiased=False) * len(few) / len(x) < ridge)
+    narrow = [names[j] for j in calm if names[j] not in constant and bool(x[:, j].var(unbiased=False) < ridge)]
     _warn_of(constant, "constant", "Leave {it} out for a likelihood that means something.")
     _warn_of(_duplicates(x, names, set(constant)), "a duplicate of another", "Leave {it} out.")
     _warn_of(narrow, f"of a variance below reg_covar={ridge:g}", "Rescale {it}, or lower reg_covar.")
@@ -160,6 +165,8 @@ def _warn_of(columns: list[str], what: str, remedy: str) -> None:
 
 
 def _duplicates(x: Float[Tensor, "n d"], names: list[str], skip: set[str]) -> list[str]:
+    if len({few.tobytes() for few in x[:FEW].T.cpu().numpy()}) == x.shape[1]:
+        return []
     seen: dict[int, list[int]] = {}
     twins = []
     for j, name in enumerate(names):
@@ -170,6 +177,10 @@ def _duplicates(x: Float[Tensor, "n d"], names: list[str], skip: set[str]) -> li
             twins.append(name)
         same.append(j)
     return twins
+
+
+def _true(mask: Bool[Tensor, "d"]) -> list[int]:
+    return mask.nonzero().flatten().tolist()
 
 
 def _some(columns: list[str]) -> str:

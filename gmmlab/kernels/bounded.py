@@ -21,7 +21,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.kernels.forms import Products, weighted_features
 from gmmlab.kernels.groups import Groups
-from gmmlab.kernels.logspace import LOG2E, normalise_
+from gmmlab.kernels.logspace import LOG2E, log_product, normalise_
 
 # an evidence (over e^b) beside which no density that underflows counts
 LEAST = {torch.float64: 1e-280, torch.float32: 1e-30}
@@ -58,34 +58,34 @@ def bounded_e_step(x: Float[Tensor, "n d"], joint: Joint, weight: Float[Tensor, 
     for rows, times in zip(x.split(size), weights, strict=False):
         features = form.features(rows, origin, buffers)
         resp = torch.mm(eta, features, out=buffers.take("table", (groups.k, len(rows)), x)).exp2_()
-        log_evidence = _normalise_(resp, eta, features, groups, buffers)
-        if times is not None:
+        sums = _normalise_(resp, groups, buffers)
+        if sums.numel() and float(sums.amin()) < LEAST[x.dtype]:
+            lost = (sums < LEAST[x.dtype]).any(0)
+            resp[:, lost], log_evidence = _by_maximum(eta, features[:, lost], groups)
+            sums[:, lost] = 1.0
+            evidence += (log_evidence if times is None else log_evidence * times[:, lost]).sum(1)
+        if times is None:
+            evidence += log_product(sums) + bound * len(rows)
+        else:
             resp *= groups.spread(times) if len(times) == groups.g else times
-            log_evidence *= times
+            evidence += (sums.log_() * times).sum(1, dtype=torch.float64) + bound * times.sum(1, dtype=torch.float64)
         total += weighted_features(resp, features)
-        evidence += log_evidence.sum(1, dtype=torch.float64)
-        evidence += bound * (len(rows) if times is None else times.sum(1, dtype=torch.float64))
     return Totals(total, evidence)
 
 
-def _normalise_(
-    density: Float[Tensor, "k m"],
-    eta: Float[Tensor, "k f"],
-    features: Float[Tensor, "f m"],
-    groups: Groups,
-    buffers: Buffers,
-) -> Float[Tensor, "g m"]:
-    """Turn joint densities into responsibilities, in place, and give their log evidences."""
-    least, m = LEAST[density.dtype], density.shape[1]
-    sums = buffers.take("evidence", (groups.g, m), density)
+def _normalise_(density: Float[Tensor, "k m"], groups: Groups, buffers: Buffers) -> Float[Tensor, "g m"]:
+    """Turn joint densities into responsibilities, in place, and give their sums."""
+    sums = buffers.take("sums", (groups.g, density.shape[1]), density)
     blocks = groups.blocks(density)
     for block, own in zip(blocks, sums.split([len(block) for block in blocks]), strict=True):
         block.div_(torch.sum(block, 1, out=own)[:, None])
-    if not m or sums.amin() >= least:
-        return sums.log_()
-    lost = (sums < least).any(0)
-    far = torch.mm(eta, features[:, lost]).div_(LOG2E)
-    log_evidence = sums.log_()
-    log_evidence[:, lost] = torch.cat([normalise_(block, dim=1)[1] for block in groups.blocks(far)])
-    density[:, lost] = far
-    return log_evidence
+    return sums
+
+
+def _by_maximum(
+    eta: Float[Tensor, "k f"], features: Float[Tensor, "f m"], groups: Groups
+) -> tuple[Float[Tensor, "k m"], Float[Tensor, "g m"]]:
+    """Responsibilities, and log evidences over the bounds, of rows whose densities underflow."""
+    joint = (eta @ features).div_(LOG2E)
+    log_evidence = torch.cat([normalise_(block, dim=1)[1] for block in groups.blocks(joint)])
+    return joint, log_evidence

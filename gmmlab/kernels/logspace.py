@@ -9,6 +9,7 @@ import torch
 from gmmlab.axes import Float, Tensor
 
 LOG2E = 1 / math.log(2)
+_MOST = 32  # numbers that are multiplied before their logarithm is taken
 
 
 def normalise_(joint: Float[Tensor, "..."], dim: int = 1) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
@@ -24,3 +25,18 @@ def normalise_(joint: Float[Tensor, "..."], dim: int = 1) -> tuple[Float[Tensor,
     resp = torch.add(-LOG2E * top, joint, alpha=LOG2E, out=joint).exp2_()
     total = resp.sum(dim=dim, keepdim=True)
     return resp.div_(total), total.log_().add_(top).squeeze(dim)
+
+
+def log_product(values: Float[Tensor, "g n"]) -> Float[Tensor, "g"]:
+    """The sum of the logarithms of positive numbers along the rows, in float64, with a fraction of the logarithms.
+
+    So many numbers are multiplied first as neither overflow nor underflow together.
+    """
+    g, n = values.shape
+    if not values.numel():
+        return values.new_zeros(g, dtype=torch.float64)
+    widest = max(abs(math.log(float(end))) for end in values.aminmax())
+    size = int(min(_MOST, n, 0.9 * math.log(torch.finfo(values.dtype).max) / max(widest, 1.0)))
+    parts = n // size
+    products = values[:, : size * parts].unflatten(1, (size, parts)).prod(1)
+    return torch.cat([products, values[:, size * parts :]], dim=1).log_().sum(1, dtype=torch.float64)

@@ -397,22 +397,26 @@ def test_constant_and_duplicate_columns_warn_and_fit():
 
 
 @pytest.mark.parametrize(
-    ("far", "many", "options"),
+    "options",
     [
-        (511136.0, [1.0] * 4, {"n_components": 2, "init_params": "random"}),
-        # repaired in the start alone
-        (129170.0, [-740542.0] * 13, {"n_components": 3, "covariance_type": "tied", "init_params": "kmeans"}),
+        {"n_components": 2, "init_params": "random"},
+        {"n_components": 3, "covariance_type": "tied", "init_params": "kmeans"},  # repaired in the start alone
     ],
 )
-def test_variance_lost_to_rounding_is_helped_out_and_reported(far, many, options):
-    """Equal values beside a far one: their variance is below the rounding error of moments about the mean."""
-    rows = np.array([[far], *([value] for value in many)])
-    model = GaussianMixture(**options, random_state=0, max_iter=20)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(rows)
-    assert np.isfinite(model.score_samples(rows)).all()
-    assert [w.category for w in caught].count(NumericalWarning) == 1
+def test_variance_lost_to_rounding_is_helped_out_and_reported(options):
+    """Equal values beside a far one: their variance is below the rounding error of moments about the mean.
+
+    Which way the error falls is luck, so several are tried: all are fitted, and those helped out say so once.
+    """
+    said = []
+    for far in np.linspace(1e5, 1e6, 20):
+        rows = np.array([[far], *[[-far / 3]] * 13])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = GaussianMixture(**options, random_state=0, max_iter=20).fit(rows)
+        assert np.isfinite(model.score_samples(rows)).all()
+        said.append([w.category for w in caught].count(NumericalWarning))
+    assert set(said) == {0, 1}
 
 
 def test_jitter_is_reported_once_with_its_amount():

@@ -5,11 +5,14 @@ from __future__ import annotations
 import cases
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gmmlab.families import Gaussian
 from gmmlab.gates import Constant
 from gmmlab.kernels import bounded
 from gmmlab.kernels.forms import Products
+from gmmlab.kernels.logspace import log_product
 from gmmlab.stack import stack
 from gmmlab.steps import e_step
 
@@ -105,3 +108,14 @@ def test_a_component_without_weight_gets_nothing(rng, tol, both, dtype):
 def test_no_rows(models, both):
     stacked, x = models
     close(*both(stacked, x[:0]), 0.0)
+
+
+@given(
+    numbers=st.lists(st.floats(-69, 14), min_size=1, max_size=200),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_the_logarithm_of_a_product_is_the_sum_of_logarithms(numbers, dtype):
+    values = torch.tensor([numbers, numbers[::-1]], dtype=torch.float64).exp().to(dtype)
+    size = values.double().log().abs().sum(1)
+    eps = torch.finfo(dtype).eps
+    assert bool(((log_product(values) - values.double().log().sum(1)).abs() <= 40 * eps * (size + len(numbers))).all())
