@@ -77,10 +77,10 @@ def leaps(begin: Leaping | None = None, *, slow: float = 1e-3, most: int = sys.m
             return stats, Leaping.begin(stats)
         groups = parts_of(model)[1].groups
         after = _judged(state, stats, groups)
-        if after.steps % 2 == 0 or after.steps >= most:
+        wanted = (after.age > 1) & (after.best - state.best < slow * stats.n)
+        if after.steps % 2 == 0 or after.steps >= most or not bool(wanted.any()):
             return _stats(after.now, stats).replace(evidence=after.best), after
         leap = _leap(state, after, stats, groups)
-        wanted = (after.age > 1) & (after.best - state.best < slow * stats.n)
         leapt = wanted & leap.proper
         longest = torch.where(leapt & (leap.length == after.longest), 4 * after.longest, after.longest)
         longest = torch.where(wanted & ~leap.proper, _shorter(longest), longest)
