@@ -1,7 +1,7 @@
 """What people do with a mixture without fitting one: parts of it, what follows from some columns, regions, moments."""
 
 from gmmlab.algebra.conditioning import Regression, condition, marginal, regress
-from gmmlab.algebra.missing import impute, log_prob, posterior, sample_missing
+from gmmlab.algebra.missing import assign, impute, log_prob, posterior, sample_missing
 from gmmlab.algebra.moments import affine, cov, mean, overlap
 from gmmlab.algebra.regions import Level, cdf, level_set, quantile, regress_quantile
 
@@ -9,6 +9,7 @@ __all__ = [
     "Level",
     "Regression",
     "affine",
+    "assign",
     "cdf",
     "condition",
     "cov",

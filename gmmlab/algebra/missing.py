@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.algebra.conditioning import gate_of, marginal
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families.conditioning import Conditional, conditional
 from gmmlab.gates import Posterior, join
 from gmmlab.kernels.chunks import chunk_rows
@@ -39,6 +39,23 @@ def posterior(mixture: Mixture, x: Float[Tensor, "n d"]) -> Posterior:
     found = patterns(x)
     parts = [gate_of(mixture, p.observed).posterior(_table(mixture, x, p)) for p in found]
     return join(parts).take(torch.cat([p.rows for p in found]).argsort())
+
+
+@torch.no_grad()
+def assign(mixture: Mixture, x: Float[Tensor, "n d"]) -> tuple[Int[Tensor, "n"], Float[Tensor, ""]]:
+    """Most probable component of each row given its observed entries (-1 for noise), and the mean log-likelihood.
+
+    Rows without a gap are what `Mixture.assign` makes of them, whatever the family.
+    """
+    if not bool(torch.isnan(x).any()):
+        return mixture.assign(x)
+    _check_width(mixture, x)
+    labels, total = torch.empty(len(x), dtype=torch.int64, device=x.device), x.new_zeros((), dtype=torch.float64)
+    for pattern in patterns(x):
+        table, gate = _table(mixture, x, pattern), gate_of(mixture, pattern.observed)
+        labels[pattern.rows] = gate.assign(table)
+        total += gate.log_prob(table).sum(dtype=torch.float64)
+    return labels, total / len(x)
 
 
 @torch.no_grad()

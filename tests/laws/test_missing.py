@@ -148,6 +148,17 @@ def test_rows_with_nothing_keep_the_weights_where_they_are(model, rows):
     assert float(algebra.missing.log_prob(model, rows)[7]) == pytest.approx(0, abs=1e-5)
 
 
+def test_labels_are_the_most_probable_ones_and_the_likelihood_is_the_mean(model, rows, tol):
+    labels, evidence = algebra.assign(model, rows)
+    resp, _, none = algebra.posterior(model, rows)
+    best = resp if none is None else torch.cat([resp, none[:, None]], dim=1)
+    assert torch.equal(labels, torch.where(best.argmax(1) == model.k, -1, best.argmax(1)))
+    assert torch.allclose(evidence, algebra.log_prob(model, rows).double().mean(), rtol=tol)
+    complete = missing.start_rows(rows)
+    for ours, plain in zip(algebra.assign(model, complete), model.assign(complete), strict=True):
+        assert torch.equal(ours, plain)
+
+
 def test_columns_without_entries_are_refused(rows):
     rows[:, 2] = torch.nan
     for door in (missing.observed, missing.start_rows):
