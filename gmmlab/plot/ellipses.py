@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.gates import Noisy
 from gmmlab.model import Mixture
 
 
@@ -29,6 +30,11 @@ def ellipses(model: Mixture, dims: tuple[int, int]) -> Ellipses:
     mean = model.located.mean[:, [i, j]]
     cov = model.located.cov[:, [i, j]][:, :, [i, j]]
     return Ellipses(model.weights, mean, principal(cov))
+
+
+def noise(model: Mixture) -> float | None:
+    """Weight of what belongs to no component; None for a model without noise."""
+    return float(model.gate.none) if isinstance(model.gate, Noisy) else None
 
 
 def principal(cov: Float[Tensor, "k 2 2"]) -> Float[Tensor, "k 2 2"]:

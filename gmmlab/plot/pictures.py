@@ -6,16 +6,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
-from gmmlab.axes import Tensor
+from gmmlab.algebra import assign
+from gmmlab.axes import Float, Tensor
 from gmmlab.data import as_rows
 from gmmlab.errors import BadData
-from gmmlab.plot.ellipses import Ellipses, ellipses, outline
+from gmmlab.plot import gaps
+from gmmlab.plot.ellipses import Ellipses, ellipses, noise, outline
 from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.raster import Range, raster
 from gmmlab.plot.style import NOISE, Style, colour, css, dash, ink, line, style
 
 from matplotlib.axes import Axes  # isort: skip
+from matplotlib.lines import Line2D  # isort: skip
 from matplotlib.patheffects import withStroke  # isort: skip
 from matplotlib.ticker import MaxNLocator  # isort: skip
 
@@ -41,21 +45,23 @@ def scatter(
     """Rows in two of their columns, coloured by component, with ellipses at one and two standard deviations.
 
     `x` is a frame, an array or a tensor; `model` is a `Mixture` or a fitted estimator.
-    Components are numbered from 1. `labels` are those of `model` unless given; rows of noise (-1) are grey. `trace`,
-    pairs of step and log-likelihood, is drawn in a strip below, with a mark at `step` (the last one unless given).
+    Components are numbered from 1. `labels` are those of `model` unless given; rows of noise (-1) are grey. Rows that
+    have no value (NaN) in a shown column stand in the margin, beyond a dashed line. `trace`, pairs of step and
+    log-likelihood, is drawn in a strip below, with a mark at `step` (the last one unless given).
     """
-    rows = as_rows(x)
+    rows = as_rows(x, missing=True)
     x, names, model = rows.x, names or rows.names, getattr(model, "mixture_", model)
     if x.shape[1] < 2:
         raise BadData(f"The picture shows two columns, and these rows have one, {names[0]!r}; expected two or more.")
     look = style(theme)
-    labels = model.assign(x)[0] if labels is None else labels
+    labels = assign(model, x)[0] if labels is None else labels
     shown = Ellipses(*(part.cpu() for part in ellipses(model, dims)))
     picture = Picture(size=size, paper=look.paper, alt=_words(x, shown, names, dims))
     strip = STRIP if len(trace) > 1 else 0
     axes = picture.panel((LEFT, BOTTOM + strip, size[0] - LEFT - RIGHT, size[1] - TOP - BOTTOM - strip), look)
-    _draw_points(axes, x[:, list(dims)].cpu().numpy(), labels.cpu().numpy(), shown, look)
+    _draw_points(axes, x[:, list(dims)].cpu(), labels.cpu().numpy(), shown, look)
     _draw_ellipses(axes, shown, look)
+    _draw_key(axes, _noise_words(model, labels), bool(torch.isnan(x[:, list(dims)]).any()), look)
     axes.set_xlabel(names[dims[0]], color=look.ink, fontsize=8, labelpad=2)
     axes.set_ylabel(names[dims[1]], color=look.ink, fontsize=8, labelpad=3)
     axes.set_title(title, loc="left", color=look.quiet, fontsize=8, pad=6)
@@ -85,9 +91,15 @@ def trace(
     return picture
 
 
-def _draw_points(axes: Axes, xy: Any, labels: Any, shown: Ellipses, look: Style) -> None:
-    ranges = _range(xy[:, 0]), _range(xy[:, 1])
+def _draw_points(axes: Axes, x: Float[Tensor, "n 2"], labels: Any, shown: Ellipses, look: Style) -> None:
+    extents = [gaps.extent(column) for column in x.T]
+    borders = [gaps.border(column, extent) for column, extent in zip(x.T, extents, strict=True)]
+    xy = np.stack([_placed(column, extent) for column, extent in zip(x.T, extents, strict=True)], axis=1)
+    ranges = _with_margin(extents[0]), _with_margin(extents[1])
     axes.set(xlim=ranges[0], ylim=ranges[1])
+    for draw, at in zip((axes.axvline, axes.axhline), borders, strict=True):
+        if at is not None:
+            draw(at, color=look.quiet, lw=0.7, ls=(0, (4, 3)), zorder=0)
     box = axes.get_window_extent()
     scale = 2 if len(xy) <= FINE else 1  # many points at full sharpness are noise that no PNG makes small
     colours = [colour(k, look.theme) for k in range(len(shown.weight))]
@@ -136,11 +148,37 @@ def _draw_trace(axes: Axes, points: Trace, look: Style, step: int | None = None)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
 
 
-def _range(values: Any) -> Range:
-    """The extent of the values with a margin; one unit around a constant."""
-    low, high = float(values.min()), float(values.max())
-    margin = 0.06 * (high - low) or 0.5
-    return low - margin, high + margin
+def _draw_key(axes: Axes, noise: str, missing: bool, look: Style) -> None:
+    """What is neither a component nor a value, over the upper right corner."""
+    grey: dict[str, Any] = {"color": css(NOISE[look.theme]), "marker": "o", "ms": 4, "lw": 0}
+    entries = [(noise, grey)] if noise else []
+    entries += [("beyond the dashes: no value", {"color": look.quiet, "lw": 0.7, "ls": (0, (4, 3))})] if missing else []
+    if entries:
+        handles = [Line2D([], [], label=words, **drawn) for words, drawn in entries]
+        axes.legend(
+            handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8,
+            labelcolor=look.quiet, handlelength=1.6, handletextpad=0.4, columnspacing=1.2, borderaxespad=0,
+            borderpad=0.4,
+        )  # fmt: skip
+
+
+def _noise_words(model: Any, labels: Tensor) -> str:
+    """The entry of noise in the key: where the model has some, or the labels."""
+    weight = noise(model)
+    if weight is None:
+        return "noise" if bool((labels < 0).any()) else ""
+    return f"noise {100 * weight:.2g}%"
+
+
+def _placed(values: Float[Tensor, "n"], extent: Range) -> Any:
+    """Where values are drawn: missing ones in the margin."""
+    low, high = extent
+    return torch.where(torch.isnan(values), low - gaps.PLACE * (high - low), values).numpy()
+
+
+def _with_margin(extent: Range) -> Range:
+    low, high = extent
+    return low - 0.06 * (high - low), high + 0.06 * (high - low)
 
 
 def _words(x: Tensor, shown: Ellipses, names: Sequence[str], dims: tuple[int, int]) -> str:

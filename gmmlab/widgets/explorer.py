@@ -15,15 +15,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 import traitlets
 from sklearn.base import clone
 
-from gmmlab.axes import Int, Tensor
+from gmmlab.algebra import assign
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.data import as_rows
 from gmmlab.data.rows import default_names
 from gmmlab.errors import BadData
 from gmmlab.estimators import GaussianMixture, parameters
+from gmmlab.families import Gaussian, Student
+from gmmlab.fit.missing import check_columns
 from gmmlab.model import Mixture
+from gmmlab.plot import gaps
+from gmmlab.plot.ellipses import noise
 from gmmlab.widgets import frames, operations
 from gmmlab.widgets.base import STATIC, LabWidget, refuse_unknown
 from gmmlab.widgets.publisher import Message
@@ -132,7 +138,7 @@ class Explorer(LabWidget):
 
     def __repr__(self) -> str:
         n, d = self.session.x.shape
-        structure = parameters.covariance_type(self.model.gaussian.structure)
+        structure = parameters.covariance_type(self.model.located.structure)
         return f"Explorer(Mixture k={self.model.k} {structure}, n={n:,}, d={d})"
 
     def close(self) -> None:
@@ -144,11 +150,12 @@ class Explorer(LabWidget):
 
     def compose(self, snapshot: Snapshot, frame: int) -> Message:
         """A frame; what cannot be computed is told as an error in it."""
-        body: dict[str, Any] = {"components": [], "shape": "free", "evidence": None, "trace": []}
+        body: dict[str, Any] = {"components": [], "noise": None, "shape": "free", "evidence": None, "trace": []}
         failure, labels = snapshot.error, b""
         try:
             labels = frames.labels(self._assign(snapshot.assigned_by).labels)
             body["components"] = frames.components(snapshot.model, self.sent_dims)
+            body["noise"] = noise(snapshot.model)
             body["shape"] = frames.freedom(snapshot.model)
             body["evidence"] = self._evidence(snapshot)
             body["trace"] = [list(point) for point in frames.curve(snapshot.trace, snapshot.step, body["evidence"])]
@@ -168,12 +175,14 @@ class Explorer(LabWidget):
         shown = [(i, self.ranges[i]) for i in dims]
         ranges = [list(extent) for _, extent in shown]
         content = {"type": "points", "n": len(x), "dims": list(dims), "names": names, "ranges": ranges}
+        content["borders"] = [gaps.border(x[:, i], within) for i, within in shown]
+        content["gaps"] = int(torch.isnan(x[:, list(dims)]).any(1).sum())
         return content, [frames.points(x, shown)]
 
     def _assign(self, model: Mixture) -> Assigned:
         known = self._assigned
         if known is None or known.model is not model:
-            labels, evidence = model.assign(self.session.x)
+            labels, evidence = assign(model, self.session.x)
             known = Assigned(model, labels, float(evidence) if math.isfinite(evidence) else None)
             self._assigned = known
         return known
@@ -218,6 +227,8 @@ def explore(
     one, whose parameters are used. `fit` is any callable from a model to an iterator of steps, expectation maximisation
     by default. `session`, in place of all these, is a second view of a fit that is watched already. `dims` says which
     two columns are shown, by number or by name; `options` are height (pixels) and theme ("auto", "light", "dark").
+    Entries may be missing (NaN): they are fitted by what is there, and a row that lacks a shown column stands in the
+    margin of the plot.
     """
     known = [*Explorer.options(), *list(inspect.signature(explore).parameters)[:-1]]
     refuse_unknown(options, [name for name in known if name not in ("names", "session_id")], "explore")
@@ -233,14 +244,27 @@ def explore(
     chosen = (n_components, *wanted.values())
     if model is not None and chosen != (3, "full", "kmeans", 0):
         raise TypeError(f"The model says what {', '.join(['n_components', *wanted])} are; give these or the model.")
-    rows = as_rows(X, min_rows=2)
+    rows = as_rows(X, min_rows=2, missing=True)
+    check_columns(rows.x)
     source = model if model is not None else GaussianMixture(n_components, tol=1e-6, **wanted)
     begin = source if isinstance(source, Mixture) else _start(source, X)
     if begin.d != rows.x.shape[1]:
         raise BadData(f"The model has {begin.d} features and the rows have {rows.x.shape[1]}; expected the same.")
-    begin = begin.replace(components=begin.gaussian.replace(origin=rows.x.mean(0)))
+    if rows.gaps and not isinstance(begin.components, Gaussian):
+        raise BadData(
+            f"Entries are missing (NaN), and {type(begin.components).__name__} components need complete rows. "
+            "Leave rows with gaps out, fill them (GaussianMixture has impute), or explore a GaussianMixture."
+        )
+    begin = _about(begin, rows.x.nanmean(0))
     fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(source, Mixture) else source.tol)
     return Explorer(Session(rows.x, begin, fit=fit, names=rows.names), dims=dims, **options)
+
+
+def _about(model: Mixture, origin: Float[Tensor, "d"]) -> Mixture:
+    """The model with moments taken about another place, near its rows."""
+    moved = model.located.replace(origin=origin)
+    parts = model.components.replace(gaussian=moved) if isinstance(model.components, Student) else moved
+    return model.replace(components=parts)
 
 
 def _start(estimator: GaussianMixture, X: Any) -> Mixture:

@@ -10,6 +10,7 @@ import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.model import Mixture
+from gmmlab.plot import gaps
 from gmmlab.plot.ellipses import ellipses
 from gmmlab.widgets.history import Point
 from gmmlab.widgets.snapshot import Failure, Snapshot
@@ -18,23 +19,23 @@ Pair = tuple[int, int]
 Range = tuple[float, float]
 
 LONGEST_TRACE = 400
+NONE = 255  # the label of rows that belong to no component (noise); the other bytes are components
 
 
 def points(x: Float[Tensor, "n d"], shown: Sequence[tuple[int, Range]]) -> bytes:
     """Two columns, interleaved, as float32 parts of their ranges: data far from zero (dates, say) keep their digits."""
-    parts = [(x[:, i].double() - low) / (high - low) for i, (low, high) in shown]
+    parts = [gaps.parts(x[:, i], within) for i, within in shown]
     return torch.stack(parts, dim=1).float().cpu().numpy().tobytes()
 
 
 def labels(assigned: Int[Tensor, "n"]) -> bytes:
     """One byte a row."""
-    return assigned.to(torch.uint8).cpu().numpy().tobytes()
+    return torch.where(assigned < 0, NONE, assigned).to(torch.uint8).cpu().numpy().tobytes()
 
 
 def ranges(x: Float[Tensor, "n d"]) -> list[Range]:
     """Lowest and highest value of each column; one unit around a constant."""
-    extremes = zip(x.amin(0).tolist(), x.amax(0).tolist(), strict=True)
-    return [(low, high) if high > low else (low - 0.5, high + 0.5) for low, high in extremes]
+    return [gaps.extent(column) for column in x.T]
 
 
 def components(model: Mixture, dims: Pair) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def components(model: Mixture, dims: Pair) -> list[dict[str, Any]]:
 
 def freedom(model: Mixture) -> str:
     """How ellipses may be pulled: "free", along the "axes" only, or "round", alike in all columns."""
-    structure = model.gaussian.structure
+    structure = model.located.structure
     if structure.dense:
         return "free"
     return "round" if structure.spherical else "axes"

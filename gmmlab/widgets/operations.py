@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.widgets import steering
+from gmmlab.widgets import frames, steering
 from gmmlab.widgets.messages import Invalid, field, integer, numbers
 
 if TYPE_CHECKING:
     from gmmlab.widgets.explorer import Explorer
 
-MOST_COMPONENTS = 256  # labels travel as bytes
+MOST_COMPONENTS = frames.NONE  # labels travel as bytes, and one of them says that there is none
 REACH = 1000.0  # how far something may be dragged, in widths of the data
 
 Message = dict[str, Any]

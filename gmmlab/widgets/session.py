@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Self
 import torch
 
 from gmmlab.fit import moves, plateau, run, whole
+from gmmlab.fit.missing import observed
 from gmmlab.widgets.snapshot import Failure, Snapshot
 from gmmlab.widgets.stepper import Fit, Refused, Stepper
 from gmmlab.widgets.worker import Worker
@@ -268,8 +269,11 @@ class Session:
 
 
 def expectation_maximisation(x: Any, *, tol: float = 1e-6) -> Fit:
-    """The default fit: all rows in every step, until the mean log-likelihood rises by less than `tol`."""
-    source = whole(x)
+    """The default fit: all rows in every step, until the mean log-likelihood rises by less than `tol`.
+
+    Entries may be missing (NaN); see `fit.missing`.
+    """
+    source = observed(x) if bool(torch.isnan(x).any()) else whole(x)
     return lambda model: run(model, source, stop=plateau(tol))
 
 

@@ -6,6 +6,7 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.fit import moves
+from gmmlab.fit.missing import start_rows
 from gmmlab.model import Mixture
 from gmmlab.plot.ellipses import with_block
 
@@ -15,18 +16,22 @@ Pair = tuple[int, int]
 def edited(model: Mixture, k: int, dims: Pair, mean: Tensor | None = None, factor: Tensor | None = None) -> Mixture:
     """Component k with another mean, another covariance block F F', or both, in the shown columns."""
     if mean is not None:
-        model = moves.move(model, k, _placed(model.gaussian.mean[k], dims, mean))
+        model = moves.move(model, k, _placed(model.located.mean[k], dims, mean))
     if factor is not None:
-        cov = model.gaussian.cov[k]
+        cov = model.located.cov[k]
         block = with_block(cov, dims, factor.to(cov))
-        if model.gaussian.structure.spherical:  # round in the unseen columns too
+        if model.located.structure.spherical:  # round in the unseen columns too
             block = torch.eye(len(cov)).to(cov) * block.diagonal()[list(dims)].mean()
         model = moves.reshape(model, k, block)
     return model
 
 
 def added(model: Mixture, x: Float[Tensor, "n d"], dims: Pair, mean: Float[Tensor, "2"]) -> Mixture:
-    """One more component at a point of the shown columns; elsewhere it is where the nearest row is."""
+    """One more component at a point of the shown columns; elsewhere it is where the nearest row is.
+
+    Where that row has no entry, it is at the mean of the column.
+    """
+    x = start_rows(x)
     shown = x[:, list(dims)].double()
     scale = shown.std(0).clamp(min=torch.finfo(shown.dtype).tiny)
     near = ((shown - mean.to(shown)) / scale).square().sum(1).argmin()

@@ -15,7 +15,7 @@ import torch
 from cases import STRUCTURES, blobs, random_mixture
 
 import gmmlab
-from gmmlab import Gaussian, GaussianMixture, Mixture
+from gmmlab import Gaussian, GaussianMixture, Mixture, StudentMixture
 from gmmlab.errors import BadData
 from gmmlab.gates import Constant
 from gmmlab.widgets import display, frames, steering
@@ -99,7 +99,7 @@ def test_points_far_from_zero_keep_their_digits(x):
 def test_ready_brings_points_and_a_frame(page, explorer, x):
     assert page.say("ready")["ok"]
     points, (xy,) = page.until(lambda m: m["type"] == "points")
-    assert {k: v for k, v in points.items() if k != "ranges"} == {
+    assert {k: v for k, v in points.items() if k not in ("ranges", "borders", "gaps")} == {
         "type": "points",
         "n": 300,
         "dims": [0, 1],
@@ -212,6 +212,57 @@ def test_other_columns_can_be_shown(page, explorer, x):
     assert frame["components"][0]["mean"] == pytest.approx(explorer.model.components.mean[0, [2, 0]].tolist())
     explorer.dims = [1, 2]
     page.until(lambda m: m["type"] == "points" and m["dims"] == [1, 2])
+
+
+@pytest.fixture
+def gappy(x, rng):
+    """Rows of which a fifth of the entries is missing, in none all."""
+    holes = torch.rand(x.shape, generator=rng) < 0.2
+    return torch.where(holes & ~holes.all(1, keepdim=True), torch.nan, x)
+
+
+def test_rows_with_gaps_are_fitted_and_stand_in_the_margin(gappy, told):
+    estimator = GaussianMixture(3, random_state=0, init_params="random_from_data", tol=1e-5, max_iter=1000)
+    explorer = explore(gappy, model=estimator, dims=(2, 0))
+    page = Page(explorer, told)
+    page.say("ready")
+    points, (xy,) = page.until(lambda m: m["type"] == "points")
+    shown = gappy[:, [2, 0]]
+    there = ~torch.isnan(shown).numpy()
+    assert placed(points, xy)[there] == pytest.approx(shown.numpy()[there], abs=1e-5)
+    lowest = np.array([shown[:, i][there[:, i]].min() for i in range(2)])
+    border = np.array(points["borders"])
+    assert (border < lowest).all()
+    assert ((placed(points, xy) < border) == ~there).all(), "beyond the border is what has no value, and nothing else"
+    assert points["gaps"] == (~there).any(1).sum() > 0
+    snapshot = explorer.session.play().wait(PATIENCE)
+    frame, (labels,) = explorer.compose(snapshot, 2)
+    assert frame["error"] is None
+    fitted = estimator.fit(gappy)
+    assert torch.allclose(explorer.model.components.mean, torch.as_tensor(fitted.means_), atol=1e-6)
+    assert frame["evidence"] == pytest.approx(fitted.score(gappy))
+    assert list(labels) == fitted.predict(gappy).tolist()
+    assert "300 points" in explorer.picture().alt
+    assert page.say("add", mean=[0.5, 0.25])["ok"]
+    assert bool(torch.isfinite(explorer.wait(PATIENCE).model.components.mean).all())
+
+
+def test_complete_rows_have_no_margin(page):
+    page.say("ready")
+    points, _ = page.until(lambda m: m["type"] == "points")
+    assert (points["borders"], points["gaps"]) == ([None, None], 0)
+
+
+def test_heavy_tails_can_be_explored_in_complete_rows(x, gappy, told):
+    explorer = explore(x, model=StudentMixture(3, random_state=0))
+    frame, _ = explorer.compose(explorer.session.play().wait(PATIENCE), 1)
+    assert (frame["error"], frame["play"], frame["shape"], len(frame["components"])) == (None, "done", "free", 3)
+    assert "k=3 full" in repr(explorer)
+    assert len(explorer.png()) > 0
+    with pytest.raises(BadData, match="Student components need complete rows"):
+        explore(gappy, model=explorer.model)
+    with pytest.raises(BadData, match="NaN"):
+        explore(gappy, model=StudentMixture(3))
 
 
 # what is taken
@@ -330,14 +381,25 @@ def test_the_last_component_stays(x, told):
     assert "last component" in Page(explorer, told).say("remove", k=0)["error"]
 
 
-def test_there_are_at_most_256_components(rng, told):
+def test_there_are_at_most_255_components(rng, told):
     x = blobs(rng, n=600, d=2)
-    narrow = Gaussian.of(x[:256], torch.eye(2).expand(256, 2, 2) * 1e-4, STRUCTURES["VII"])
-    explorer = explore(x, model=Mixture(narrow, Constant.of(torch.ones(256))))
-    assert max(explorer.compose(explorer.session.snapshot, 1)[1][0]) == 255
+    narrow = Gaussian.of(x[:255], torch.eye(2).expand(255, 2, 2) * 1e-4, STRUCTURES["VII"])
+    explorer = explore(x, model=Mixture(narrow, Constant.of(torch.ones(255))))
+    assert max(explorer.compose(explorer.session.snapshot, 1)[1][0]) == 254, "255 says that there is none"
     assert "as many as can be shown" in Page(explorer, told).say("add", mean=[0.0, 0.0])["error"]
-    with pytest.raises(ValueError, match="257 components; expected 256"):
-        explore(x, model=random_mixture(STRUCTURES["VII"], x, 257, rng))
+    with pytest.raises(ValueError, match="256 components; expected 255"):
+        explore(x, model=random_mixture(STRUCTURES["VII"], x, 256, rng))
+
+
+def test_rows_of_noise_have_a_byte_of_their_own_and_the_frame_says_how_many(x, rng, told):
+    far = torch.cat([x, 40 * torch.rand(30, 3, generator=rng, dtype=torch.float64) - 20])
+    explorer = explore(far, model=GaussianMixture(3, noise=True, random_state=0))
+    frame, (labels,) = explorer.compose(explorer.session.play().wait(PATIENCE), 1)
+    assigned = explorer.model.assign(far)[0]
+    assert bool((assigned < 0).any())
+    assert np.frombuffer(labels, np.uint8).tolist() == torch.where(assigned < 0, 255, assigned).tolist()
+    assert frame["noise"] == pytest.approx(1 - float(explorer.model.weights.sum()))
+    assert explore(x).compose(explore(x).session.snapshot, 1)[0]["noise"] is None
 
 
 def test_an_edit_of_every_pair_keeps_other_columns(x, rng):
@@ -471,7 +533,7 @@ def test_unknown_traits_are_refused(explorer):
     ("rows", "sentence"),
     [
         (np.ones((5, 1)) * np.arange(5)[:, None], "rows have one"),
-        (np.full((5, 2), np.nan), "NaN"),
+        (np.full((5, 2), np.nan), "Column 0 has no entry"),
         (np.zeros((1, 2)), "minimum of 2"),
         (np.arange(5.0), "1D array"),
     ],

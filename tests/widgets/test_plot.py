@@ -21,6 +21,7 @@ from PIL import Image
 import gmmlab.plot as gp
 from gmmlab import Gaussian
 from gmmlab.fit import plateau, run, whole
+from gmmlab.gates import Noisy
 from gmmlab.plot.raster import opacity, radius_for, raster
 from gmmlab.plot.style import DASHES, HUES, NOISE, colour, css, dash, ink, line
 from gmmlab.score import combine
@@ -122,6 +123,39 @@ def test_pictures_are_deterministic_and_small(x, model, theme):
 def test_rows_of_noise_have_a_colour_of_their_own(x, model):
     noise, *components = (gp.scatter(x, model, labels=torch.full((300,), k)).png() for k in (-1, 0, 1, 2))
     assert noise not in components
+
+
+def drawn(picture):
+    """Texts of a picture, and whether a dashed line lies in its plot."""
+    axes = picture.axes[0]
+    key = axes.get_legend()
+    return [] if key is None else [text.get_text() for text in key.get_texts()], len(axes.get_lines())
+
+
+def test_the_key_names_noise_and_gaps(x, model):
+    noisy = model.replace(gate=Noisy.around(x, model.weights, 0.25))
+    holes = x.clone()
+    holes[:40, 2] = torch.nan
+    plain, lines = drawn(gp.scatter(x, model))
+    assert plain == []
+    assert drawn(gp.scatter(x, noisy)) == (["noise 25%"], lines)
+    assert drawn(gp.scatter(x, model, labels=torch.full((300,), -1))) == (["noise"], lines)
+    words, more = drawn(gp.scatter(holes, noisy, dims=(0, 2)))
+    assert words == ["noise 25%", "beyond the dashes: no value"]
+    assert more == lines + 1, "only along the column that has gaps"
+    assert drawn(gp.scatter(holes, model)) == ([], lines), "not shown, not named"
+
+
+def test_rows_without_a_value_are_seen_in_the_margin(x, model):
+    holes = x.clone()
+    holes[:, 1] = torch.where(x[:, 0] > x[:, 0].median(), torch.nan, x[:, 1])
+
+    def coloured(rows):
+        """Pixels with a colour below the dashed line and above the axis."""
+        image = np.asarray(Image.open(io.BytesIO(gp.scatter(rows, model).png())).convert("RGB")).astype(int)
+        return int((np.ptp(image[728:752, 130:1240], axis=2) > 60).sum())
+
+    assert coloured(holes) > coloured(x) + 1000
 
 
 def test_a_big_cloud_is_still_small(rng):
@@ -324,7 +358,7 @@ def test_the_palette_is_that_of_the_widgets():
     for theme, hues in HUES.items():
         found = re.search(rf"{theme}: \[([^\]]*)\]", source).group(1)
         assert tuple(re.findall(r'"(\w{6})"', found)) == hues
-    grey = re.search(r"\? \[([\d, ]+)\] : \[([\d, ]+)\], k \* 3", source)
+    grey = re.search(r"grey = .*\? \[([\d, ]+)\] : \[([\d, ]+)\]\)", source)
     assert [tuple(int(part) for part in grey[i].split(",")) for i in (1, 2)] == [NOISE["dark"], NOISE["light"]]
     found = re.findall(r'"([^"]*)"', re.search(r"DASHES = \[([^\]]*)\]", source).group(1))
     assert [tuple(float(part) for part in dashes.split()) for dashes in found] == [*DASHES]

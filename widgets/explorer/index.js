@@ -79,6 +79,8 @@ class Explorer {
       state.names = message.names;
       state.points = floats(buffers[0]);
       state.n = message.n;
+      state.gaps = message.gaps ?? 0;
+      state.borders = message.borders ?? [null, null];
       state.labels = null;
       this.held.drop();
       this.plot.show(message.ranges);

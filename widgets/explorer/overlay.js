@@ -1,6 +1,6 @@
 // Axes, ellipses and handles, in SVG over the points. Elements are kept between draws, so that focus stays.
 import { svg, set, KEYS_STAY } from "../shared/dom.js";
-import { colour, css, dash, ink, line } from "../shared/palette.js";
+import { colour, css, dash, grey, ink, line } from "../shared/palette.js";
 import { tip } from "../shared/ellipse.js";
 import { number, ticks, ticksAcross } from "../shared/view.js";
 
@@ -10,21 +10,26 @@ const TAB_STOPS = 12; // with more components only the selected one is in the ta
 export class Overlay {
   #parts = [];
   #axesOf = "";
+  #keyOf = "";
 
   constructor() {
     this.grid = svg("g", { class: "gl-grid", "aria-hidden": "true" });
     this.labels = svg("g", { class: "gl-labels", "aria-hidden": "true" });
     this.titles = [0, 1].map((axis) => svg("text", { class: "gl-title", "text-anchor": axis ? "start" : "end" }));
+    this.key = svg("text", { class: "gl-key", "text-anchor": "end", "aria-hidden": "true" });
+    this.border = svg("path", { class: "gl-border", "aria-hidden": "true" });
     this.layers = [svg("g", {}), svg("g", {})]; // all handles lie over all ellipses: none is out of reach
-    this.inner = svg("svg", { class: "gl-inner" }, ...this.layers);
+    this.inner = svg("svg", { class: "gl-inner" }, this.border, ...this.layers);
     this.element = svg("svg", { class: "gl-svg", role: "group", "aria-label": "Components" },
-      this.grid, this.labels, svg("g", { "aria-hidden": "true" }, ...this.titles), this.inner);
+      this.grid, this.labels, svg("g", { "aria-hidden": "true" }, ...this.titles), this.key, this.inner);
   }
 
-  draw(view, shown, { selected, hover, names, theme }) {
+  draw(view, shown, { selected, hover, names, theme, noise, gaps, borders }) {
     const { left, top, width, height } = view.box;
     set(this.inner, { x: left, y: top, width, height });
     this.#axes(view, names);
+    this.#margins(view, borders);
+    this.#tell(view, { noise, gaps, theme });
     while (this.#parts.length > shown.length) for (const group of this.#parts.pop().groups) group.remove();
     while (this.#parts.length < shown.length) this.#parts.push(component(this.#parts.length, this.layers));
     shown.forEach((each, k) => this.#component(each, k, view, { selected, hover, names, theme, count: shown.length }));
@@ -67,6 +72,25 @@ export class Overlay {
     this.labels.replaceChildren(...texts);
     set(this.titles[0], { x: left + width, y: top + height + 34, text: `${names[0]} →` });
     set(this.titles[1], { x: 14, y: 17, text: `↑ ${names[1]}` });
+  }
+
+  /** The lines beyond which rows without a value stand. */
+  #margins(view, [x, y]) {
+    const lines = x === null ? [] : [`M${view.toScreen([x, 0])[0].toFixed(1)} 0V${view.box.height}`];
+    if (y !== null) lines.push(`M0 ${view.toScreen([0, y])[1].toFixed(1)}H${view.box.width}`);
+    set(this.border, { d: lines.join("") || null });
+  }
+
+  /** What is neither a component nor a value, in a key over the upper right corner. */
+  #tell({ box: { left, width } }, { noise, gaps, theme }) {
+    const parts = gaps ? [`┄ beyond: no value (${gaps.toLocaleString("en")})`] : [];
+    if (noise !== null) parts.unshift(`● noise ${percent(noise)}`);
+    const now = [theme, ...parts].join(" ");
+    set(this.key, { x: left + width, y: 17 });
+    if (now === this.#keyOf) return;
+    this.#keyOf = now;
+    this.key.replaceChildren(...parts.map((part, i) => svg("tspan", { dx: i ? 14 : 0 },
+      svg("tspan", { style: `fill:${css(grey(theme))}`, text: part[0] }), svg("tspan", { text: part.slice(1) }))));
   }
 
   #component({ mean, axes, weight }, k, view, { selected, hover, names, theme, count }) {
@@ -134,9 +158,11 @@ function component(k, layers) {
 }
 
 /** A sentence for each component, for those who do not see the plot. */
-export function summary({ n, names, components }) {
+export function summary({ n, names, components, noise, gaps }) {
   if (!n) return "No points yet.";
   const each = components.map(({ mean, weight }, k) =>
     `Component ${k + 1}: weight ${percent(weight)}, mean ${names[0]} ${number(mean[0])}, ${names[1]} ${number(mean[1])}.`);
+  if (noise !== null) each.push(`Noise: weight ${percent(noise)}.`);
+  if (gaps) each.push(`${gaps.toLocaleString("en")} points have no value in one of these columns and stand in the margin.`);
   return `${n.toLocaleString("en")} points, ${names[1]} against ${names[0]}, with ${components.length} components. ${each.join(" ")}`;
 }

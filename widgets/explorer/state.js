@@ -2,15 +2,15 @@
 
 /** @param {{get: (name: string) => any}} model */
 export const initial = (model) => ({
-  points: null, labels: null, n: 0, names: model.get("names") ?? [], dims: [...(model.get("dims") ?? [0, 1])],
+  points: null, labels: null, n: 0, gaps: 0, borders: [null, null], noise: null, names: model.get("names") ?? [], dims: [...(model.get("dims") ?? [0, 1])],
   components: [], shape: "free", trace: [], step: 0, evidence: null, play: "idle", status: "", error: null,
   selected: model.get("selected") ?? null, hover: null, adding: false,
   ready: false, connected: true, stale: false, mode: "loading", theme: "light",
 });
 
-export function fromFrame({ step, play, evidence, status, error, components, shape, trace }, buffers) {
+export function fromFrame({ step, play, evidence, status, error, components, noise, shape, trace }, buffers) {
   return {
-    step, play, evidence, status, error, components, shape: shape ?? "free", trace, ready: true,
+    step, play, evidence, status, error, components, noise: noise ?? null, shape: shape ?? "free", trace, ready: true,
     labels: buffers.length ? bytes(buffers[0]) : null,
   };
 }

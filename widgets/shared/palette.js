@@ -43,10 +43,13 @@ export function luminance(rgb) {
 /** Black or white, whichever is read better on `rgb`. */
 export const ink = (rgb) => (luminance(rgb) > 0.179 ? "#111418" : "#ffffff");
 
-/** Colours of `k` components as bytes, and a neutral grey behind them for rows without a label. */
+/** A neutral grey for rows that belong to no component. @returns {Rgb} */
+export const grey = (theme) => (theme === "dark" ? [150, 160, 172] : [110, 120, 132]);
+
+/** Colours of `k` components as bytes, and behind them the grey of rows without one. */
 export function table(k, theme) {
   const bytes = new Uint8Array((k + 1) * 3);
   for (let i = 0; i < k; i++) bytes.set(colour(i, theme), i * 3);
-  bytes.set(theme === "dark" ? [150, 160, 172] : [110, 120, 132], k * 3);
+  bytes.set(grey(theme), k * 3);
   return bytes;
 }

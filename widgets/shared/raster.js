@@ -4,6 +4,9 @@
 const UNIT = 16; // the weight of one point on a pixel that it covers wholly
 const MOST_CELLS = 2 ** 23; // 32 MB of counts
 
+/** The label of a row that belongs to no component. All cells for components end in ones, so that it falls in the last. */
+export const NONE = 255;
+
 /** Pixels and weights of a disc whose centre lies at one of 4 x 4 places inside a pixel. */
 function disc(radius, ox, oy) {
   const reach = Math.ceil(radius + 0.5);
@@ -82,7 +85,7 @@ export class Raster {
 
   /**
    * @param {Float32Array} points x, y, x, y, ...
-   * @param {Uint8Array | null} labels component of each point
+   * @param {Uint8Array | null} labels component of each point, or NONE
    * @param {Uint8Array} colours r, g, b per component, and one more for points without a label
    * @param {{ax: number, bx: number, ay: number, by: number}} map data units to pixels of this raster
    * @returns {ImageData}
@@ -94,7 +97,8 @@ export class Raster {
     const scene = { points, labels: known ? labels : new Uint8Array(points.length / 2), stride, ...map };
     scene.colours = known ? colours : colours.subarray(-3);
     const k = known ? colours.length / 3 - 1 : 1;
-    Object.assign(scene, slotsFor(this.out.length, k));
+    const noise = known && labels.includes(NONE); // its own cell costs room, and few models have any
+    Object.assign(scene, slotsFor(this.out.length, k + (noise ? 1 : 0)));
     this.#clear(this.out.length * scene.slots);
     const discs = radius ? this.#discs(radius, scene.slots) : Array(16).fill(ONE_PIXEL);
     if (!scene.each) this.#sum(scene, discs);

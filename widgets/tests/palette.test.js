@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { colour, css, dash, ink, luminance, table } from "../shared/palette.js";
+import { colour, css, dash, grey, ink, luminance, table } from "../shared/palette.js";
 
 test("the first 50 components all look different", () => {
   for (const theme of ["light", "dark"]) {
@@ -21,5 +21,6 @@ test("colours stand out from their background, numbers from their colour", () =>
 });
 
 test("a table has one more colour, for points without a label", () => {
-  assert.equal(table(256, "dark").length, 257 * 3);
+  assert.equal(table(255, "dark").length, 256 * 3);
+  assert.deepEqual([...table(2, "dark").slice(-3)], grey("dark"));
 });

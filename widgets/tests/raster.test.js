@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import "./fake.js";
-import { table } from "../shared/palette.js";
-import { Raster, inSight, opacities, radiusFor, slotsFor } from "../shared/raster.js";
+import { grey, table } from "../shared/palette.js";
+import { NONE, Raster, inSight, opacities, radiusFor, slotsFor } from "../shared/raster.js";
 
 const map = { ax: 1, bx: 0, ay: 1, by: 0 };
 
@@ -69,6 +69,15 @@ test("points without labels are grey, points that are not numbers are left out",
   assert.deepEqual([...grey.slice((3 * 8 + 3) * 4, (3 * 8 + 3) * 4 + 3)], [r, g, b]);
   const [none] = draw(Float32Array.of(NaN, 1, 2, Infinity), null, 1, 8);
   assert.ok(none.every((v) => v === 0));
+});
+
+test("noise is grey, whatever the number of components and however many points there are", () => {
+  for (const [k, size, n] of [[1, 8, 1], [2, 8, 1], [3, 8, 1], [4, 8, 1], [255, 8, 1], [60, 700, 1], [2, 8, 300_000]]) {
+    const points = Float32Array.from({ length: 2 * n }, () => 3.5);
+    const [pixels] = draw(points, new Uint8Array(n).fill(NONE), k, size);
+    const at = (3 * size + 3) * 4;
+    assert.deepEqual([...pixels.slice(at, at + 3)], grey("light"), `${k} components, ${n} points`);
+  }
 });
 
 test("points get smaller as they get more, and a denser pixel is never fainter", () => {
