@@ -73,7 +73,7 @@ def selection_map(
     _draw_best(axes, int(at[0]), int(at[1]), look)
     _name_cells(axes, scores, look)
     axes.set_title(title, loc="left", color=look.ink, fontsize=8, pad=23)
-    _draw_key(axes, near, bool(np.isnan(gap).any()), look)
+    _draw_key(axes, near if bool(((gap > 0) & (gap <= near)).any()) else None, bool(np.isnan(gap).any()), look)
     return picture
 
 
@@ -115,7 +115,7 @@ def landscape(optima: Any, *, theme: str = "light", size: tuple[int, int] = (640
         if bad[i]:
             axes.plot(*at, "x", ms=7, mew=1.8, color=css(colour(1, look.theme)), zorder=4)
         else:
-            _draw_optimum(axes, at, int(count[i]), float(count.max()), look)
+            _draw_optimum(axes, at, int(count[i]), int(count.sum()), look)
     _label(axes, "distance from the best", "log-likelihood, against the best", look)
     note = f"{int(count.sum())} starts, {len(gap)} optima" + (", × degenerate" if bad.any() else "")
     axes.set_title(note, loc="left", color=look.quiet, fontsize=8, pad=8)
@@ -153,8 +153,8 @@ def _name_cells(axes: Axes, scores: Any, look: Style) -> None:
         spine.set_visible(False)
 
 
-def _draw_key(axes: Axes, near: float, refused: bool, look: Style) -> None:
-    """What the marks mean, below the map: star, ring and hatch."""
+def _draw_key(axes: Axes, near: float | None, refused: bool, look: Style) -> None:
+    """What the marks mean, below the map: star, and ring and hatch where there are some."""
     below = axes.figure.add_axes((0, 0, 1, 1), facecolor="none", zorder=-1)
     width, height = axes.figure.size  # type: ignore[union-attr]
     below.set(xlim=(0, width), ylim=(0, height))
@@ -167,9 +167,10 @@ def _draw_key(axes: Axes, near: float, refused: bool, look: Style) -> None:
 
     mark(0, "best", lw=0)
     below.plot(left + 8, y, "*", ms=8, color=css(colour(0, look.theme)), mew=0)
-    mark(64, f"within {near:g}", ec=css(colour(1, look.theme)), lw=1.4)
+    if near is not None:
+        mark(64, f"within {near:g}", ec=css(colour(1, look.theme)), lw=1.4)
     if refused:
-        mark(150, "refused", ec=look.quiet, hatch="/////", lw=0, alpha=0.55)
+        mark(64 if near is None else 150, "refused", ec=look.quiet, hatch="/////", lw=0, alpha=0.55)
 
 
 def _draw_tree(axes: Axes, tree: MergeTree, elbow: int | None, look: Style) -> None:
@@ -236,10 +237,11 @@ def _draw_entropy(axes: Axes, tree: MergeTree, elbow: int | None, look: Style) -
     _label(axes, "merged rows, cumulative", "entropy (nats)", look)
 
 
-def _draw_optimum(axes: Axes, at: tuple[float, float], count: int, most: float, look: Style) -> None:
-    face = colour(0, look.theme)
-    axes.plot(*at, "o", ms=5 + 17 * math.sqrt(count / most), mfc=css(face), mec=look.paper, mew=1.2, zorder=3)
-    if count / most >= 0.12:
+def _draw_optimum(axes: Axes, at: tuple[float, float], count: int, starts: int, look: Style) -> None:
+    """A dot whose area is the share of the starts; with their number, where there is room and it is not one."""
+    face, size = colour(0, look.theme), 5 + 17 * math.sqrt(count / starts)
+    axes.plot(*at, "o", ms=size, mfc=css(face), mec=look.paper, mew=1.2, zorder=3)
+    if count > 1 and size > 5 * (1 + len(str(count))):
         axes.annotate(str(count), at, color=ink(face), fontsize=7, ha="center", va="center_baseline", zorder=5)
 
 

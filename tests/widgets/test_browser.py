@@ -90,6 +90,42 @@ def test_a_mean_is_dragged_by_mouse(lab: Lab) -> None:
     assert lab.value("explorer.selected") == 1
 
 
+NOISY = """
+import numpy as np
+import torch
+rows = torch.as_tensor(X.to_numpy())
+far = torch.tensor([[4.8, 44.0], [4.9, 45.0], [1.7, 95.0], [1.8, 94.0], [3.2, 93.0]], dtype=torch.float64)
+rows = torch.cat([rows, far])
+rows[:20, 1] = torch.nan
+explorer = gmmlab.explore(rows, model=gmmlab.GaussianMixture({k}, noise=True, random_state=0), theme={theme!r})
+explorer"""
+GREY = {"light": "110, 120, 132", "dark": "150, 160, 172"}
+
+
+@pytest.mark.parametrize(("k", "theme"), [(2, "light"), (1, "dark")])
+def test_noise_is_grey_and_gaps_stand_in_the_margin(lab: Lab, k: int, theme: str) -> None:
+    explorer = lab.show(NOISY.format(k=k, theme=theme))
+    lab.run("explorer.play(); explorer.wait(20)")
+    explorer.get_by_text("Converged", exact=True).wait_for()
+    key = explorer.locator(".gl-key")
+    assert key.text_content().startswith("● noise ")
+    assert key.text_content().endswith("beyond: no value (20)")
+    assert explorer.locator(".gl-border").get_attribute("d").count("M") == 1
+    assert "20 points have no value in one of these columns" in explorer.locator("p.gl-hidden").text_content()
+    grey = f"[{GREY[theme]}]"
+    seen = explorer.locator(".gl-points").evaluate(
+        "(c, grey) => { const v = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
+        " const near = (i) => v[i + 3] > 80 && grey.every((g, j) => Math.abs(v[i + j] - g) < 4);"
+        " for (let i = 0; i < v.length; i += 4) if (near(i)) n++;"
+        " return n; }",
+        json.loads(grey),
+    )
+    outliers = lab.value("int((explorer._assign(explorer.model).labels < 0).sum())")
+    assert outliers >= 5
+    assert seen > 8 * outliers
+    assert violations(lab) == []
+
+
 def test_an_axis_is_dragged_and_turns_the_covariance(lab: Lab) -> None:
     explorer = show(lab)
     handle(explorer, 0).click()
