@@ -24,7 +24,7 @@ from gmmlab.axes import Float, Int, Tensor
 from gmmlab.data import as_rows
 from gmmlab.data.rows import default_names
 from gmmlab.errors import BadData
-from gmmlab.estimators import GaussianMixture, parameters
+from gmmlab.estimators import GaussianMixture, StudentMixture, parameters
 from gmmlab.families import Gaussian, Student
 from gmmlab.fit.missing import check_columns
 from gmmlab.model import Mixture
@@ -85,10 +85,11 @@ class Explorer(LabWidget):
         """The model shown."""
         return self.session.snapshot.model
 
-    def estimator(self) -> GaussianMixture:
+    def estimator(self) -> GaussianMixture | StudentMixture:
         """The model shown, as a fitted estimator that knows the names of the columns."""
         snapshot, names = self.session.snapshot, self.session.names
-        fitted = GaussianMixture.from_mixture(snapshot.model)
+        kind = StudentMixture if isinstance(snapshot.model.components, Student) else GaussianMixture
+        fitted = kind.from_mixture(snapshot.model)
         fitted.converged_, fitted.n_iter_ = snapshot.play == "done", snapshot.step
         fitted.lower_bound_ = -math.inf if snapshot.evidence is None else snapshot.evidence
         if names != default_names(len(names)):
@@ -211,7 +212,7 @@ class Explorer(LabWidget):
 def explore(
     X: Any = None,
     *,
-    model: GaussianMixture | Mixture | None = None,
+    model: GaussianMixture | StudentMixture | Mixture | None = None,
     session: Session | None = None,
     fit: Fit | None = None,
     dims: Sequence[int | str] | None = None,
@@ -238,8 +239,10 @@ def explore(
         return Explorer(session, dims=dims, **options)
     if X is None:
         raise TypeError("There are no rows: expected explore(X), or explore(session=session) for a second view.")
-    if not isinstance(model, Mixture | GaussianMixture | None):
-        raise TypeError(f"model is a {type(model).__name__}; expected a GaussianMixture or a Mixture.")
+    if not isinstance(model, Mixture | GaussianMixture | StudentMixture | None):
+        raise TypeError(
+            f"model is a {type(model).__name__}; expected a GaussianMixture, a StudentMixture or a Mixture."
+        )
     wanted = {"covariance_type": covariance_type, "init_params": init_params, "random_state": random_state}
     chosen = (n_components, *wanted.values())
     if model is not None and chosen != (3, "full", "kmeans", 0):
@@ -267,7 +270,7 @@ def _about(model: Mixture, origin: Float[Tensor, "d"]) -> Mixture:
     return model.replace(components=parts)
 
 
-def _start(estimator: GaussianMixture, X: Any) -> Mixture:
+def _start(estimator: GaussianMixture | StudentMixture, X: Any) -> Mixture:
     """The fitted model, or else the start that the estimator would make."""
     if hasattr(estimator, "means_"):
         return estimator.mixture_

@@ -2,7 +2,7 @@
 import { svg, set, KEYS_STAY } from "../shared/dom.js";
 import { colour, css, dash, grey, ink, line } from "../shared/palette.js";
 import { tip } from "../shared/ellipse.js";
-import { number, ticks, ticksAcross } from "../shared/view.js";
+import { number, room, ticks, ticksAcross } from "../shared/view.js";
 
 export const SIGMA = 2; // axis handles sit on the outer ellipse
 const TAB_STOPS = 12; // with more components only the selected one is in the tab order; [ and ] reach the others
@@ -29,7 +29,7 @@ export class Overlay {
     set(this.inner, { x: left, y: top, width, height });
     this.#axes(view, names);
     this.#margins(view, borders);
-    this.#tell(view, { noise, gaps, theme });
+    this.#tell(view, { noise, gaps, theme, beside: this.titles[1].textContent });
     while (this.#parts.length > shown.length) for (const group of this.#parts.pop().groups) group.remove();
     while (this.#parts.length < shown.length) this.#parts.push(component(this.#parts.length, this.layers));
     shown.forEach((each, k) => this.#component(each, k, view, { selected, hover, names, theme, count: shown.length }));
@@ -81,10 +81,11 @@ export class Overlay {
     set(this.border, { d: lines.join("") || null });
   }
 
-  /** What is neither a component nor a value, in a key over the upper right corner. */
-  #tell({ box: { left, width } }, { noise, gaps, theme }) {
-    const parts = gaps ? [`┄ beyond: no value (${gaps.toLocaleString("en")})`] : [];
-    if (noise !== null) parts.unshift(`● noise ${percent(noise)}`);
+  /** What is neither a component nor a value, in a key over the upper right corner; without words where it is narrow. */
+  #tell({ box: { left, width } }, { noise, gaps, theme, beside }) {
+    const worded = [noise !== null && ["● noise", percent(noise)], gaps && ["┄ beyond: no value", `(${gaps.toLocaleString("en")})`]];
+    const fits = room([beside + worded.filter(Boolean).flat().join(" ")]) + 28 < left + width;
+    const parts = worded.filter(Boolean).map(([words, value]) => `${fits ? words : words[0]} ${value}`);
     const now = [theme, ...parts].join(" ");
     set(this.key, { x: left + width, y: 17 });
     if (now === this.#keyOf) return;
