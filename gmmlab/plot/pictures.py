@@ -44,6 +44,8 @@ def scatter(
 ) -> Picture:
     """Rows in two of their columns, coloured by component, with ellipses at one and two standard deviations.
 
+    (Those of Student-t components are of their scale matrices.)
+
     `x` is a frame, an array or a tensor; `model` is a `Mixture` or a fitted estimator.
     Components are numbered from 1. `labels` are those of `model` unless given; rows of noise (-1) are grey. Rows that
     have no value (NaN) in a shown column stand in the margin, beyond a dashed line. `trace`, pairs of step and
