@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from gmmlab import algebra
-from gmmlab.axes import Tensor
 from gmmlab.data.rows import as_rows, default_names
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
@@ -52,22 +51,22 @@ class Answers:
         """
         x = as_rows(X).x
         found = algebra.regress(self.mixture_, x, self._columns(given), self._columns(targets))
-        return Regressed(_like(X, found.mean), _like(X, found.sd))
+        return Regressed(sk.like(X, found.mean), sk.like(X, found.sd))
 
     def impute(self, X: Any, random_state: int | None = None) -> Any:
         """The rows with every missing entry (NaN) replaced by its expectation, or with a seed by a draw."""
         x = as_rows(X, missing=True).x
         if random_state is None:
-            return _like(X, algebra.impute(self.mixture_, x))
-        return _like(X, algebra.sample_missing(self.mixture_, x, torch.Generator().manual_seed(random_state)))
+            return sk.like(X, algebra.impute(self.mixture_, x))
+        return sk.like(X, algebra.sample_missing(self.mixture_, x, torch.Generator().manual_seed(random_state)))
 
     def cdf(self, X: Any) -> Any:
         """P(X <= x) for each row of one column."""
-        return _like(X, algebra.cdf(self.mixture_, as_rows(X).x))
+        return sk.like(X, algebra.cdf(self.mixture_, as_rows(X).x))
 
     def quantile(self, p: Any) -> Any:
         """The rows (n, 1) at which the distribution function of one column reaches `p`."""
-        return _like(p, algebra.quantile(self.mixture_, sk.as_tensor(np.atleast_1d(p)).double()))
+        return sk.like(p, algebra.quantile(self.mixture_, sk.as_tensor(np.atleast_1d(p)).double()))
 
     def level(self, mass: float, random_state: int = 0) -> algebra.Level:
         """The log density above which the highest-density region of this mass lies, and its standard error."""
@@ -91,7 +90,7 @@ class Answers:
                 NumericalWarning,
             )
         errors = information.errors(information.covariance)
-        return Errors(_like(X, errors.weights), _like(X, errors.mean), _like(X, errors.cov))
+        return Errors(sk.like(X, errors.weights), sk.like(X, errors.mean), sk.like(X, errors.cov))
 
     def _columns(self, columns: Sequence[str | int]) -> list[int]:
         """Numbers of columns. Raises `KeyError` for a name that is not there."""
@@ -101,7 +100,3 @@ class Answers:
             if isinstance(column, str) and column not in names:
                 raise KeyError(f"There is no column {column!r}; the model has {', '.join(names)}.")
         return [names.index(column) if isinstance(column, str) else int(column) for column in chosen]
-
-
-def _like(X: Any, value: Tensor) -> Any:
-    return value if isinstance(X, Tensor) else value.cpu().numpy()

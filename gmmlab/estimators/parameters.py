@@ -92,6 +92,11 @@ def as_tensor(value: Any) -> Tensor:
     return torch.from_numpy(array.astype(np.float32 if array.dtype == np.float32 else np.float64))
 
 
+def like(X: Any, value: Tensor) -> Any:
+    """Tensors for those who gave tensors, arrays for all others."""
+    return value if isinstance(X, Tensor) else value.cpu().numpy()
+
+
 def check_sample_weight(value: Any, x: Tensor) -> Tensor:
     """Given weights of the rows, in their dtype. Raises `BadData` unless they are n numbers of at least 0."""
     weight = torch.full_like(x[:, 0], float(value)) if isinstance(value, Real) else as_tensor(value).to(x)

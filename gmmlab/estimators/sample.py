@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.data import Rows, as_rows, warn_of_idle_columns
@@ -77,3 +78,9 @@ def numpy_head(X: Any) -> Any:
     if not isinstance(X, Stream):
         return X
     return np.empty((1, X.d))
+
+
+def generator(random_state: Any, device: torch.device) -> torch.Generator:
+    """A torch generator seeded the way scikit-learn's users expect."""
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    return torch.Generator(device=device).manual_seed(seed)

@@ -15,7 +15,8 @@ from gmmlab.data import as_rows
 from gmmlab.errors import BadData, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.fitting import Budget, Fit
-from gmmlab.estimators.gaussian_mixture import GaussianMixture, generator
+from gmmlab.estimators.gaussian_mixture import GaussianMixture
+from gmmlab.estimators.sample import generator
 from gmmlab.estimators.search import Cell, Data, Fitted, Progress, search
 from gmmlab.extras import needs
 from gmmlab.init import RESPONSIBILITIES, by_hierarchy

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
 
+import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from gmmlab.estimators.gaussian_mixture import GaussianMixture
-from gmmlab.families import Components, Gaussian, Student
+from gmmlab.axes import Float, Tensor
+from gmmlab.estimators.sample import Sample
+from gmmlab.estimators.shaped import ShapedMixture
+from gmmlab.families import Student
 from gmmlab.families.student import Common, Dof, Fixed, Own
+from gmmlab.model import Mixture
 
 RULES: dict[str, Dof] = {"own": Own(), "common": Common()}
 BEGIN = 10.0  # degrees of freedom that are then estimated
 
 
-class StudentMixture(GaussianMixture):
+@dataclass(kw_only=True, eq=False, repr=False)
+class StudentMixture(ShapedMixture):
     """Mixture of multivariate Student-t distributions, fitted by expectation maximisation.
 
     All that `GaussianMixture` takes and has, for components with heavy tails: a row far from a component counts little
@@ -51,59 +58,39 @@ class StudentMixture(GaussianMixture):
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = GaussianMixture._parameter_constraints | {
+    dof: str | float = "own"
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = ShapedMixture._parameter_constraints | {
         "dof": [StrOptions(set(RULES)), Interval(Real, 0.0, None, closed="neither")],
     }
-    _takes_gaps: ClassVar[bool] = False
+    _made_of: ClassVar[tuple[str, ...]] = (*ShapedMixture._made_of, "dofs_")
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        dof: str | float = "own",
-        covariance_type: str = "full",
-        tol: float = 1e-3,
-        reg_covar: float = 1e-6,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params: Any = "auto",
-        weights_init: Any = None,
-        means_init: Any = None,
-        precisions_init: Any = None,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        prior: Any = None,
-        noise: bool | float = False,
-        acceleration: str | None = None,
-    ) -> None:
-        super().__init__(
-            n_components,
-            covariance_type=covariance_type,
-            tol=tol,
-            reg_covar=reg_covar,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            weights_init=weights_init,
-            means_init=means_init,
-            precisions_init=precisions_init,
-            random_state=random_state,
-            warm_start=warm_start,
-            verbose=verbose,
-            verbose_interval=verbose_interval,
-            prior=prior,
-            noise=noise,
-            acceleration=acceleration,
-        )
-        self.dof = dof
+    def _family(self, begin: Mixture, sample: Sample, rng: torch.Generator) -> Student:
+        gaussian = self._gaussian(begin, sample)
+        if isinstance(begin.components, Student):
+            return begin.components.replace(gaussian=gaussian)
+        dof = BEGIN if isinstance(self.dof, str) else float(self.dof)
+        return Student(gaussian, gaussian.mean.new_full((gaussian.k,), dof), self._rule())
+
+    def _shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
+        return super()._shapes(k, d) | {"dofs_": (k,)}
+
+    def _written(self, components: Student) -> dict[str, Tensor]:
+        return super()._written(components) | {"dofs_": components.dof}
+
+    def _read(self, values: Mapping[str, Tensor], origin: Float[Tensor, "d"]) -> Student:
+        return Student(self._read_gaussian(values, origin), values["dofs_"].double().clone(), self._rule())
+
+    def _settings(self) -> tuple[Any, ...]:
+        return *super()._settings(), self._rule()
+
+    @classmethod
+    def _parameters_of(cls, mixture: Mixture) -> dict[str, Any]:
+        components = mixture.components
+        if not isinstance(components, Student):
+            raise TypeError(f"Expected a mixture of Student-t components, got one of {type(components).__name__}.")
+        known = next((name for name, rule in RULES.items() if rule == components.rule), float(components.dof[0]))
+        return super()._parameters_of(mixture) | {"dof": known}
 
     def _rule(self) -> Dof:
         return RULES[self.dof] if isinstance(self.dof, str) else Fixed()
-
-    def _family(self, components: Gaussian, old: Components) -> Components:
-        if isinstance(old, Student):
-            return old.replace(gaussian=components)
-        dof = BEGIN if isinstance(self.dof, str) else float(self.dof)
-        return Student(components, components.mean.new_full((components.k,), dof), self._rule())

@@ -362,7 +362,7 @@ def test_ill_conditioned_precisions_are_taken_as_they_are():
 
 def test_warm_start_with_other_parameters_gets_a_sentence():
     model = GaussianMixture(3, random_state=0, warm_start=True).fit(X)
-    with pytest.raises(ValueError, match="warm_start goes on from covariances of shape"):
+    with pytest.raises(ValueError, match="warm_start goes on from means_ of shape"):
         model.set_params(n_components=5).fit(X)
     with pytest.raises(ValueError, match="warm_start goes on"):
         model.set_params(n_components=3, covariance_type="tied").fit(X)
