@@ -5,6 +5,7 @@ What a person has may be a table, a table with gaps, or a stream that does not f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +17,9 @@ from gmmlab.data import Rows, as_rows, warn_of_idle_columns
 from gmmlab.data.streams import Stream, survey
 from gmmlab.errors import BadData, DataWarning, warn
 from gmmlab.estimators import parameters as sk
-from gmmlab.fit import Source, streamed, whole
-from gmmlab.fit.missing import check_columns, nothing_observed, observed, start_rows
-from gmmlab.kernels.chunks import check_reread
+from gmmlab.fit import Source
+from gmmlab.fit.missing import check_columns, nothing_observed, start_rows
+from gmmlab.fit.pieces import Piece, chunked, complete, over, with_gaps
 
 FROM_STREAM = 20_000  # rows of a stream that its fit starts from
 
@@ -27,50 +28,62 @@ class Sample(NamedTuple):
     """What a fit needs of its rows."""
 
     x: Float[Tensor, "m d"]  # complete rows to start from
-    weight: Float[Tensor, "m"] | None
+    weight: Float[Tensor, "m ..."] | None
     origin: Float[Tensor, "d"]  # about which moments are taken: the mean of all rows
-    n: float  # how much all rows count
-    source: Source
-    complete: bool  # whether `x` are all rows as they are, so that several models can share a pass over them
+    n: float  # how much all rows count, by the first column of weights
+    pieces: Iterable[Piece]  # all rows
+    complete: bool  # whether `x` are all rows as they are
+
+    @property
+    def source(self) -> Source:
+        """The statistics of all rows."""
+        return over(self.pieces)
 
 
 def sample_of(X: Any, sample_weight: Any, estimator: Any, rng: torch.Generator) -> Sample:
     """Checked rows for a fit of an estimator; columns that say nothing are warned of."""
     k, ridge = int(estimator.n_components), float(estimator.reg_covar)
     if isinstance(X, Stream):
-        return _of_stream(X, sample_weight, k, rng)
+        return of_stream(X, sample_weight, k, rng)
     rows = as_rows(X, min_rows=2, missing=estimator._takes_gaps)
     if len(rows.x) < k:
         raise BadData(f"Expected n_samples >= n_components but got n_components = {k}, n_samples = {len(rows.x)}")
     weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+    sample = of_rows(rows, weight)
+    warn_of_idle_columns(Rows(sample.x, rows.names), ridge)
+    return sample
+
+
+def of_rows(rows: Rows, weight: Float[Tensor, "n ..."] | None = None) -> Sample:
+    """Rows in memory, which may have gaps."""
     if rows.gaps:
-        return _with_gaps(rows, weight, ridge)
-    warn_of_idle_columns(rows, ridge)
-    n = float(len(rows.x) if weight is None else weight.sum())
-    return Sample(rows.x, weight, rows.x.mean(0), n, whole(rows.x, weight), complete=True)
+        return _with_gaps(rows.x, weight)
+    return Sample(rows.x, weight, rows.x.mean(0), _total(rows.x, weight), complete(rows.x, weight), complete=True)
 
 
-def _with_gaps(rows: Rows, weight: Tensor | None, ridge: float) -> Sample:
-    check_columns(rows.x)
-    empty = nothing_observed(rows.x)
-    x, weight = rows.x[~empty], None if weight is None else weight[~empty]
-    if dropped := int(empty.sum()):
-        warn(f"{dropped} of {len(empty)} rows have no entry at all and tell the fit nothing.", DataWarning)
-    begin = start_rows(x)
-    warn_of_idle_columns(Rows(begin, rows.names), ridge)
-    n = float(len(x) if weight is None else weight.sum())
-    return Sample(begin, weight, begin.mean(0), n, observed(x, weight), complete=False)
-
-
-def _of_stream(stream: Stream, sample_weight: Any, k: int, rng: torch.Generator) -> Sample:
+def of_stream(stream: Stream, sample_weight: Any, k: int, rng: torch.Generator) -> Sample:
+    """Rows that are read again in every step, for mixtures of up to k components."""
     if sample_weight is not None:
         raise BadData("sample_weight was given beside a stream; expected weights in its chunks: Chunk(x, weight).")
-    check_reread(stream, "every step is a pass over all of them")
+    pieces = chunked(stream)
     seen = survey(stream, max(FROM_STREAM, 40 * k), rng)
     if len(seen.sample) < max(2, k):
         raise BadData(f"Expected n_samples >= n_components but got n_components = {k}, n_samples = {len(seen.sample)}")
-    origin = seen.mean.to(seen.sample)
-    return Sample(seen.sample, None, origin, seen.total, streamed(stream), complete=False)
+    return Sample(seen.sample, None, seen.mean.to(seen.sample), seen.total, pieces, complete=False)
+
+
+def _with_gaps(x: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None) -> Sample:
+    check_columns(x)
+    empty = nothing_observed(x)
+    x, weight = x[~empty], None if weight is None else weight[~empty]
+    if dropped := int(empty.sum()):
+        warn(f"{dropped} of {len(empty)} rows have no entry at all and tell the fit nothing.", DataWarning)
+    begin = start_rows(x)
+    return Sample(begin, weight, begin.mean(0), _total(x, weight), with_gaps(x, weight), complete=False)
+
+
+def _total(x: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None) -> float:
+    return float(len(x) if weight is None else weight.reshape(len(x), -1)[:, 0].sum())
 
 
 def numpy_head(X: Any) -> Any:

@@ -3,11 +3,14 @@
 Starts are partitions of the rows, one list for each number of components. From each partition every structure takes
 its first model out of one statistic, all models climb together, and the best of each cell is kept. Cells that could
 win are climbed on to a tighter tolerance, so that the ranking does not depend on where the first climb stopped.
+
+Rows may have several columns of weights: then every cell is fitted for each of them, in the same stack. So the rows
+without one fold climb beside all rows, and the samples of a bootstrap beside each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import NamedTuple
 
@@ -15,24 +18,17 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.estimators.fitting import Budget
+from gmmlab.estimators.sample import Sample
 from gmmlab.families import Structure
-from gmmlab.fit import whole
+from gmmlab.fit.pieces import assigned, over
+from gmmlab.fit.source import Source
 from gmmlab.fit.together import Finished, climb
 from gmmlab.init.grid import Plan, from_partitions
 from gmmlab.model import Mixture
 from gmmlab.stack import member, narrow, parts_of, stack
 
 POLISH = 1e-3  # the tolerance of cells that could win, times that of the others
-CLOSE = 10.0  # how far behind, in units of the criterion, a cell may be and still be climbed on
 FLOOR = torch.finfo(torch.float64).eps ** 0.5  # least standard deviation, in parts of the widest column's
-
-
-class Data(NamedTuple):
-    """Rows, how often they count, and what is added to variances."""
-
-    x: Float[Tensor, "n d"]
-    weight: Float[Tensor, "n"] | None
-    ridge: float
 
 
 class Cell(NamedTuple):
@@ -44,12 +40,18 @@ class Cell(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """The best model of a cell, with what criteria need to know of it; or why there is none."""
+    """The best model of a cell for one column of weights, with what criteria need to know of it; or why there is none.
+
+    What the fit left out of the rows of the first column has the log-likelihood `held`.
+    """
 
     cell: Cell
+    column: int = 0
     model: Mixture | None = None
     loglik: float = -torch.inf
+    held: float = torch.nan
     doubt: float = 0.0
+    entropy: float = 0.0
     smallest: float = 0.0  # rows of the smallest component
     trace: list[float] = []  # noqa: RUF012 - never changed in place
     converged: bool = False
@@ -76,112 +78,159 @@ class Progress(NamedTuple):
         return self.seconds * (self.total / self.finished - 1) if self.finished else float("inf")
 
 
-Criterion = Callable[[Fitted], float]
+Starts = Mapping[int, Sequence[Tensor]]  # partitions (m, k) of the rows of a sample, for each k
+Close = Callable[[Sequence[Fitted]], Sequence[Fitted]]
+
+
+class _Job(NamedTuple):
+    """One climb: a cell, a column of weights, and which of its starts."""
+
+    cell: Cell
+    column: int
+    start: int
 
 
 def search(
-    data: Data,
+    sample: Sample,
     cells: Sequence[Cell],
-    partitions: dict[int, list[Float[Tensor, "n _"]]],
-    criterion: Criterion,
+    starts: Sequence[Starts],
+    close: Close,
     budget: Budget,
+    *,
+    ridge: float = 0.0,
 ) -> Iterator[Progress]:
-    """Fit all cells from all `partitions` of their k; each `Progress` can give what there is so far.
+    """Fit all cells from all partitions of their k, for each column of weights, whose starts are `starts[column]`.
 
-    Lower values of `criterion` are better. The last progress has every cell.
+    Each `Progress` can give what there is so far; the last has every cell. Those that `close` picks climb on to a
+    thousandth of the tolerance.
     """
-    began, board = perf_counter(), _Board(data, cells)
-    cells = sorted(cells, key=lambda cell: cell.k)  # equal sizes stand together
-    tried = [(cell, i) for cell in cells for i in range(len(partitions[cell.k]))]
-    stacked = _first(data, tried, partitions)
-    source, floor = whole(data.x, data.weight), FLOOR * float(data.x.std(0).max())
+    began, board = perf_counter(), _Board(sample, cells, len(starts))
+    jobs = [
+        _Job(cell, c, i)
+        for cell in sorted(cells, key=lambda cell: cell.k)  # equal sizes stand together
+        for c, of in enumerate(starts)
+        for i in range(len(of[cell.k]))
+    ]
+    stacked = _first(sample, jobs, starts, ridge)
+    floor = FLOOR * float(sample.x.std(0).max())
 
-    def rounds(which: Sequence[Cell], stacked: Mixture, tol: float) -> Iterator[Progress]:
+    def rounds(which: Sequence[tuple[Cell, int]], stacked: Mixture, tol: float) -> Iterator[Progress]:
         stacked = stacked.replace(components=stacked.gaussian.replace(structure=parts_of(stacked)[0].hasty()))
-        for finished in climb(
-            stacked, lambda _: source, tol=tol, max_iter=budget.max_iter, floor=floor, accelerated=True
-        ):
+        source = _sources(sample, [column for _, column in which])
+        for finished in climb(stacked, source, tol=tol, max_iter=budget.max_iter, floor=floor, accelerated=True):
             for one in finished:
-                board.add(which[one.j], one)
-            yield Progress(min(board.count, len(tried)), len(tried), perf_counter() - began, board.best)
+                board.add(*which[one.j], one)
+            yield Progress(min(board.count, len(jobs)), len(jobs), perf_counter() - began, board.best)
 
     sound = torch.isfinite(parts_of(stacked)[1].groups.sum(stacked.gaussian.jitter)).tolist()
     for j in (j for j, good in enumerate(sound) if not good):
-        board.add(tried[j][0], Finished(j, member(stacked, j), [], converged=False, singular=True))
+        board.add(*jobs[j][:2], Finished(j, member(stacked, j), [], converged=False, singular=True))
     alive = [j for j, good in enumerate(sound) if good]
     if alive:
-        yield from rounds([tried[j][0] for j in alive], narrow(stacked, alive), budget.tol)
-    close = _close(board.best(), criterion)
-    if close:
-        models = stack([one.model for one in close if one.model is not None])
-        yield from rounds([one.cell for one in close], models, POLISH * budget.tol)
-    yield Progress(len(tried), len(tried), perf_counter() - began, board.best)
+        yield from rounds([jobs[j][:2] for j in alive], narrow(stacked, alive), budget.tol)
+    near = sorted((one for one in close(board.best()) if one.converged), key=lambda one: one.cell.k)
+    if near:
+        models = stack([one.model for one in near if one.model is not None])
+        yield from rounds([(one.cell, one.column) for one in near], models, POLISH * budget.tol)
+    yield Progress(len(jobs), len(jobs), perf_counter() - began, board.best)
+
+
+def _sources(sample: Sample, columns: Sequence[int]) -> Callable[[list[int]], Source]:
+    """The statistics of the mixtures of a stack that are still active."""
+    if sample.weight is None or sample.weight.ndim == 1:
+        source = sample.source
+        return lambda _: source
+    return lambda active: over(sample.pieces, [columns[a] for a in active])
 
 
 class _Board:
     """The fits so far; those that nobody has asked for yet are scored together."""
 
-    def __init__(self, data: Data, cells: Sequence[Cell]) -> None:
-        self._data, self._cells, self.count = data, cells, 0
-        self._new: list[tuple[Cell, Finished]] = []
-        self._best: dict[Cell, Fitted] = {}
+    def __init__(self, sample: Sample, cells: Sequence[Cell], columns: int) -> None:
+        self._sample, self.count = sample, 0
+        self._places = [(cell, column) for cell in cells for column in range(columns)]
+        self._new: list[tuple[Cell, int, Finished]] = []
+        self._best: dict[tuple[Cell, int], Fitted] = {}
 
-    def add(self, cell: Cell, fit: Finished) -> None:
+    def add(self, cell: Cell, column: int, fit: Finished) -> None:
         self.count += 1
         if fit.singular:
             reason = f"a covariance became singular at step {fit.n_iter}"
-            self._best.setdefault(cell, Fitted(cell, refused=reason))
+            self._best.setdefault((cell, column), Fitted(cell, column, refused=reason))
         else:
-            self._new.append((cell, fit))
+            self._new.append((cell, column, fit))
 
     def best(self) -> list[Fitted]:
-        """The best fit of every cell so far."""
+        """The best fit of every cell so far, for each column of weights."""
         for one in self._scored():
-            known = self._best.get(one.cell)
+            known = self._best.get((one.cell, one.column))
             if known is None or one.loglik > known.loglik:
-                self._best[one.cell] = one
-        return [self._best.get(cell, Fitted(cell, refused="not fitted yet")) for cell in self._cells]
+                self._best[one.cell, one.column] = one
+        return [self._best.get(place, Fitted(*place, refused="not fitted yet")) for place in self._places]
 
     def _scored(self) -> Iterator[Fitted]:
-        new, self._new = sorted(self._new, key=lambda pair: pair[1].model.k), []
+        new, self._new = sorted(self._new, key=lambda entry: entry[2].model.k), []
         if not new:
             return
-        loglik, doubt, smallest = _scores(stack([fit.model for _, fit in new]), self._data)
-        for j, (cell, fit) in enumerate(new):
+        scores = _scores(stack([fit.model for *_, fit in new]), self._sample, [column for _, column, _ in new])
+        for (cell, column, fit), score in zip(new, scores, strict=True):
             model = fit.model.replace(components=fit.model.gaussian.replace(structure=cell.structure))
-            yield Fitted(cell, model, loglik[j], doubt[j], smallest[j], fit.trace, fit.converged)
+            yield Fitted(cell, column, model, *score, trace=fit.trace, converged=fit.converged)
+
+
+class _Score(NamedTuple):
+    loglik: float
+    held: float
+    doubt: float
+    entropy: float
+    smallest: float
 
 
 @torch.no_grad()
-def _scores(stacked: Mixture, data: Data) -> tuple[list[float], ...]:
-    """Total log-likelihood, doubt (see `criteria.doubt`) and rows of the smallest component, of each mixture."""
-    _, gate = parts_of(stacked)
-    total, at = torch.zeros(3, gate.groups.g, dtype=torch.float64), 0
-    rows = torch.zeros(gate.groups.k, dtype=torch.float64)
-    for table in stacked.tables(data.x):
-        weight = None if data.weight is None else data.weight[at : at + len(table)]
-        at += len(table)
-        post = gate.posterior(table)
-        most = torch.cat([block.amax(1) for block in gate.groups.blocks(post.resp.T)])  # (g, n)
-        each = torch.ones_like(most[0]) if weight is None else weight
-        total[0] += (post.evidence.T @ each).double().cpu()
-        total[1] -= (most.log() @ each).double().cpu()
-        rows += (post.resp.T @ each).double().cpu()
-    smallest = [float(part.min()) for part in rows.split(list(gate.groups.sizes))]
-    return total[0].tolist(), total[1].tolist(), smallest
+def _scores(stacked: Mixture, sample: Sample, columns: Sequence[int]) -> list[_Score]:
+    """Of each mixture: log-likelihood (total, and of what is left out), doubt, entropy, rows of the least component."""
+    groups = parts_of(stacked)[1].groups
+    total, rows = torch.zeros(4, groups.g, dtype=torch.float64), torch.zeros(groups.k, dtype=torch.float64)
+    for post, weight in assigned(stacked, sample.pieces):
+        blocks, evidence = groups.blocks(post.resp.T), post.evidence.T
+        doubt = torch.cat([-block.amax(1).log() for block in blocks])  # (g, m)
+        entropy = torch.cat([torch.special.entr(block).sum(1) for block in blocks])
+        each, held = (share.to(evidence) for share in _shares(len(post.resp), weight, columns))
+        own = each if len(each) == 1 else each[groups.owner(each.device)]
+        rows += _sum(post.resp.T, own)
+        total += torch.stack([_sum(evidence, each), _sum(evidence, held), _sum(doubt, each), _sum(entropy, each)])
+    smallest = [float(part.min()) for part in rows.split(list(groups.sizes))]
+    return [_Score(*sums) for sums in zip(*total.tolist(), smallest, strict=True)]
 
 
-def _first(data: Data, tried: Sequence[tuple[Cell, int]], partitions: dict[int, list[Float[Tensor, "n _"]]]) -> Mixture:
+def _sum(values: Float[Tensor, "r m"], weight: Float[Tensor, "w m"]) -> Float[Tensor, "r"]:
+    """Sums over rows, which count the same for all or have weights for each."""
+    total = values @ weight[0] if len(weight) == 1 else (values * weight).sum(1, dtype=torch.float64)
+    return total.double().cpu()
+
+
+def _shares(m: int, weight: Tensor | None, columns: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """How often rows count in the fit of each mixture and how often they were left out: (g, m), or (1, m) for all."""
+    if weight is None:
+        return torch.ones(1, m), torch.zeros(1, m)
+    if weight.ndim == 1:
+        return weight[None], torch.zeros(1, m)
+    each = weight.T[list(columns)]
+    return each, weight.T[:1] - each
+
+
+def _first(sample: Sample, jobs: Sequence[_Job], starts: Sequence[Starts], ridge: float) -> Mixture:
     """The first models of all cells, from all their partitions."""
-    flat = [part for parts in partitions.values() for part in parts]
-    place = {(k, i): p for p, (k, i) in enumerate((k, i) for k, parts in partitions.items() for i in range(len(parts)))}
-    plan = [Plan(cell.structure, place[cell.k, i]) for cell, i in tried]
-    return from_partitions(data.x, flat, plan, ridge=data.ridge, weight=data.weight)
+    places = [(c, k, i) for c, of in enumerate(starts) for k, parts in of.items() for i in range(len(parts))]
+    flat = [_counted(starts[c][k][i], sample.weight, c) for c, k, i in places]
+    place = {where: p for p, where in enumerate(places)}
+    plan = [Plan(job.cell.structure, place[job.column, job.cell.k, job.start]) for job in jobs]
+    stacked = from_partitions(sample.x, flat, plan, ridge=ridge)
+    return stacked.replace(components=stacked.gaussian.replace(origin=sample.origin))
 
 
-def _close(fitted: Sequence[Fitted], criterion: Criterion) -> list[Fitted]:
-    """The cells that could still win and were not stopped by their number of steps, equal sizes together."""
-    sound = [one for one in fitted if one.model is not None]
-    best = min((criterion(one) for one in sound), default=0.0)
-    near = (one for one in sound if one.converged and criterion(one) <= best + CLOSE)
-    return sorted(near, key=lambda one: one.cell.k)
+def _counted(resp: Float[Tensor, "m k"], weight: Float[Tensor, "m ..."] | None, column: int) -> Float[Tensor, "m k"]:
+    """Responsibilities of rows that count several times."""
+    if weight is None:
+        return resp
+    return resp * (weight[:, column, None] if weight.ndim == 2 else weight[:, None])

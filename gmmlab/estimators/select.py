@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, wraps
+from inspect import signature
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Bool, Float, Tensor
 from gmmlab.data import as_rows
+from gmmlab.data.streams import Stream
 from gmmlab.errors import BadData, warn
 from gmmlab.estimators import parameters as sk
+from gmmlab.estimators import ratio
 from gmmlab.estimators.fitting import Budget, Fit
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
-from gmmlab.estimators.sample import generator
-from gmmlab.estimators.search import Cell, Data, Fitted, Progress, search
+from gmmlab.estimators.ranking import CRITERIA, Rest, by_cell, value
+from gmmlab.estimators.sample import Sample, generator, of_rows, of_stream
+from gmmlab.estimators.search import Cell, Fitted, Progress, search
+from gmmlab.estimators.starting import Starting, counting, folds, without_each
 from gmmlab.extras import needs
-from gmmlab.init import RESPONSIBILITIES, by_hierarchy
-from gmmlab.score import criteria
+from gmmlab.fit.missing import nothing_observed
 from gmmlab.score.merging import MergeTree, combine
 
 if TYPE_CHECKING:
@@ -28,42 +32,73 @@ if TYPE_CHECKING:
 
     from gmmlab.plot import Picture
 
-CRITERIA = ("bic", "icl", "aic", "aicc")
+CLOSE = 10.0  # how far behind, in units of the criterion, a cell may be and still be climbed on
+P = ParamSpec("P")
 
 
-def select(
+def drained(steps: Callable[P, Iterator[tuple[Selection, Progress]]]) -> Callable[P, Selection]:
+    """The function that takes all the steps and returns the last selection; after an interrupt, what there is."""
+
+    @wraps(steps, assigned=("__module__", "__doc__"))
+    def select(*args: P.args, **kwargs: P.kwargs) -> Selection:
+        result = None
+        try:
+            for found, _ in steps(*args, **kwargs):
+                result = found
+        except KeyboardInterrupt:
+            if result is None:
+                raise
+            warn("Interrupted: the selection holds the fits that had finished.", ConvergenceWarning)
+        assert result is not None  # there is at least one cell
+        return result
+
+    shown = signature(steps).replace(return_annotation="Selection")
+    vars(select).update(__signature__=shown)  # what help() and notebooks show
+    return select
+
+
+def selecting(
     X: Any,
     n_components: int | Iterable[int] = range(1, 10),
     covariance_types: str | Sequence[str] = "all",
     *,
     criterion: str = "bic",
+    cv: Any = 5,
     sample_weight: Any = None,
-    init_params: str = "hierarchical",
+    init_params: str | Sequence[str] = "hierarchical",
     n_init: int = 1,
     reg_covar: float = 0.0,
     tol: float = 1e-5,
     max_iter: int = 1000,
     random_state: Any = None,
     verbose: int = 0,
-) -> Selection:
+) -> Iterator[tuple[Selection, Progress]]:
     """Fit every covariance type with every number of components, in one batch, and rank them.
 
     Parameters
     ----------
-    X : array-like of shape (n, d)
-        Rows.
+    X : array-like of shape (n, d), or stream
+        Rows. Entries may be missing (NaN). A `stream` is read once for every step of all models.
     n_components : int or iterable of int, default=1 to 9
         Numbers of components to try.
     covariance_types : str or sequence of str, default="all"
         Names as `GaussianMixture` takes them; "all" stands for the fourteen of mclust (two for one column).
-    criterion : {"bic", "icl", "aic", "aicc"}, default="bic"
-        What ranks the models, in scikit-learn's sign: lower is better.
+    criterion : {"bic", "icl", "icl_soft", "aic", "aicc", "nec", "mml", "cv"}, default="bic"
+        What ranks the models, in scikit-learn's sign: lower is better. ICL has a price for labels in doubt, as mclust
+        has it, or ("icl_soft") for the entropy of the responsibilities. NEC is that entropy in parts of what the
+        likelihood gains on one component, so that 1 must be among `n_components`. MML is the length of a message, in
+        nats. "cv" is -2 times the log-likelihood of the rows, each under the fit without its fold: on the scale of AIC
+        (Smyth, 2000). It is infinite where such a fit turned singular.
+    cv : int or array-like of shape (n,), default=5
+        With criterion="cv", the number of random folds, or the fold of each row. The fits without each fold climb
+        beside those of all rows, and start from partitions of the rows that they have: they know nothing of the fold.
     sample_weight : array-like of shape (n,) or None
         How many times each row counts.
-    init_params : str, default="hierarchical"
-        The start, as `GaussianMixture` takes it; the same partitions serve all covariance types.
+    init_params : str or sequence of str, default="hierarchical"
+        The start, as `GaussianMixture` takes it, or several; the same partitions serve all covariance types, and each
+        cell keeps the best of its fits.
     n_init : int, default=1
-        Starts for each number of components, of which each cell keeps the best; more than one helps random starts only.
+        How often starts that are random are drawn for each number of components.
     reg_covar : float, default=0.0
         Added to all variances. Zero as in mclust: a model that turns singular is refused, not mended.
     tol : float, default=1e-5
@@ -78,8 +113,9 @@ def select(
     Returns
     -------
     Selection
-        `best_`, `table_`, `ranking()`, `near_ties()`, `refused()`, `plot()`. An interrupt (the notebook's stop button)
-        returns what there is so far, with a warning.
+        `best_`, `table_`, `ranking()`, `near_ties()`, `refused()`, `combine()`, `bootstrap_test()`, `plot()`. An
+        interrupt (the notebook's stop button) returns what there is so far, with a warning. `selecting` takes the same
+        and goes step by step: it yields what there is so far, and the `Progress` of the fits.
 
     Examples
     --------
@@ -88,61 +124,52 @@ def select(
     >>> found.best_.covariance_type, found.best_.n_components
     ('tied', 3)
     """
-    steps = selecting(
-        X,
-        n_components,
-        covariance_types,
-        criterion=criterion,
-        sample_weight=sample_weight,
-        init_params=init_params,
-        n_init=n_init,
-        reg_covar=reg_covar,
-        tol=tol,
-        max_iter=max_iter,
-        random_state=random_state,
-    )
-    result, shown = None, 0.0
-    try:
-        for found, progress in steps:
-            result = found
-            if verbose and progress.seconds > shown + 1:
-                shown = progress.seconds
-                print(f"  {progress.finished} of {progress.total} fits, about {progress.remaining:.0f} s left")
-    except KeyboardInterrupt:
-        if result is None:
-            raise
-        warn("Interrupted: the selection holds the fits that had finished.", ConvergenceWarning)
-    assert result is not None  # there is at least one cell
-    return result
-
-
-def selecting(
-    X: Any,
-    n_components: int | Iterable[int] = range(1, 10),
-    covariance_types: str | Sequence[str] = "all",
-    *,
-    criterion: str = "bic",
-    sample_weight: Any = None,
-    init_params: str = "hierarchical",
-    n_init: int = 1,
-    reg_covar: float = 0.0,
-    tol: float = 1e-5,
-    max_iter: int = 1000,
-    random_state: Any = None,
-) -> Iterator[tuple[Selection, Progress]]:
-    """`select` step by step: what there is so far, and how far the search is. The last pair is the result."""
-    rows = as_rows(X, min_rows=2)
     if criterion not in CRITERIA:
         raise ValueError(f"criterion is {criterion!r}; expected one of {', '.join(map(repr, CRITERIA))}.")
-    ks = _numbers(n_components, len(torch.unique(rows.x, dim=0)))
-    cells = [Cell(name, sk.structure(name), k) for name in _names(covariance_types, rows.x.shape[1]) for k in ks]
-    weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
-    rng = generator(random_state, rows.x.device)
-    partitions = _partitions(rows.x, ks, init_params, int(n_init), rng)
-    result = Selection(X, rows.x, weight, criterion, float(reg_covar))
-    data, budget = Data(rows.x, weight, float(reg_covar)), Budget(float(tol), int(max_iter))
-    for progress in search(data, cells, partitions, result.value, budget):
-        yield result.having(progress), progress
+    starting = Starting.of(init_params, int(n_init))
+    rng = generator(random_state, X.device if isinstance(X, Tensor) else torch.device("cpu"))
+    ks = _numbers(n_components)
+    if criterion == "nec" and ks[0] > 1:
+        raise ValueError(f"criterion is 'nec', which compares with one component; expected 1 among {ks}.")
+    data = _data(X, sample_weight, cv if criterion == "cv" else None, ks, rng)
+    _check_distinct(data, ks[-1])
+    cells = [Cell(name, sk.structure(name), k) for name in _names(covariance_types, data.sample.x.shape[1]) for k in ks]
+    asked = Asked(data, criterion, starting, Budget(float(tol), int(max_iter)), float(reg_covar))
+    starts = starting.starts(data.sample, ks, data.columns, rng)
+    result, shown = Selection(asked), 0.0
+    for progress in search(data.sample, cells, starts, result.close, asked.budget, ridge=asked.ridge):
+        if verbose and progress.seconds > shown + 1:
+            shown = progress.seconds
+            print(f"  {progress.finished} of {progress.total} fits, about {progress.remaining:.0f} s left")
+        yield Selection(asked, progress), progress
+
+
+select = drained(selecting)
+
+
+class Data(NamedTuple):
+    """What came in: rows as given, the weights of the caller, and the rows for the search."""
+
+    X: Any
+    weight: Float[Tensor, "n"] | None
+    sample: Sample
+    gaps: Bool[Tensor, "m d"] | None = None  # which entries of its rows are missing
+
+    @property
+    def columns(self) -> int:
+        """Columns of weights: one for all rows, and one for those outside each fold."""
+        weight = self.sample.weight
+        return 1 if weight is None or weight.ndim == 1 else weight.shape[1]
+
+
+class Asked(NamedTuple):
+    """What a selection was asked for, checked."""
+
+    data: Data
+    criterion: str
+    starting: Starting
+    budget: Budget
+    ridge: float
 
 
 class Selection:
@@ -153,50 +180,42 @@ class Selection:
     best_ : GaussianMixture
         The model of the cell that ranks first, fitted.
     table_ : DataFrame
-        One row for each covariance type and number of components: `bic`, `icl`, `aic`, `aicc` (lower is better),
-        `loglik` (total), `n_parameters`, `smallest` (rows of the smallest component), `n_iter`, `converged`, and
-        `refused`, the reason why a cell has no model.
+        One row for each covariance type and number of components: the criteria (see `select`; lower is better; `cv`
+        only where it ranks), `loglik` (total), `n_parameters`, `smallest` (rows of the smallest component), `n_iter`,
+        `converged`, and `refused`, the reason why a cell has no model.
     """
 
-    def __init__(self, X: Any, x: Tensor, weight: Tensor | None, criterion: str, reg_covar: float) -> None:
-        self.criterion = criterion
-        self.n = float(len(x) if weight is None else weight.sum())
-        self._X, self._x, self._weight, self._reg_covar = X, x, weight, reg_covar
-        self._progress: Progress | None = None
-
-    def having(self, progress: Progress) -> Selection:
-        """The same selection with the fits of a search that has come further."""
-        other = Selection(self._X, self._x, self._weight, self.criterion, self._reg_covar)
-        other._progress = progress
-        return other
+    def __init__(self, asked: Asked, progress: Progress | None = None) -> None:
+        self.criterion, self.n = asked.criterion, asked.data.sample.n
+        self.asked, self._progress = asked, progress
 
     @cached_property
     def fitted(self) -> list[Fitted]:
         """The best fit of every cell, in the order of the search."""
-        return [] if self._progress is None else self._progress.fitted()
+        return [] if self._progress is None else by_cell(self._progress.fitted())
 
-    def value(self, one: Fitted, criterion: str | None = None) -> float:
-        """A criterion of a cell; infinite where it has no model."""
-        if one.model is None:
-            return math.inf
-        match criterion or self.criterion:
-            case "icl":
-                return criteria.icl(one.loglik, one.n_parameters, self.n, one.doubt)
-            case "aic":
-                return criteria.aic(one.loglik, one.n_parameters)
-            case "aicc":
-                return criteria.aicc(one.loglik, one.n_parameters, self.n)
-            case _:
-                return criteria.bic(one.loglik, one.n_parameters, self.n)
+    def close(self, fits: Sequence[Fitted]) -> list[Fitted]:
+        """The fits, to all rows or without a fold, of the cells that could still win."""
+        values = self._values(by_cell(fits))
+        least = min(values.values(), default=0.0)
+        return [one for one in fits if one.model is not None and values[one.cell] <= least + CLOSE]
+
+    def _values(self, fitted: Sequence[Fitted]) -> dict[Cell, float]:
+        """The criterion of all cells; infinite where there is no model, or where the criterion does not know."""
+        rest = Rest.of(fitted, self.n)
+        values = {one.cell: value(self.criterion, one, rest) for one in fitted}
+        return {cell: math.inf if math.isnan(each) else each for cell, each in values.items()}
 
     @cached_property
     def table_(self) -> DataFrame:
         """All cells, in the order of the search."""
+        rest = Rest.of(self.fitted, self.n)
+        names = [name for name in CRITERIA if name != "cv" or self.asked.data.columns > 1]
         rows = [
             {
                 "covariance_type": one.cell.covariance_type,
                 "n_components": one.cell.k,
-                **{name: self.value(one, name) if one.model else math.nan for name in CRITERIA},
+                **{name: value(name, one, rest) for name in names},
                 "loglik": one.loglik if one.model else math.nan,
                 "n_parameters": one.n_parameters if one.model else None,
                 "smallest": one.smallest if one.model else math.nan,
@@ -228,13 +247,13 @@ class Selection:
     @cached_property
     def best_(self) -> GaussianMixture:
         """The model that ranks first, as an estimator."""
-        sound = [one for one in self.fitted if one.model is not None]
-        if not sound:
+        best = self._first()
+        if best.model is None:
             raise ValueError(
                 "Every model was refused, so there is no best one; see `refused()`. Fewer components, simpler "
                 "covariance types, or reg_covar > 0 would help."
             )
-        return self._estimator(min(sound, key=self.value))
+        return self._estimator(best)
 
     def model(self, covariance_type: str, n_components: int) -> GaussianMixture:
         """The model of one cell, as an estimator. Raises `KeyError` for a cell that was not fitted or was refused."""
@@ -247,7 +266,66 @@ class Selection:
 
     def combine(self) -> MergeTree:
         """Which components of the best model form one cluster, by entropy; see `gmmlab.score.merging`."""
-        return combine(torch.as_tensor(self.best_.predict_proba(self._X)), self._weight)
+        data = self.asked.data
+        return combine(torch.as_tensor(self.best_.predict_proba(data.X)), data.weight)
+
+    def bootstrap_test(
+        self,
+        covariance_type: str | None = None,
+        n_components: int | Iterable[int] | None = None,
+        *,
+        draws: int = 99,
+        level: float = 0.05,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> DataFrame:
+        """Is one more component worth it? The likelihood-ratio test against samples of the smaller model.
+
+        Within one covariance type, K components are tested against K + 1, for the least K first, until a test says no
+        (p > `level`), as in mclust's `mclustBootstrapLRT`. Both models are fitted to each sample as the selection fits
+        them to the rows, starts included. Twice the log of the likelihood ratio has no chi-squared distribution here:
+        under the smaller model a parameter lies on the boundary. See McLachlan (1987).
+
+        Parameters
+        ----------
+        covariance_type : str or None
+            One of the selection's; None for that of the best model.
+        n_components : int, iterable of int, or None
+            The numbers K to test against K + 1; None for those of the selection but the last.
+        draws : int, default=99
+            Samples for each test; the least p-value is 1 / (1 + draws).
+        level : float, default=0.05
+            The p-value above which the smaller model is kept and no larger one is tested.
+        random_state : int, RandomState instance or None
+            Seed of the samples.
+        verbose : int, default=0
+            1 prints how many samples have been fitted.
+
+        Returns
+        -------
+        DataFrame
+            One row for each test: `n_components`, `against`, `statistic`, `p_value` (the share of samples whose
+            statistic is at least that of the rows, which count as one), `draws`, `failed` (samples to which a model
+            could not be fitted) and `stuck` (in which the larger model came out less likely). After an interrupt it
+            holds what there was, with a warning: p-values are valid for the samples that they have.
+        """
+        asked, kind = self.asked, covariance_type or self._first().cell.covariance_type
+        if isinstance(asked.data.X, Stream):
+            raise BadData(
+                "The rows are a stream; expected rows in memory, as each sample has as many. Try some of them."
+            )
+        ks, rng = self._tested(kind, n_components), generator(random_state, asked.data.sample.x.device)
+        cells = ((Cell(kind, sk.structure(kind), k), Cell(kind, sk.structure(kind), k + 1)) for k in ks)
+        fits = [ratio.Fits(pair, asked.starting, asked.budget, asked.ridge, rng) for pair in cells]
+        found: list[ratio.Tested] = []
+        try:
+            for found in ratio.in_turn(ratio.Data(asked.data.sample, asked.data.gaps), fits, draws, level):
+                if verbose:
+                    last = found[-1]
+                    print(f"  {last.n_components} against {last.against}: {last.draws} of {draws} samples")
+        except KeyboardInterrupt:
+            warn("Interrupted: the table holds the tests and samples that had finished.", ConvergenceWarning)
+        return needs("pandas").DataFrame(found, columns=ratio.Tested._fields)
 
     def plot(self, criterion: str | None = None, **options: Any) -> Picture:
         """The map of all cells: a line for each covariance type over the number of components."""
@@ -260,48 +338,74 @@ class Selection:
         scores = Scores(list(grid.index), [int(k) for k in grid.columns], grid.to_numpy(float))
         return selection_map(scores, criterion=name.upper(), **options)
 
+    def _first(self) -> Fitted:
+        """The cell that ranks first; one without a model if there is no other."""
+        values = self._values(self.fitted)
+        return min(self.fitted, key=lambda one: (one.model is None, values[one.cell]))
+
+    def _tested(self, kind: str, n_components: int | Iterable[int] | None) -> list[int]:
+        """The numbers of components that are tested against one more, in their order."""
+        if n_components is not None:
+            return _numbers(n_components)
+        ks = sorted(one.cell.k for one in self.fitted if one.cell.covariance_type == kind)
+        tested = [k for k in ks if k + 1 in ks]
+        if not tested:
+            raise ValueError(
+                f"The table has {kind} with {ks} components; expected two numbers in a row. Try n_components=1."
+            )
+        return tested
+
     def _estimator(self, one: Fitted) -> GaussianMixture:
         assert one.model is not None
-        model = GaussianMixture(one.cell.k, covariance_type=one.cell.covariance_type, reg_covar=self._reg_covar)
-        model._store(Fit(one.model, one.trace, one.converged), self._X, self.n)
+        model = GaussianMixture(one.cell.k, covariance_type=one.cell.covariance_type, reg_covar=self.asked.ridge)
+        model._store(Fit(one.model, one.trace, one.converged), self.asked.data.X, self.n)
         return model
 
     def __repr__(self) -> str:
         if not self.fitted:
             return "Selection(nothing fitted yet)"
-        best = min(self.fitted, key=self.value)
+        best = self._first()
         refused = sum(one.model is None for one in self.fitted)
         return (
             f"Selection(best: {best.cell.covariance_type} with {best.cell.k} components, {self.criterion} "
-            f"{self.value(best):.3f}; {len(self.fitted)} cells, {refused} refused)"
+            f"{self._values(self.fitted)[best.cell]:.3f}; {len(self.fitted)} cells, {refused} refused)"
         )
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>" + self.ranking().head(5).to_html(index=False, na_rep="")
 
 
-def _numbers(n_components: int | Iterable[int], distinct: int) -> list[int]:
+def _data(X: Any, sample_weight: Any, cv: Any, ks: list[int], rng: torch.Generator) -> Data:
+    """Checked rows, with a column of weights for the rows outside each fold if there are to be folds."""
+    if isinstance(X, Stream):
+        if cv is not None:
+            raise BadData("The rows are a stream, whose folds are not known; expected another criterion than 'cv'.")
+        return Data(X, None, of_stream(X, sample_weight, ks[-1], rng))
+    rows = as_rows(X, min_rows=2, missing=True)
+    weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+    columns = weight if cv is None else without_each(folds(cv, len(rows.x), rng), weight, rows.x)
+    gaps = rows.x[~nothing_observed(rows.x)].isnan() if rows.gaps else None
+    return Data(X, weight, of_rows(rows, columns), gaps)
+
+
+def _numbers(n_components: int | Iterable[int]) -> list[int]:
     ks = [n_components] if isinstance(n_components, int) else sorted({int(k) for k in n_components})
     if not ks or ks[0] < 1:
         raise ValueError(
             f"n_components is {n_components!r}; expected whole numbers of at least 1, such as range(1, 10)."
         )
-    if ks[-1] > distinct:
-        raise BadData(
-            f"n_components goes up to {ks[-1]}, but only {distinct} rows are distinct. Try range(1, {distinct + 1})."
-        )
     return ks
 
 
-def _partitions(
-    x: Float[Tensor, "n d"], ks: list[int], init_params: str, n_init: int, rng: torch.Generator
-) -> dict[int, list[Float[Tensor, "n _"]]]:
-    """Where the fits of each number of components start; one tree serves all of them."""
-    if init_params == "hierarchical":
-        return {k: [part] for k, part in zip(ks, by_hierarchy(x, ks, rng), strict=True)}
-    if init_params not in RESPONSIBILITIES:
-        raise ValueError(f"init_params is {init_params!r}; expected one of {', '.join(map(repr, RESPONSIBILITIES))}.")
-    return {k: [RESPONSIBILITIES[init_params](x, k, rng) for _ in range(n_init)] for k in ks}
+def _check_distinct(data: Data, most: int) -> None:
+    for column in range(data.columns):
+        distinct = len(torch.unique(data.sample.x[counting(data.sample, column)], dim=0))
+        if most > distinct:
+            where = f" outside fold {column - 1}" if column else ""
+            raise BadData(
+                f"n_components goes up to {most}, but only {distinct} rows{where} are distinct. Try range(1, "
+                f"{distinct + 1})."
+            )
 
 
 def _names(covariance_types: str | Sequence[str], d: int) -> list[str]:

@@ -30,7 +30,7 @@ def observed(x: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None = No
     """
     check_columns(x)
     parts = [(p, x[p.rows][:, p.observed], None if weight is None else weight[p.rows]) for p in patterns(x)]
-    return lambda model: reduce(add, (_pattern_stats(model, *part) for part in parts))
+    return lambda model: reduce(add, (pattern_stats(model, *part) for part in parts))
 
 
 def nothing_observed(x: Float[Tensor, "n d"]) -> Bool[Tensor, "n"]:
@@ -53,9 +53,10 @@ def check_columns(x: Float[Tensor, "n d"]) -> None:
         )
 
 
-def _pattern_stats(
+def pattern_stats(
     model: Mixture, pattern: Pattern, rows: Float[Tensor, "m c"], weight: Float[Tensor, "m ..."] | None
 ) -> MixtureStats:
+    """Statistics of rows that lack the same columns; `rows` has the others."""
     if not pattern.missing:
         return e_step(model, rows, weight)
     stats = e_step(_seen(model, pattern.observed), rows, weight)

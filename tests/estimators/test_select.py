@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,15 @@ from sklearn.datasets import load_wine
 from sklearn.metrics import adjusted_rand_score
 
 import gmmlab
+from gmmlab.data import Rows
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators import search
 from gmmlab.estimators.fitting import Budget
+from gmmlab.estimators.ranking import CRITERIA
+from gmmlab.estimators.sample import of_rows
 from gmmlab.estimators.select import Selection, select, selecting
+from gmmlab.score import criteria
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "data"
 DATA = [
@@ -58,9 +63,13 @@ def from_the_starts_of_mclust(name: str) -> dict[tuple[str, int], float]:
     labels = {int(k): torch.tensor([int(c) - 1 for c in row]) for k, row in reference(name)["labels"].items()}
     starts = {k: [torch.eye(k, dtype=torch.float64)[row]] for k, row in labels.items()}
     cells = [search.Cell(model, sk.structure(model), k) for model in reference(name)["bic"] for k in labels]
-    data, empty = search.Data(x, None, 0.0), Selection(x, x, None, "bic", 0.0)
-    *_, progress = search.search(data, cells, starts, empty.value, Budget(1e-5, 1000))
-    return {(one.cell.covariance_type, one.cell.k): -empty.value(one) for one in progress.fitted() if one.model}
+    *_, progress = search.search(of_rows(Rows(x, [])), cells, [starts], sound, Budget(1e-5, 1000))
+    fits = (one for one in progress.fitted() if one.model)
+    return {one.cell[::2]: -criteria.bic(one.loglik, one.n_parameters, len(x)) for one in fits}
+
+
+def sound(fits: Sequence[search.Fitted]) -> list[search.Fitted]:
+    return [one for one in fits if one.model is not None]
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -170,7 +179,7 @@ def test_what_is_drawn_merged_and_printed():
     assert "VEV with 2 components" in repr(selection)
     assert "<table" in selection._repr_html_()
     assert selection.plot() is not None
-    assert "nothing fitted" in repr(Selection(None, torch.zeros(2, 1), None, "bic", 0.0))
+    assert "nothing fitted" in repr(Selection(selection.asked))
 
 
 def test_every_model_refused_is_said():
@@ -181,9 +190,9 @@ def test_every_model_refused_is_said():
         _ = selection.best_
 
 
-@pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc"])
+@pytest.mark.parametrize("criterion", CRITERIA)
 def test_the_criterion_ranks(criterion):
-    selection = select(gmmlab.faithful(), range(1, 5), ["full", "tied"], criterion=criterion)
+    selection = select(gmmlab.faithful(), range(1, 5), ["full", "tied"], criterion=criterion, cv=2, random_state=0)
     first = selection.ranking().iloc[0]
     assert first[criterion] == selection.table_[criterion].min()
     assert (selection.best_.covariance_type, selection.best_.n_components) == (
@@ -264,6 +273,12 @@ def test_progress_counts_up_to_all_fits():
         ({"n_components": range(1, 500)}, BadData, "distinct"),
         ({"criterion": "cake"}, ValueError, "cake"),
         ({"init_params": "nowhere"}, ValueError, "nowhere"),
+        ({"init_params": []}, ValueError, "one or several"),
+        ({"init_params": ["ward", "nowhere"]}, ValueError, "nowhere"),
+        ({"criterion": "cv", "cv": 1}, ValueError, "2 to 272 folds"),
+        ({"criterion": "cv", "cv": [0, 1]}, BadData, "272 rows"),
+        ({"criterion": "cv", "cv": [3] * 272}, BadData, "at least two folds"),
+        ({"criterion": "nec", "n_components": [2, 3]}, ValueError, "one component"),
         ({"sample_weight": [1.0]}, ValueError, "sample_weight"),
     ],
 )
@@ -273,7 +288,7 @@ def test_bad_arguments_are_refused_before_any_work(arguments, error, message):
 
 
 def test_bad_rows_are_refused_before_any_work():
-    with pytest.raises(ValueError, match=r"NaN|missing"):
-        select(np.array([[1.0, 2.0], [math.nan, 1.0], [3.0, 4.0]]))
+    with pytest.raises(ValueError, match="inf"):
+        select(np.array([[1.0, 2.0], [math.inf, 1.0], [3.0, 4.0]]))
     with pytest.raises(ValueError, match="sample"):
         select(np.empty((0, 2)))
