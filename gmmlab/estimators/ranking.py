@@ -9,8 +9,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from gmmlab.estimators.search import Cell, Fitted
+from gmmlab.estimators.search import Cell, Close, Fitted
 from gmmlab.score import criteria
+
+CLOSE = 10.0  # how far behind, in units of the criterion, a cell may be and still be climbed on
 
 
 class Rest(NamedTuple):
@@ -57,12 +59,27 @@ def value(criterion: str, one: Fitted, rest: Rest) -> float:
 
 
 def by_cell(fits: Sequence[Fitted]) -> list[Fitted]:
-    """One fit for each cell, that of the first column of weights, with the sum of what the others say of left-out rows.
-
-    Minus infinity where one of the others was refused; NaN where there are none.
-    """
+    """The fit of each cell for the first column of weights; `held` is the sum of the others', NaN without them."""
     held: dict[Cell, float] = {}
     for one in fits:
         if one.column > 0:
-            held[one.cell] = held.get(one.cell, 0.0) + (-math.inf if one.model is None else one.held)
+            held[one.cell] = held.get(one.cell, 0.0) + one.held
     return [one._replace(held=held.get(one.cell, math.nan)) for one in fits if one.column == 0]
+
+
+def ranks(criterion: str, fitted: Sequence[Fitted], n: float) -> dict[Cell, float]:
+    """The criterion of all cells; infinite where there is no model, or where the criterion does not know."""
+    rest = Rest.of(fitted, n)
+    values = {one.cell: value(criterion, one, rest) for one in fitted}
+    return {cell: math.inf if math.isnan(each) else each for cell, each in values.items()}
+
+
+def could_win(criterion: str, n: float) -> Close:
+    """Which fits, to all rows and without each fold, are of cells that could still rank first."""
+
+    def close(fits: Sequence[Fitted]) -> list[Fitted]:
+        values = ranks(criterion, by_cell(fits), n)
+        least = min(values.values(), default=0.0)
+        return [one for one in fits if one.model is not None and values[one.cell] <= least + CLOSE]
+
+    return close

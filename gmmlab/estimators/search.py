@@ -28,7 +28,7 @@ from gmmlab.model import Mixture
 from gmmlab.stack import member, narrow, parts_of, stack
 
 POLISH = 1e-3  # the tolerance of cells that could win, times that of the others
-FLOOR = torch.finfo(torch.float64).eps ** 0.5  # least standard deviation, in parts of the widest column's
+FLOOR = 2 * torch.finfo(torch.float64).eps ** 0.5  # least standard deviation, in parts of how far rows reach
 
 
 class Cell(NamedTuple):
@@ -42,7 +42,7 @@ class Cell(NamedTuple):
 class Fitted(NamedTuple):
     """The best model of a cell for one column of weights, with what criteria need to know of it; or why there is none.
 
-    What the fit left out of the rows of the first column has the log-likelihood `held`.
+    The rows of the first column that the fit left out have the log-likelihood `held`, minus infinity if it was refused.
     """
 
     cell: Cell
@@ -112,7 +112,7 @@ def search(
         for i in range(len(of[cell.k]))
     ]
     stacked = _first(sample, jobs, starts, ridge)
-    floor = FLOOR * float(sample.x.std(0).max())
+    floor = FLOOR * float((sample.x - sample.origin).abs().max())  # moments about the origin cannot tell less from 0
 
     def rounds(which: Sequence[tuple[Cell, int]], stacked: Mixture, tol: float) -> Iterator[Progress]:
         stacked = stacked.replace(components=stacked.gaussian.replace(structure=parts_of(stacked)[0].hasty()))
@@ -156,7 +156,7 @@ class _Board:
         self.count += 1
         if fit.singular:
             reason = f"a covariance became singular at step {fit.n_iter}"
-            self._best.setdefault((cell, column), Fitted(cell, column, refused=reason))
+            self._best.setdefault((cell, column), Fitted(cell, column, held=-torch.inf, refused=reason))
         else:
             self._new.append((cell, column, fit))
 

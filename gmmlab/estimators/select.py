@@ -19,7 +19,7 @@ from gmmlab.estimators import parameters as sk
 from gmmlab.estimators import ratio
 from gmmlab.estimators.fitting import Budget, Fit
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
-from gmmlab.estimators.ranking import CRITERIA, Rest, by_cell, value
+from gmmlab.estimators.ranking import CRITERIA, Rest, by_cell, could_win, ranks, value
 from gmmlab.estimators.sample import Sample, generator, of_rows, of_stream
 from gmmlab.estimators.search import Cell, Fitted, Progress, search
 from gmmlab.estimators.starting import Starting, counting, folds, without_each
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from gmmlab.plot import Picture
 
-CLOSE = 10.0  # how far behind, in units of the criterion, a cell may be and still be climbed on
 P = ParamSpec("P")
 
 
@@ -136,8 +135,10 @@ def selecting(
     cells = [Cell(name, sk.structure(name), k) for name in _names(covariance_types, data.sample.x.shape[1]) for k in ks]
     asked = Asked(data, criterion, starting, Budget(float(tol), int(max_iter)), float(reg_covar))
     starts = starting.starts(data.sample, ks, data.columns, rng)
-    result, shown = Selection(asked), 0.0
-    for progress in search(data.sample, cells, starts, result.close, asked.budget, ridge=asked.ridge):
+    shown = 0.0
+    for progress in search(
+        data.sample, cells, starts, could_win(criterion, data.sample.n), asked.budget, ridge=asked.ridge
+    ):
         if verbose and progress.seconds > shown + 1:
             shown = progress.seconds
             print(f"  {progress.finished} of {progress.total} fits, about {progress.remaining:.0f} s left")
@@ -194,18 +195,6 @@ class Selection:
         """The best fit of every cell, in the order of the search."""
         return [] if self._progress is None else by_cell(self._progress.fitted())
 
-    def close(self, fits: Sequence[Fitted]) -> list[Fitted]:
-        """The fits, to all rows or without a fold, of the cells that could still win."""
-        values = self._values(by_cell(fits))
-        least = min(values.values(), default=0.0)
-        return [one for one in fits if one.model is not None and values[one.cell] <= least + CLOSE]
-
-    def _values(self, fitted: Sequence[Fitted]) -> dict[Cell, float]:
-        """The criterion of all cells; infinite where there is no model, or where the criterion does not know."""
-        rest = Rest.of(fitted, self.n)
-        values = {one.cell: value(self.criterion, one, rest) for one in fitted}
-        return {cell: math.inf if math.isnan(each) else each for cell, each in values.items()}
-
     @cached_property
     def table_(self) -> DataFrame:
         """All cells, in the order of the search."""
@@ -230,7 +219,7 @@ class Selection:
     def ranking(self, criterion: str | None = None) -> DataFrame:
         """The cells that have a model, best first."""
         table = self.table_[self.table_.refused == ""]
-        return table.sort_values(criterion or self.criterion, kind="stable", ignore_index=True)
+        return table.sort_values(self._column(criterion), kind="stable", ignore_index=True)
 
     def near_ties(self, within: float = 2.0) -> DataFrame:
         """The cells whose criterion is at most `within` above the best: differences of less than 2 mean little.
@@ -331,16 +320,26 @@ class Selection:
         """The map of all cells: a line for each covariance type over the number of components."""
         from gmmlab.plot import Scores, selection_map
 
-        name = criterion or self.criterion
+        name = self._column(criterion)
         grid = self.table_.pivot_table(
             index="covariance_type", columns="n_components", values=name, sort=False, dropna=False
         )
         scores = Scores(list(grid.index), [int(k) for k in grid.columns], grid.to_numpy(float))
         return selection_map(scores, criterion=name.upper(), **options)
 
+    def _column(self, criterion: str | None) -> str:
+        """A criterion of the table. Raises `ValueError` for one that it does not have."""
+        name = criterion or self.criterion
+        if name not in self.table_ or name not in CRITERIA:
+            known = ", ".join(repr(known) for known in CRITERIA if known in self.table_)
+            raise ValueError(
+                f"The table has no {name!r}; expected one of {known}, or 'cv' after select(criterion='cv')."
+            )
+        return name
+
     def _first(self) -> Fitted:
         """The cell that ranks first; one without a model if there is no other."""
-        values = self._values(self.fitted)
+        values = ranks(self.criterion, self.fitted, self.n)
         return min(self.fitted, key=lambda one: (one.model is None, values[one.cell]))
 
     def _tested(self, kind: str, n_components: int | Iterable[int] | None) -> list[int]:
@@ -368,7 +367,7 @@ class Selection:
         refused = sum(one.model is None for one in self.fitted)
         return (
             f"Selection(best: {best.cell.covariance_type} with {best.cell.k} components, {self.criterion} "
-            f"{self._values(self.fitted)[best.cell]:.3f}; {len(self.fitted)} cells, {refused} refused)"
+            f"{ranks(self.criterion, self.fitted, self.n)[best.cell]:.3f}; {len(self.fitted)} cells, {refused} refused)"
         )
 
     def _repr_html_(self) -> str:
