@@ -36,11 +36,16 @@ class Predictions:
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-likelihood per row."""
+        loglik, n = self._total(X, sample_weight)
+        return loglik / n
+
+    def _total(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        """Log-likelihood of all rows, and how many they are: the sum of their weights."""
         each = self._over(X, _log_prob).double()
         if sample_weight is None:
-            return float(each.mean())
+            return float(each.sum()), len(each)
         weight = sk.check_sample_weight(sample_weight, each[:, None])
-        return float((weight * each).sum() / weight.sum())
+        return float(weight @ each), float(weight.sum())
 
     def predict(self, X: Any) -> Any:
         """Most probable component of each row; -1 for noise."""
@@ -61,18 +66,20 @@ class Predictions:
         order = z.argsort(stable=True)
         return sk.like(self.means_, x[order].to(mixture.located.origin.dtype)), sk.like(self.means_, z[order])
 
-    def bic(self, X: Any) -> float:
-        """Bayesian information criterion on rows `X`; the lower the better."""
-        each = self._over(X, _log_prob)
-        return criteria.bic(float(each.sum(dtype=torch.float64)), self._n_parameters(), len(each))
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Bayesian information criterion on rows `X`, each of which counts `sample_weight` times; lower is better."""
+        loglik, n = self._total(X, sample_weight)
+        return criteria.bic(loglik, self._n_parameters(), n)
 
-    def aic(self, X: Any) -> float:
-        """Akaike information criterion on rows `X`; the lower the better."""
-        return criteria.aic(float(self._over(X, _log_prob).sum(dtype=torch.float64)), self._n_parameters())
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Akaike information criterion on rows `X`, each of which counts `sample_weight` times; lower is better."""
+        return criteria.aic(self._total(X, sample_weight)[0], self._n_parameters())
 
-    def icl(self, X: Any) -> float:
-        """Integrated complete-data likelihood on rows `X`, as mclust has it with our sign; the lower the better."""
-        return self.bic(X) + 2 * criteria.doubt(self._over(X, _responsibilities))
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
+        """Integrated complete-data likelihood on rows `X`, as mclust has it with our sign; lower is better."""
+        resp = self._over(X, _responsibilities)
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, resp)
+        return self.bic(X, sample_weight) + 2 * criteria.doubt(resp, weight)
 
     def _over(self, X: Any, function: Callable[[Mixture, Rows], Tensor]) -> Tensor:
         """A function of the fitted model and checked rows, on their device; of a stream, chunk by chunk."""

@@ -127,6 +127,17 @@ def test_weights_of_rows_are_replication():
     np.testing.assert_allclose(one.means_, begin.means_, rtol=1e-10)
 
 
+@pytest.mark.parametrize("criterion", ["bic", "aic", "icl", "score"])
+def test_criteria_of_weighted_rows_are_those_of_repeated_ones(criterion):
+    times = np.random.default_rng(0).integers(0, 4, len(X))
+    value = getattr(GaussianMixture(3, random_state=0).fit(X), criterion)
+    repeated = value(np.repeat(X, times, axis=0))
+    assert value(X, sample_weight=times) == pytest.approx(repeated, rel=1e-12)
+    assert value(X) != pytest.approx(repeated, rel=1e-3)
+    with pytest.raises(ValueError, match=r"shape \(2,\)"):
+        value(X, sample_weight=[1.0, 2.0])
+
+
 @pytest.mark.parametrize(
     ("weight", "sentence"),
     [
