@@ -221,6 +221,10 @@ class Selection:
         table = self.table_[self.table_.refused == ""]
         return table.sort_values(self._column(criterion), kind="stable", ignore_index=True)
 
+    def mclust_table(self, criterion: str | None = None) -> DataFrame:
+        """A criterion as R's mclust prints it: higher is better, a row for each number of components."""
+        return -self._grid(self._column(criterion)).T
+
     def near_ties(self, within: float = 2.0) -> DataFrame:
         """The cells whose criterion is at most `within` above the best: differences of less than 2 mean little.
 
@@ -321,11 +325,15 @@ class Selection:
         from gmmlab.plot import Scores, selection_map
 
         name = self._column(criterion)
-        grid = self.table_.pivot_table(
-            index="covariance_type", columns="n_components", values=name, sort=False, dropna=False
-        )
+        grid = self._grid(name)
         scores = Scores(list(grid.index), [int(k) for k in grid.columns], grid.to_numpy(float))
         return selection_map(scores, criterion=name.upper(), **options)
+
+    def _grid(self, criterion: str) -> DataFrame:
+        """A criterion by covariance type and number of components; NaN where a cell has no model."""
+        return self.table_.pivot_table(
+            index="covariance_type", columns="n_components", values=criterion, sort=False, dropna=False
+        )
 
     def _column(self, criterion: str | None) -> str:
         """A criterion of the table. Raises `ValueError` for one that it does not have."""

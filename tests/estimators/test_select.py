@@ -182,6 +182,15 @@ def test_what_is_drawn_merged_and_printed():
     assert "nothing fitted" in repr(Selection(selection.asked))
 
 
+def test_mclust_users_find_their_table():
+    selection, known = found("iris"), reference("iris")["bic"]
+    table = selection.mclust_table()
+    assert list(table.index) == list(range(1, 10)) and set(table.columns) == set(known)
+    assert table.loc[2, "VEV"] == pytest.approx(known["VEV"]["2"], abs=1e-2)
+    assert table.loc[2, "VEV"] == table.max().max() == -selection.ranking().bic[0]
+    assert table.isna().sum().sum() == len(selection.refused())
+
+
 def test_every_model_refused_is_said():
     flat = np.c_[np.arange(20.0), np.arange(20.0)]
     selection = select(flat, 2, "full")
