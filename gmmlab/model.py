@@ -7,11 +7,12 @@ responsibilities (n, k) and the evidence of each row.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.families import Components, Gaussian, Student
+from gmmlab.families import Components, FactorAnalyzers, Gaussian, Student
 from gmmlab.gates import Gate, Noisy, Posterior, join
 from gmmlab.kernels.chunks import chunks
 from gmmlab.record import Record
@@ -32,8 +33,19 @@ class Mixture(Record):
 
     @property
     def located(self) -> Gaussian:
-        """Places and scales of the components: the Gaussians that they are, or that Student-t ones are built on."""
-        return self.components.gaussian if isinstance(self.components, Student) else self.gaussian
+        """Places and scales of the components: the Gaussians that they are, or that they are built on.
+
+        Those hold the scale matrices of Student-t components, and the noise of factor analysers.
+        """
+        components = self.components
+        return components.gaussian if isinstance(components, Student | FactorAnalyzers) else self.gaussian
+
+    def relocated(self, **changes: Any) -> Mixture:
+        """The same mixture with changes of the Gaussians that `located` names."""
+        gaussian, components = self.located.replace(**changes), self.components
+        if isinstance(components, Student | FactorAnalyzers):
+            return self.replace(components=components.replace(gaussian=gaussian))
+        return self.replace(components=gaussian)
 
     @property
     def k(self) -> int:

@@ -1,6 +1,7 @@
 """Estimators with scikit-learn's manners."""
 
+from gmmlab.estimators.factor_mixture import FactorMixture
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
 from gmmlab.estimators.student_mixture import StudentMixture
 
-__all__ = ["GaussianMixture", "StudentMixture"]
+__all__ = ["FactorMixture", "GaussianMixture", "StudentMixture"]

@@ -25,7 +25,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Answers
-from gmmlab.estimators.beginning import begins
+from gmmlab.estimators.beginning import begins, gaussian_start
 from gmmlab.estimators.fitting import Begin, Budget, Fit, Interrupted, best_of, best_together
 from gmmlab.estimators.kept import mixture_of
 from gmmlab.estimators.predictions import Predictions
@@ -77,11 +77,15 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _structure(self) -> Structure:
-        """Of the Gaussians that starts are made of."""
+        """Of the Gaussians that the components are, or are built on."""
+
+    def _first(self, sample: Sample, rng: torch.Generator) -> Mixture:
+        """The start that `init_params` asks for."""
+        return gaussian_start(self, sample, rng)
 
     @abstractmethod
-    def _family(self, begin: Mixture, sample: Sample, rng: torch.Generator) -> Components:
-        """What the components of a start become, or those of a fit that goes on; about the origin of the rows."""
+    def _family(self, begin: Mixture, sample: Sample) -> Mixture:
+        """A start, or a fit that goes on, as a mixture of this kind of components about the origin of the rows."""
 
     @abstractmethod
     def _shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:

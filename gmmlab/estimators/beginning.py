@@ -11,7 +11,7 @@ from gmmlab.axes import Tensor
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.fitting import Begin
 from gmmlab.estimators.sample import Sample
-from gmmlab.families import Gaussian, Structure
+from gmmlab.families import Gaussian
 from gmmlab.gates import Constant, Noisy
 from gmmlab.init import METHODS, from_responsibilities, given_responsibilities
 from gmmlab.model import Mixture
@@ -21,7 +21,7 @@ NOISE = 0.05  # of the rows, to begin with
 
 def begins(estimator: Any, sample: Sample, rng: torch.Generator) -> Iterator[Begin]:
     """Models to climb from: `n_init` of them, or the last fit if it is to go on."""
-    finish = _finishing(estimator, sample, rng)
+    finish = _finishing(estimator, sample)
     if estimator.warm_start and hasattr(estimator, "converged_"):
         yield Begin(finish(_resumed(estimator, sample)), estimator.lower_bound_)
         return
@@ -48,21 +48,20 @@ def _start(estimator: Any, sample: Sample, given: dict[str, Tensor], rng: torch.
         jitter = torch.zeros(len(given["mean"]), dtype=torch.float64, device=sample.x.device)
         components = Gaussian(given["mean"].clone(), given["chol"], jitter, sample.origin, structure, ridge)
         return Mixture(components, Constant(given["weights"].log()))
-    begin = _first(estimator, sample, structure, rng)
-    parts = {name: given[name] for name in ("mean", "chol") if name in given}
-    gate = Constant(given["weights"].log()) if "weights" in given else begin.gate
-    return begin.replace(components=begin.gaussian.replace(**parts), gate=gate)
+    begin = estimator._first(sample, rng)
+    if "weights" in given:
+        begin = begin.replace(gate=Constant(given["weights"].log()))
+    return begin.relocated(**{name: given[name] for name in ("mean", "chol") if name in given})
 
 
-def _first(estimator: Any, sample: Sample, structure: Structure, rng: torch.Generator) -> Mixture:
+def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator) -> Mixture:
     """The start by name, of the rows that count; or one M-step from labels or responsibilities."""
-    x, weight, k, ridge = sample.x, sample.weight, int(estimator.n_components), float(estimator.reg_covar)
+    k, structure, ridge = int(estimator.n_components), estimator._structure(), float(estimator.reg_covar)
     if isinstance(estimator.init_params, str):
-        if weight is not None:
-            x, weight = x[weight > 0], weight[weight > 0]
+        x, weight = sample.counting
         return METHODS[estimator.init_params](x, k, structure, rng, ridge=ridge, weight=weight)
-    resp = given_responsibilities(estimator.init_params, len(x), k).to(x)
-    return from_responsibilities(x, resp, structure, ridge=ridge, weight=weight)
+    resp = given_responsibilities(estimator.init_params, len(sample.x), k).to(sample.x)
+    return from_responsibilities(sample.x, resp, structure, ridge=ridge, weight=sample.weight)
 
 
 def _given(estimator: Any, sample: Sample) -> dict[str, Tensor]:
@@ -72,11 +71,11 @@ def _given(estimator: Any, sample: Sample) -> dict[str, Tensor]:
     return {name: value.to(sample.x.device) for name, value in (weights | estimator._given(k, d)).items()}
 
 
-def _finishing(estimator: Any, sample: Sample, rng: torch.Generator) -> Callable[[Mixture], Mixture]:
+def _finishing(estimator: Any, sample: Sample) -> Callable[[Mixture], Mixture]:
     """What every first model gets: the estimator's family, and the noise."""
 
     def finish(model: Mixture) -> Mixture:
-        model = model.replace(components=estimator._family(model, sample, rng))
+        model = estimator._family(model, sample)
         if not estimator.noise or isinstance(model.gate, Noisy):
             return model
         share = NOISE if estimator.noise is True else float(estimator.noise)

@@ -6,13 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-
 from gmmlab.axes import Float, Tensor
-from gmmlab.estimators.sample import Sample
 from gmmlab.estimators.shaped import ShapedMixture
 from gmmlab.families import Gaussian
-from gmmlab.model import Mixture
 
 if TYPE_CHECKING:
     from gmmlab.widgets.explorer import Explorer
@@ -111,9 +107,6 @@ class GaussianMixture(ShapedMixture):
 
     def _together(self) -> bool:
         return self.prior is None and self.acceleration is None
-
-    def _family(self, begin: Mixture, sample: Sample, rng: torch.Generator) -> Gaussian:
-        return self._gaussian(begin, sample)
 
     def _read(self, values: Mapping[str, Tensor], origin: Float[Tensor, "d"]) -> Gaussian:
         return self._read_gaussian(values, origin)

@@ -39,6 +39,13 @@ class Sample(NamedTuple):
         """The statistics of all rows."""
         return over(self.pieces)
 
+    @property
+    def counting(self) -> tuple[Tensor, Tensor | None]:
+        """The rows that count, and their weights."""
+        if self.weight is None:
+            return self.x, None
+        return self.x[self.weight > 0], self.weight[self.weight > 0]
+
 
 def sample_of(X: Any, sample_weight: Any, estimator: Any, rng: torch.Generator) -> Sample:
     """Checked rows for a fit of an estimator; columns that say nothing are warned of."""

@@ -79,10 +79,9 @@ class ShapedMixture(MixtureEstimator):
             given["chol"] = sk.check_precisions(self.precisions_init, self.covariance_type, k, d)
         return given
 
-    def _gaussian(self, begin: Mixture, sample: Sample) -> Gaussian:
-        """The Gaussians of a start, about the origin of the rows and with the prior."""
+    def _family(self, begin: Mixture, sample: Sample) -> Mixture:
         prior = _prior(self.prior, self._structure(), int(self.n_components), sample)
-        return begin.located.replace(origin=sample.origin, prior=prior)
+        return begin.relocated(origin=sample.origin, prior=prior)
 
     def _shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
         axes = sk.COVARIANCES[self.covariance_type].axes(k, d)

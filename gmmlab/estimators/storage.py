@@ -27,8 +27,12 @@ import gmmlab
 from gmmlab.axes import Tensor
 from gmmlab.errors import BadFile
 from gmmlab.estimators import parameters as sk
+from gmmlab.estimators.base import MixtureEstimator
 from gmmlab.estimators.encoding import decode, encode
+from gmmlab.estimators.factor_mixture import FactorMixture
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
+from gmmlab.estimators.shaped import ShapedMixture
+from gmmlab.estimators.student_mixture import StudentMixture
 from gmmlab.extras import needs
 
 FORMAT = 1
@@ -206,12 +210,11 @@ def _words(error: Exception) -> str:
 # -- what can be stored ------------------------------------------------------------------------------------------------
 
 
-def _check_gaussian_mixture(model: GaussianMixture) -> None:
-    """Weights, means and covariances must have the shapes of the parameters, and be consistent with each other."""
-    k, d = model.n_components, model.n_features_in_
-    layout, axes = sk.COVARIANCES[model.covariance_type], sk.COVARIANCES[model.covariance_type].axes(k, d)
-    shapes = {"weights_": (k,), "means_": (k, d)}
-    shapes |= dict.fromkeys(("covariances_", "precisions_", "precisions_cholesky_"), axes)
+def _check_mixture(model: MixtureEstimator) -> None:
+    """Arrays must have the shapes of the parameters and be finite, and weights must be weights."""
+    k, d = int(model.n_components), int(model.n_features_in_)
+    noisy = hasattr(model, "noise_box_")
+    shapes = {"weights_": (k,)} | model._shapes(k, d) | ({"noise_box_": (2, d)} if noisy else {})
     for name, shape in shapes.items():
         value = getattr(model, name)
         if not isinstance(value, Tensor | np.ndarray) or tuple(value.shape) != shape:
@@ -220,12 +223,37 @@ def _check_gaussian_mixture(model: GaussianMixture) -> None:
         if not bool(torch.isfinite(sk.as_tensor(value)).all()):
             raise ValueError(f"{name} contains NaN or inf")
     weights = sk.as_tensor(model.weights_).double()
-    if bool((weights < 0).any()) or abs(float(weights.sum()) - 1) > 1e-5:
-        raise ValueError(f"weights_ are {weights.tolist()}, expected numbers of at least 0 that sum to one")
-    covariances = sk.as_tensor(model.covariances_)
-    _check_factors(layout.spread(covariances, k, d), sk.as_tensor(model.precisions_cholesky_), layout, (k, d))
+    rest = float(model.noise_weight_) if noisy else 0.0
+    if bool((weights < 0).any()) or not 0 <= rest <= 1 or abs(float(weights.sum()) + rest - 1) > 1e-5:
+        whole = f"one less the noise's {rest:g}" if noisy else "one"
+        raise ValueError(f"weights_ are {weights.tolist()}, expected numbers of at least 0 that sum to {whole}")
+    if noisy and not bool((sk.as_tensor(model.noise_box_)[0] < sk.as_tensor(model.noise_box_)[1]).all()):
+        raise ValueError("noise_box_ has no volume, expected its first row below its second")
     if len(getattr(model, "feature_names_in_", range(d))) != d:
         raise ValueError(f"there are {len(model.feature_names_in_)} feature names, expected {d}")
+
+
+def _check_shaped(model: ShapedMixture) -> None:
+    """Covariances must be consistent with their factors."""
+    _check_mixture(model)
+    axes, layout = (int(model.n_components), int(model.n_features_in_)), sk.COVARIANCES[model.covariance_type]
+    covariances = layout.spread(sk.as_tensor(model.covariances_), *axes)
+    _check_factors(covariances, sk.as_tensor(model.precisions_cholesky_), layout, axes)
+
+
+def _check_student_mixture(model: StudentMixture) -> None:
+    _check_shaped(model)
+    _check_positive(model, "dofs_")
+
+
+def _check_factor_mixture(model: FactorMixture) -> None:
+    _check_mixture(model)
+    _check_positive(model, "noise_variances_")
+
+
+def _check_positive(model: MixtureEstimator, name: str) -> None:
+    if not bool((sk.as_tensor(getattr(model, name)) > 0).all()):
+        raise ValueError(f"{name} has numbers that are not above 0")
 
 
 def _check_factors(cov: Tensor, upper: Tensor, layout: sk.Layout, axes: tuple[int, int]) -> None:
@@ -243,10 +271,15 @@ def _check_factors(cov: Tensor, upper: Tensor, layout: sk.Layout, axes: tuple[in
         raise ValueError("covariances_ and precisions_cholesky_ do not belong together")
 
 
-_FITTED = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "converged_", "n_iter_")
+def _stored_as(kind: type[MixtureEstimator], attributes: Iterable[str], check: Callable[[Any], None]) -> Stored:
+    common = ("weights_", "converged_", "n_iter_", "lower_bound_", "n_features_in_")
+    return Stored(kind, frozenset((*common, *attributes)), check)
+
+
+_SHAPED = ("means_", "covariances_", "precisions_", "precisions_cholesky_")
 
 STORED: dict[str, Stored] = {
-    "GaussianMixture": Stored(
-        GaussianMixture, frozenset((*_FITTED, "lower_bound_", "n_features_in_")), _check_gaussian_mixture
-    ),
+    "FactorMixture": _stored_as(FactorMixture, ("means_", "loadings_", "noise_variances_"), _check_factor_mixture),
+    "GaussianMixture": _stored_as(GaussianMixture, _SHAPED, _check_shaped),
+    "StudentMixture": _stored_as(StudentMixture, (*_SHAPED, "dofs_"), _check_student_mixture),
 }

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
 
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from gmmlab.axes import Float, Tensor
@@ -65,12 +64,13 @@ class StudentMixture(ShapedMixture):
     }
     _made_of: ClassVar[tuple[str, ...]] = (*ShapedMixture._made_of, "dofs_")
 
-    def _family(self, begin: Mixture, sample: Sample, rng: torch.Generator) -> Student:
-        gaussian = self._gaussian(begin, sample)
+    def _family(self, begin: Mixture, sample: Sample) -> Mixture:
+        begin = super()._family(begin, sample)
         if isinstance(begin.components, Student):
-            return begin.components.replace(gaussian=gaussian)
+            return begin
         dof = BEGIN if isinstance(self.dof, str) else float(self.dof)
-        return Student(gaussian, gaussian.mean.new_full((gaussian.k,), dof), self._rule())
+        dofs = begin.located.mean.new_full((begin.k,), dof)
+        return begin.replace(components=Student(begin.located, dofs, self._rule()))
 
     def _shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
         return super()._shapes(k, d) | {"dofs_": (k,)}

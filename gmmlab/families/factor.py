@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 
@@ -47,6 +48,14 @@ class Loaded(Additive):
         if not same or not torch.equal(other.moments.origin, self.moments.origin):
             raise ValueError("The statistics were taken at different factor analysers: take all of them at one.")
         return super()._fieldwise(combine, other)
+
+
+class _Natural(NamedTuple):
+    """The lower factor of M, half of log|M|, and B = M^-1 Lambda' Psi^-1, which turns x - mu into expected factors."""
+
+    factor: Float[Tensor, "k q q"]
+    half_log_det: Float[Tensor, "k"]
+    scoring: Float[Tensor, "k q d"]
 
 
 class FactorAnalyzers(Record):
@@ -95,21 +104,24 @@ class FactorAnalyzers(Record):
 
         With eigenvalues l_j and vectors V of the covariance, Lambda = V (l - s)^1/2 and s = mean of the l_j that are
         left, which is the maximum of the likelihood for one variance in all directions (Tipping and Bishop, 1999, eq.
-        7 and 8). Other structures keep the loadings and take what they leave of each variance. Raises as `of`.
+        7 and 8). Other structures take those of the correlations, so that units do not matter, and as noise what the
+        loadings leave of each variance. A component that no row belongs to starts at all of them. Raises as `of`.
         """
         origin = x.mean(0)
         rows, means, loadings, noise = x.double() - origin, [], [], []
-        for r in resp.double().T:
-            share = r / r.sum()
+        resp = torch.where(resp.sum(0) > 0, resp, torch.ones_like(resp)).double()
+        for share in (resp / resp.sum(0)).T:
             centre = share @ rows
             y = (rows - centre) * share[:, None].sqrt()
             variance = y.square().sum(0)
-            values, vectors = leading(y, q, rng)
-            rest = (variance.sum() - values.sum()).clamp(min=0) / max(len(variance) - q, 1)
+            as_is = (variance == 0) | structure.spherical
+            unit = torch.where(as_is, torch.ones_like(variance), variance).sqrt()
+            values, vectors = leading(y / unit, q, rng)
+            rest = ((variance / unit.square()).sum() - values.sum()).clamp(min=0) / max(len(variance) - q, 1)
             means.append(centre + origin)
-            loadings.append(vectors * (values - rest).clamp(min=0).sqrt())
+            loadings.append(unit[:, None] * vectors * (values - rest).clamp(min=0).sqrt())
             left = variance - loadings[-1].square().sum(1)
-            noise.append(torch.maximum(left, 1e-3 * variance))  # EM cannot leave a variance of zero
+            noise.append(torch.maximum(left, 1e-3 * variance) + ridge)  # EM cannot leave a variance of zero
         return cls.of(
             torch.stack(means), torch.stack(loadings), torch.stack(noise), structure, origin=origin, ridge=ridge
         )
@@ -145,6 +157,16 @@ class FactorAnalyzers(Record):
         return self.loadings @ self.loadings.mT + torch.diag_embed(self.noise)
 
     @property
+    def condition(self) -> Float[Tensor, "k"]:
+        """Bounds on the condition numbers of the covariances, from above; exact for one noise variance.
+
+        The largest eigenvalue is at most that of Lambda Lambda' and the largest variance of the noise together, the
+        smallest at least the smallest variance (Weyl).
+        """
+        longest = torch.linalg.eigvalsh(self.loadings.mT @ self.loadings)[:, -1]
+        return (longest + self.noise.amax(1)) / self.noise.amin(1)
+
+    @property
     def n_parameters(self) -> int:
         """Free parameters; a rotation of the factors changes nothing, which takes q (q - 1) / 2 off each loading."""
         free = self.d * self.q - self.q * (self.q - 1) // 2
@@ -166,7 +188,7 @@ class FactorAnalyzers(Record):
         scores are squared, which sums what is positive: |x - mu|^2_Sigma = |x - mu - Lambda z|^2_Psi + |z|^2 at the
         expected factors z.
         """
-        factor, half_log_det = self._inner()
+        factor, half_log_det, _ = self._natural
         rows = self.gaussian.form.rows(features)
         m = self.mean - self.gaussian.origin
         if self._cancels():
@@ -180,12 +202,19 @@ class FactorAnalyzers(Record):
         self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], buffers: Buffers | None = None
     ) -> Loaded:
         """Moments, and products with the scores of the factors at these parameters."""
-        rows, scoring = self.gaussian.form.rows(features), self._scoring()
+        rows, scoring = self.gaussian.form.rows(features), self._natural.scoring
         if self._cancels():
             rows, resp = rows.double(), resp.double()
         scores = (scoring.flatten(0, 1).to(rows) @ rows).unflatten(0, (self.k, self.q)) * resp.T[:, None].to(rows)
         cross = (rows @ scores.flatten(0, 1).T).double().unflatten(1, (self.k, self.q)).movedim(1, 0)
         return Loaded(self.gaussian.stats(features, resp.to(features)), cross, scoring)
+
+    def scores(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k q"]:
+        """The expected factors of each row under each component, Lambda' Sigma^-1 (x - mu)."""
+        scoring, m = self._natural.scoring, self.mean - self.gaussian.origin
+        y = x - self.gaussian.origin
+        scores = (y @ scoring.flatten(0, 1).T.to(y)).unflatten(1, (self.k, self.q))
+        return scores - (scoring @ m[:, :, None])[..., 0].to(y)
 
     def refit(self, stats: Loaded) -> FactorAnalyzers:
         """A step up the expected log-likelihood: its maximum over the means, then one step over loadings and noise.
@@ -226,15 +255,23 @@ class FactorAnalyzers(Record):
         """Psi^-1 Lambda."""
         return self.loadings / self.noise[:, :, None]
 
-    def _inner(self) -> tuple[Float[Tensor, "k q q"], Float[Tensor, "k"]]:
-        """The lower factor of M, and half of log|M|."""
-        inner = self.loadings.mT @ self._weighted() + torch.eye(self.q).to(self.loadings)
-        factor = torch.linalg.cholesky(inner)
-        return factor, factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    @property
+    def _natural(self) -> _Natural:
+        """What rows are scored with; kept over chunks, but never where gradients must flow anew."""
+        parameters = self.loadings, self.gaussian.mean, self.gaussian.chol
+        fresh = any(t.requires_grad for t in parameters) or torch.is_inference_mode_enabled()
+        return self._make_natural() if fresh else self._kept_natural
 
-    def _scoring(self) -> Float[Tensor, "k q d"]:
-        """B = M^-1 Lambda' Psi^-1, which turns x - mu into the expected factors."""
-        return torch.cholesky_solve(self._weighted().mT, self._inner()[0])
+    @cached_property
+    def _kept_natural(self) -> _Natural:
+        return self._make_natural()
+
+    def _make_natural(self) -> _Natural:
+        weighted = self._weighted()
+        inner = self.loadings.mT @ weighted + torch.eye(self.q).to(self.loadings)
+        factor = torch.linalg.cholesky(inner)
+        half_log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return _Natural(factor, half_log_det, torch.cholesky_inverse(factor) @ weighted.mT)
 
     def _cancels(self) -> bool:
         """Whether |x - mu|^2 in units of the noise is so large, in a typical row, that the difference is not exact."""
@@ -245,7 +282,7 @@ class FactorAnalyzers(Record):
     def _residual_table(self, rows: Float[Tensor, "d n"], m: Float[Tensor, "k d"]) -> Float[Tensor, "n k"]:
         """Log density but for log|M|."""
         offset = rows - m.to(rows)[:, :, None]  # (k, d, n)
-        scores = self._scoring().to(rows) @ offset
+        scores = self._natural.scoring.to(rows) @ offset
         residual = (offset - self.loadings.to(rows) @ scores) / self.gaussian.chol.to(rows)[:, :, None]
         square = residual.square().sum(1) + scores.square().sum(1)
         peak = self.gaussian.chol.log().sum(-1) + 0.5 * self.d * math.log(2 * math.pi)

@@ -9,7 +9,10 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.families import FactorAnalyzers
 from gmmlab.model import Mixture
+
+ROUNDING = 4 * torch.finfo(torch.float64).eps
 
 
 class Certificate(NamedTuple):
@@ -18,7 +21,7 @@ class Certificate(NamedTuple):
     converged: bool
     last_gain: float  # how much the objective rose in the last step
     aitken_gap: float  # how much it would still rise, extrapolated: infinite where it is not slowing down
-    condition: list[float]  # condition number of each component's covariance
+    condition: list[float]  # condition number of each component's covariance; a bound for factor analysers
     smallest: float  # weight of the smallest component, in rows
     jitter: float  # most that was added to a variance to keep a covariance positive definite, in squared data units
     dtype: torch.dtype  # of the rows, and so of their densities; parameters and sums are float64
@@ -40,7 +43,7 @@ def certify(model: Mixture, trace: Sequence[float], n: float, *, converged: bool
         converged,
         last_gain,
         aitken_gap(trace),
-        _condition(model.located.chol).tolist(),
+        _condition(model).tolist(),
         n * float(model.weights.min()),
         jitter,
         model.located.origin.dtype,
@@ -52,18 +55,22 @@ def aitken_gap(trace: Sequence[float]) -> float:
 
         gap = (l_t - l_t-1) a / (1 - a),    a = (l_t - l_t-1) / (l_t-1 - l_t-2)
 
-    Infinite with fewer than three members, or where increases do not shrink. See McLachlan and Krishnan (2008).
+    Zero after a step that gained nothing but rounding. Infinite with fewer than three members, or where increases do
+    not shrink. See McLachlan and Krishnan (2008).
     """
+    if len(trace) > 1 and abs(trace[-1] - trace[-2]) <= ROUNDING * abs(trace[-1]):
+        return 0.0
     if len(trace) < 3:
         return math.inf
     before, gain = trace[-2] - trace[-3], trace[-1] - trace[-2]
-    if gain == 0:
-        return 0.0
     rate = gain / before if before else math.inf
     return gain * rate / (1 - rate) if 0 <= rate < 1 else math.inf
 
 
-def _condition(chol: Float[Tensor, "k ..."]) -> Float[Tensor, "k"]:
+def _condition(model: Mixture) -> Float[Tensor, "k"]:
     """Condition numbers of covariances out of their factors."""
+    if isinstance(model.components, FactorAnalyzers):
+        return model.components.condition
+    chol = model.located.chol
     scale = chol if chol.ndim == 2 else torch.linalg.svdvals(chol)
     return (scale.amax(1) / scale.amin(1)) ** 2

@@ -5,6 +5,7 @@ from gmmlab.init.given import given_responsibilities
 from gmmlab.init.hierarchy import Determinant, Tree, agglomerate, svd_scaled, ward, whitened
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
 from gmmlab.init.partitions import from_labels, from_responsibilities
+from gmmlab.init.projected import in_leading_components
 from gmmlab.init.race import Race, corrected
 from gmmlab.init.short import automatic
 from gmmlab.init.start import METHODS, RESPONSIBILITIES, Method, by_hierarchy, start, start_from_sample
@@ -26,6 +27,7 @@ __all__ = [
     "from_labels",
     "from_responsibilities",
     "given_responsibilities",
+    "in_leading_components",
     "kmeans",
     "kmeans_plus_plus",
     "lightweight",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.families import FactorAnalyzers
 from gmmlab.gates import Noisy
 from gmmlab.model import Mixture
 
@@ -26,10 +27,12 @@ class Ellipses(NamedTuple):
 
 def ellipses(model: Mixture, dims: tuple[int, int]) -> Ellipses:
     """Means and principal factors of the marginals over a pair of columns."""
-    i, j = dims
-    mean = model.located.mean[:, [i, j]]
-    cov = model.located.cov[:, [i, j]][:, :, [i, j]]
-    return Ellipses(model.weights, mean, principal(cov))
+    pair = list(dims)
+    cov = model.located.cov[:, pair][:, :, pair]
+    if isinstance(model.components, FactorAnalyzers):
+        loadings = model.components.loadings[:, pair]
+        cov = cov + loadings @ loadings.mT
+    return Ellipses(model.weights, model.located.mean[:, pair], principal(cov))
 
 
 def noise(model: Mixture) -> float | None:

@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load as read
 from safetensors.torch import save as write
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
-from gmmlab import GaussianMixture
+from gmmlab import FactorMixture, GaussianMixture, StudentMixture
 from gmmlab.errors import BadFile
 from gmmlab.estimators.encoding import decode, encode
 from gmmlab.estimators.storage import load, save
@@ -45,10 +46,20 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+MODELS = {kind: GaussianMixture(3, covariance_type=kind, random_state=0) for kind in KINDS} | {
+    "noise": GaussianMixture(2, noise=True, random_state=0),
+    "student": StudentMixture(2, random_state=0),
+    "student, given dof": StudentMixture(2, dof=5.0, covariance_type="VVI", random_state=0),
+    "student, common dof, noise": StudentMixture(2, dof="common", noise=0.1, random_state=0),
+    "factors": FactorMixture(2, n_factors=2, random_state=0),
+    "factors, one variance, noise": FactorMixture(2, noise_covariance="spherical", noise=True, random_state=0),
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("rows", ROWS)
 def test_round_trip_is_exact(kind, rows, tmp_path):
-    model = GaussianMixture(3, covariance_type=kind, random_state=0).fit(ROWS[rows])
+    model = clone(MODELS[kind]).fit(ROWS[rows])
     save(model, tmp_path / "model.safetensors")
     again = load(tmp_path / "model.safetensors")
     assert set(vars(again)) == set(vars(model))
@@ -124,7 +135,7 @@ def test_what_cannot_be_saved_gets_a_sentence(tmp_path):
     model = GaussianMixture(2, random_state=0).fit(X)
     with pytest.raises(NotFittedError):
         save(GaussianMixture(2), path)
-    with pytest.raises(TypeError, match="A KMeans cannot be stored; expected one of GaussianMixture"):
+    with pytest.raises(TypeError, match=r"A KMeans cannot be stored; expected one of .*GaussianMixture"):
         save(KMeans(2).fit(X), path)
     with pytest.raises(ValueError, match=r"'model.pkl'; expected a name that ends in .safetensors"):
         save(model, tmp_path / "model.pkl")
@@ -270,6 +281,55 @@ TAMPERED = {
 def test_changed_files_are_refused(name, content, tmp_path):
     change, sentence = TAMPERED[name]
     refused(changed(content, change), tmp_path, sentence)
+
+
+OTHERS = {
+    "student": (
+        StudentMixture(2, random_state=0),
+        {
+            "lost attribute": (drop("fitted", "dofs_"), "has no dofs_"),
+            "cut": (tensor("dofs_", lambda t: t[:1]), r"dofs_ has the shape \(1,\), expected \(2,\)"),
+            "negative": (tensor("dofs_", lambda t: -t), "dofs_ has numbers that are not above 0"),
+            "nan": (tensor("dofs_", lambda t: t * torch.nan), "dofs_ contains NaN or inf"),
+            "inconsistent": (tensor("covariances_", lambda t: 1.01 * t), "do not belong together"),
+            "bad parameter": (put("parameters", "dof", "few"), "'dof' parameter"),
+            "other class": (lambda header, _: header.update({"class": "GaussianMixture"}), "parameters .*: dof"),
+        },
+    ),
+    "factors": (
+        FactorMixture(2, n_factors=2, noise=True, random_state=0),
+        {
+            "lost attribute": (drop("fitted", "loadings_"), "has no loadings_"),
+            "other q": (
+                put("parameters", "n_factors", 1),
+                r"loadings_ has the shape \(2, 4, 2\), expected \(2, 4, 1\)",
+            ),
+            "negative": (tensor("noise_variances_", lambda t: -t), "noise_variances_ has numbers that are not above 0"),
+            "nan": (tensor("loadings_", lambda t: t * torch.nan), "loadings_ contains NaN or inf"),
+            "property": (put("fitted", "covariances_", 1.0), "attributes that no fit sets: covariances_"),
+            "weights": (tensor("weights_", lambda t: 2 * t), "that sum to one less the noise's"),
+            "no share": (drop("fitted", "noise_weight_"), "can be trusted.*noise_weight_"),
+            "box cut": (tensor("noise_box_", lambda t: t[:, :2]), r"noise_box_ has the shape \(2, 2\)"),
+            "box turned": (tensor("noise_box_", lambda t: t.flip(0)), "noise_box_ has no volume"),
+        },
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory) -> dict[str, bytes]:
+    path = tmp_path_factory.mktemp("others") / "model.safetensors"
+    found = {}
+    for name, (model, _) in OTHERS.items():
+        save(clone(model).fit(X), path)
+        found[name] = path.read_bytes()
+    return found
+
+
+@pytest.mark.parametrize(("name", "what"), [(name, what) for name, (_, changes) in OTHERS.items() for what in changes])
+def test_changed_files_of_other_models_are_refused(name, what, others, tmp_path):
+    change, sentence = OTHERS[name][1][what]
+    refused(changed(others[name], change), tmp_path, sentence)
 
 
 def test_the_unchanged_file_is_not(content, tmp_path):
