@@ -20,7 +20,7 @@ import traitlets
 from sklearn.base import clone
 
 from gmmlab.algebra import assign
-from gmmlab.axes import Float, Int, Tensor
+from gmmlab.axes import Int, Tensor
 from gmmlab.data import as_rows
 from gmmlab.data.rows import default_names
 from gmmlab.errors import BadData
@@ -258,16 +258,9 @@ def explore(
             f"Entries are missing (NaN), and {type(begin.components).__name__} components need complete rows. "
             "Leave rows with gaps out, fill them (GaussianMixture has impute), or explore a GaussianMixture."
         )
-    begin = _about(begin, rows.x.nanmean(0))
+    begin = begin.relocated(origin=rows.x.nanmean(0))
     fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(source, Mixture) else source.tol)
     return Explorer(Session(rows.x, begin, fit=fit, names=rows.names), dims=dims, **options)
-
-
-def _about(model: Mixture, origin: Float[Tensor, "d"]) -> Mixture:
-    """The model with moments taken about another place, near its rows."""
-    moved = model.located.replace(origin=origin)
-    parts = model.components.replace(gaussian=moved) if isinstance(model.components, Student) else moved
-    return model.replace(components=parts)
 
 
 def _start(estimator: GaussianMixture | StudentMixture, X: Any) -> Mixture:
