@@ -130,6 +130,28 @@ def test_parallel_cigars_are_solved_by_defaults():
     assert adjusted_rand_score(z, selection.best_.predict(x)) > 0.99
 
 
+def of_one_shape(seed: int, n: int = 600) -> np.ndarray:
+    """Three clouds in three dimensions, of one shape but volumes and orientations of their own: VEV."""
+    rng, clouds = np.random.default_rng(seed), []
+    for mean, volume in zip(([0, 0, 0], [4, 0, 0], [0, 4, 0]), (0.5, 1.0, 2.0), strict=True):
+        turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        clouds.append(mean + math.sqrt(volume) * (rng.normal(size=(n // 3, 3)) * [2.0, 1.0, 0.5]) @ turn.T)
+    return np.concatenate(clouds)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_bic_finds_the_family_that_rows_came_from_and_aic_overshoots():
+    found, spent = [], []
+    for seed in range(50):
+        selection = select(of_one_shape(seed), range(2, 6))
+        first, by_aic = (selection.ranking(name).iloc[0] for name in ("bic", "aic"))
+        found.append((first.covariance_type, first.n_components))
+        spent.append(by_aic.n_parameters - first.n_parameters)
+    assert found.count(("VEV", 3)) >= 40
+    assert min(spent) >= 0 and sum(extra > 0 for extra in spent) >= 10
+
+
 def test_a_cell_ends_where_a_fit_alone_ends():
     x = gmmlab.faithful().to_numpy()
     selection = select(x, [2, 3], ["full", "tied", "VVE"], tol=1e-8)
