@@ -78,6 +78,14 @@ class Prior(Record):
             cov = torch.diag_embed(cov.diagonal())
         return cls.of(structure, k, mean=x.double().mean(0), kappa=kappa, dof=d + 2.0, scale=cov / k ** (2 / d))
 
+    def handed_out(self, share: float) -> Prior:
+        """What belongs to a covariance that components share, in parts that are `share` times as large.
+
+        So it stays what it was when k components become k / share.
+        """
+        own = (self.kappa > 0).to(self.rows)
+        return self.replace(scale=share * self.scale, rows=share * (self.rows - own) + own)
+
     def join(self, stats: Moments) -> Moments:
         """The moments of the rows and the `kappa` pseudo-rows together.
 

@@ -1,4 +1,8 @@
-"""Moves: changes of a model that a person (or a search) makes between steps. Each returns a new, valid mixture."""
+"""Moves: changes of a model that a person (or a search) makes between steps. Each returns a new, valid mixture.
+
+Noise stays: a new component takes its weight from the noise as from the others, and one that goes gives it back to all.
+So does a prior, of which every component keeps its own part, and of a shared covariance an equal share.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.families import Gaussian, Prior
-from gmmlab.gates import Constant
+from gmmlab.gates import Constant, Gate, Noisy
 from gmmlab.model import Mixture
 from gmmlab.record import cat
 
@@ -47,26 +51,29 @@ def add(
     old, weight = model.gaussian, 1 / (model.k + 1) if weight is None else weight
     if not 0 < weight < 1:
         raise ValueError(f"The weight of a new component is {weight}; expected a number between 0 and 1.")
-    average = (model.weights[:, None, None] * old.cov).sum(0)
+    average = (model.weights[:, None, None] * old.cov).sum(0) / model.weights.sum()
     cov = average if cov is None else cov
     means, covs = (torch.cat([a, b[None].to(a)]) for a, b in ((old.mean, mean), (old.cov, cov)))
     known = torch.cat([model.weights, model.weights.new_zeros(1)])
     all_of_them = type(old).of(means, covs, old.structure, origin=old.origin, ridge=old.ridge, w=known)
-    new = all_of_them.take(torch.tensor([model.k], device=known.device)).replace(prior=_prior(old, 1))
-    weights = torch.cat([model.weights * (1 - weight), model.weights.new_tensor([weight])])
-    return model.replace(components=cat([old, new]), gate=Constant.of(weights))
+    new = all_of_them.take(torch.tensor([model.k], device=known.device))
+    components = cat([old.replace(prior=None), new]).replace(prior=_prior(old, [*range(model.k), 0]))
+    others = 1 - weight
+    weights = torch.cat([model.weights * others, model.weights.new_tensor([weight])])
+    return model.replace(components=components, gate=_gate(model, weights, others))
 
 
 def remove(model: Mixture, k: int) -> Mixture:
-    """All components but k; their weights are scaled to sum to one."""
+    """All components but k; the weights that are left are scaled to sum to one."""
     _check_component(model, k)
     if model.k == 1:
         raise ValueError("The mixture has one component, which cannot be removed; add another one first.")
-    keep = torch.tensor([j for j in range(model.k) if j != k], device=model.weights.device)
-    weights = model.weights[keep]
+    kept = [j for j in range(model.k) if j != k]
+    weights = model.weights[kept]
     if not bool(weights.sum() > 0):
-        weights = torch.ones_like(weights)  # all the weight was on k
-    return model.replace(components=model.gaussian.take(keep), gate=Constant.of(weights))
+        weights = (model.weights.sum() / len(kept)).expand(len(kept))  # all the weight was on k
+    components = model.gaussian.take(torch.tensor(kept, device=weights.device))
+    return model.replace(components=components.replace(prior=_prior(model.gaussian, kept)), gate=_gate(model, weights))
 
 
 def merge(model: Mixture, i: int, j: int) -> Mixture:
@@ -84,12 +91,13 @@ def merge(model: Mixture, i: int, j: int) -> Mixture:
     mean, cov = model.gaussian.mean, model.gaussian.cov
     apart = mean[pair[0]] - mean[pair[1]]
     joined = torch.einsum("k,kde->de", share, cov[pair]) + share.prod() * torch.outer(apart, apart)
+    kept = [k for k in range(model.k) if k != int(pair[1])]
     return _rebuilt(
         model,
-        _with_row(mean, int(pair[0]), share @ mean[pair]),
-        _with_row(cov, int(pair[0]), joined),
-        _with_row(weights, int(pair[0]), total),
-        keep=[k for k in range(model.k) if k != int(pair[1])],
+        _with_row(mean, int(pair[0]), share @ mean[pair])[kept],
+        _with_row(cov, int(pair[0]), joined)[kept],
+        _with_row(weights, int(pair[0]), total)[kept],
+        of=kept,
     )
 
 
@@ -113,6 +121,7 @@ def split(model: Mixture, k: int, apart: float = 0.5) -> Mixture:
         torch.cat([_with_row(mean, k, mean[k] - step), (mean[k] + step)[None]]),
         torch.cat([_with_row(cov, k, narrow), narrow[None]]),
         torch.cat([_with_row(model.weights, k, half), half[None]]),
+        of=[*range(model.k), k],
     )
 
 
@@ -121,17 +130,28 @@ def _rebuilt(
     mean: Float[Tensor, "k d"],
     cov: Float[Tensor, "k d d"],
     weights: Float[Tensor, "k"],
-    keep: Sequence[int] | None = None,
+    of: Sequence[int],
 ) -> Mixture:
-    """The mixture of these components (those of `keep`), brought to the model's structure together."""
-    old, index = model.gaussian, slice(None) if keep is None else list(keep)
-    new = type(old).of(mean[index], cov[index], old.structure, origin=old.origin, ridge=old.ridge)
-    return model.replace(components=new.replace(prior=_prior(old, new.k)), gate=Constant.of(weights[index]))
+    """The mixture of these components, brought to the model's structure together; `of` says whose prior each has."""
+    old = model.gaussian
+    new = type(old).of(mean, cov, old.structure, origin=old.origin, ridge=old.ridge)
+    return model.replace(components=new.replace(prior=_prior(old, of)), gate=_gate(model, weights))
 
 
-def _prior(old: Gaussian, k: int) -> Prior | None:
-    """The prior of k changed components: that of the first."""
-    return None if old.prior is None else old.prior.take(torch.zeros(k, dtype=torch.int64, device=old.mean.device))
+def _gate(model: Mixture, weights: Float[Tensor, "k"], scale: float = 1.0) -> Gate:
+    """Constant weights, in which noise has its old weight times `scale`, all divided by their sum."""
+    if not isinstance(model.gate, Noisy):
+        return Constant.of(weights)
+    none = scale * float(model.gate.none)
+    return Noisy.of(weights, none / (none + float(weights.sum())), model.gate.low, model.gate.high)
+
+
+def _prior(old: Gaussian, of: Sequence[int]) -> Prior | None:
+    """The prior of components, each with that of one of the old ones."""
+    if old.prior is None:
+        return None
+    prior = old.prior.take(torch.tensor(list(of), device=old.mean.device))
+    return prior.handed_out(old.k / len(of)) if old.structure.shared else prior
 
 
 def _with_row(table: Tensor, k: int, row: Tensor) -> Tensor:

@@ -96,8 +96,9 @@ def split_merge(
 ) -> Iterator[Step]:
     """Steps of EM from `model`, then of up to `max_moves` proposals, the `tries` best at each optimum.
 
-    A step yields the best model so far, with its evidence, which never falls: the likelihood stands still while a
-    proposal is tried, and rises when one is kept. One is kept when it ends at least `gain` per row above. `x`, with
+    A step yields the best model so far, with its objective (evidence, and log prior where there is one), which never
+    falls: it stands still while a proposal is tried, and rises when one is kept. One is kept when it ends at least
+    `gain` per row above. `x`, with
     `weight`, are the rows that the proposals are drawn up from: all those of `source` or a sample of them. The search
     ends when none of `tries` proposals is kept.
     """
@@ -135,7 +136,7 @@ def _challenged(best: Step, fit: Iterator[Step], gain: float) -> Generator[Step,
             end, taken = trial, taken + 1
     except NotPositiveDefinite:
         end = best  # the proposal collapsed
-    if end.info.evidence < best.info.evidence + gain:
+    if float(end.info.objective) < float(best.info.objective) + gain:
         end = best
     best = end._replace(i=best.i + taken)
     if taken:

@@ -19,6 +19,7 @@ def test_gap_of_a_geometric_sequence_is_exact():
     assert aitken_gap(trace[:2]) == math.inf
     assert aitken_gap([0.0, 1.0, 3.0]) == math.inf  # still speeding up
     assert aitken_gap([0.0, 1.0, 1.0]) == 0.0
+    assert aitken_gap([-3.0, -3.0]) == aitken_gap([-3.0, -3.0 + 4e-16]) == 0.0  # as a fit of one component does
 
 
 def test_gap_foretells_the_rest_of_a_slow_fit(rng):

@@ -1,0 +1,89 @@
+"""Moves keep what they do not change: noise, priors, and the shares of both."""
+
+from __future__ import annotations
+
+import cases
+import pytest
+import torch
+
+from gmmlab.families import Diagonal, Full, Prior, Tied
+from gmmlab.fit import moves
+from gmmlab.gates import Noisy
+
+MOVES = {
+    "add": lambda model: moves.add(model, model.gaussian.mean[0] + 1, weight=0.2),
+    "remove": lambda model: moves.remove(model, 1),
+    "merge": lambda model: moves.merge(model, 0, 2),
+    "split": lambda model: moves.split(model, 1),
+    "move": lambda model: moves.move(model, 1, model.gaussian.mean[0]),
+    "reshape": lambda model: moves.reshape(model, 1, 2 * model.gaussian.cov[1]),
+}
+
+
+@pytest.fixture(params=MOVES, ids=str)
+def move(request):
+    return request.param
+
+
+def noisy(structure, rng, none=0.3):
+    x = cases.blobs(rng)
+    model = cases.random_mixture(structure, x, 3, rng)
+    return model.replace(gate=Noisy.around(x, model.weights, none)), x
+
+
+@pytest.mark.parametrize("structure", [Full(), Tied(), Diagonal()], ids=lambda s: s.name)
+def test_noise_stays(move, structure, rng):
+    model, x = noisy(structure, rng)
+    moved = MOVES[move](model)
+    assert isinstance(moved.gate, Noisy)
+    assert torch.equal(moved.gate.low, model.gate.low) and torch.equal(moved.gate.high, model.gate.high)
+    assert float(moved.weights.sum() + moved.gate.none) == pytest.approx(1)
+    # what a move does not touch keeps its proportion to the noise
+    assert float(moved.weights[0] / moved.gate.none) == pytest.approx(
+        float(model.weights[[0, 2] if move == "merge" else [0]].sum() / model.gate.none)
+    )
+    assert torch.isfinite(moved.log_prob(x)).all()
+
+
+def test_a_component_that_is_added_and_removed_leaves_no_trace(rng):
+    model, x = noisy(Full(), rng)
+    back = moves.remove(moves.add(model, x[0], weight=0.4), 3)
+    torch.testing.assert_close(back.log_prob(x), model.log_prob(x))
+    grown = moves.add(model, x[0], weight=0.4)
+    assert float(grown.weights[3]) == pytest.approx(0.4)
+    torch.testing.assert_close(
+        grown.components.cov[3] * (1 - 0.3), (model.weights[:, None, None] * model.gaussian.cov).sum(0)
+    )
+
+
+def test_when_all_the_weight_goes_the_noise_keeps_its_own(rng):
+    model, x = noisy(Full(), rng)
+    gate = Noisy.around(x, torch.tensor([0.0, 1.0, 0.0]), 0.3)
+    left = moves.remove(model.replace(gate=gate), 1)
+    assert left.weights.tolist() == pytest.approx([0.35, 0.35]) and float(left.gate.none) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.01])
+@pytest.mark.parametrize("structure", [Full(), Tied(), Diagonal()], ids=lambda s: s.name)
+def test_priors_stay_and_are_shared_anew(move, structure, kappa, rng):
+    x = cases.blobs(rng)
+    options = {"mean": x.mean(0), "kappa": kappa, "dof": 6.0, "scale": torch.eye(3, dtype=torch.float64)}
+    model = cases.random_mixture(structure, x, 3, rng)
+    model = model.relocated(prior=Prior.of(structure, 3, **options))
+    moved = MOVES[move](model)
+    expected = Prior.of(structure, moved.k, **options)
+    for name in ("mean", "kappa", "scale", "rows"):
+        torch.testing.assert_close(
+            getattr(moved.gaussian.prior, name),
+            getattr(expected, name).expand(moved.k, *[-1] * (getattr(expected, name).ndim - 1)),
+        )
+
+
+def test_each_keeps_its_own_prior(rng):
+    x = cases.blobs(rng)
+    model = cases.random_mixture(Full(), x, 3, rng)
+    prior = Prior.weak(Full(), 3, x)
+    prior = prior.replace(kappa=torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    model = model.relocated(prior=prior)
+    kappas = {name: MOVES[name](model).gaussian.prior.kappa.tolist() for name in ("add", "remove", "merge", "split")}
+    assert kappas == {"add": [1, 2, 3, 1], "remove": [1, 3], "merge": [1, 2], "split": [1, 2, 3, 2]}
