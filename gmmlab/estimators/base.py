@@ -26,13 +26,12 @@ from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Answers
 from gmmlab.estimators.beginning import begins, gaussian_start
-from gmmlab.estimators.fitting import Begin, Budget, Fit, Interrupted, best_of, best_together
+from gmmlab.estimators.fitting import Begin, Budget, Climb, Fit, Interrupted, best_of, best_together, by_passes
 from gmmlab.estimators.kept import mixture_of
 from gmmlab.estimators.predictions import Predictions
 from gmmlab.estimators.sample import Sample, generator, numpy_head, sample_of
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Components, Structure
-from gmmlab.fit import Transform, identity
 from gmmlab.gates import Constant, Noisy
 from gmmlab.init import METHODS
 from gmmlab.model import Mixture
@@ -112,9 +111,9 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         """The checked parameters of the Gaussians to start from, as the caller gave them."""
         return {} if self.means_init is None else {"mean": sk.check_means(self.means_init, k, d)}
 
-    def _transform(self) -> Transform:
-        """What happens to statistics before the refit."""
-        return identity
+    def _climb(self, sample: Sample, rng: torch.Generator) -> Climb:
+        """The way up from a start."""
+        return by_passes(sample.source)
 
     def _together(self) -> bool:
         """Whether several starts may climb together, in one pass over the rows for all."""
@@ -158,7 +157,7 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
 
     def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
         """The best of all starts, which climb together where they can."""
-        budget = Budget(float(self.tol), int(self.max_iter), self._transform())
+        budget, climb = self._budget(), self._climb(sample, rng)
         models: Iterable[Begin] = begins(self, sample, rng)
         alone = self.n_init == 1 or self.max_iter == 0 or self.verbose or self.warm_start or self.noise
         if sample.complete and not alone and self._together():
@@ -166,7 +165,10 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
             best, fits = best_together(models, sample.source, budget)
             if fits:
                 return best
-        return best_of(models, sample.source, budget, Reporter(self.verbose, self.verbose_interval))[0]
+        return best_of(models, climb, budget, Reporter(self.verbose, self.verbose_interval))[0]
+
+    def _budget(self) -> Budget:
+        return Budget(float(self.tol), int(self.max_iter))
 
     def _store(self, fit: Fit, like: Any, n: float) -> None:
         """Set the fitted attributes, in the dtype of the rows and the kind of array that came in."""

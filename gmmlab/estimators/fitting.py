@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Gaussian
-from gmmlab.fit import Ahead, Source, Step, Transform, after, identity, plateau, run, stepwise
+from gmmlab.fit import (
+    Ahead,
+    Source,
+    Step,
+    Transform,
+    after,
+    block_steps,
+    identity,
+    plateau,
+    run,
+    split_merge,
+    stepwise,
+)
 from gmmlab.fit.certificate import Certificate, certify
+from gmmlab.fit.loop import Stop
 from gmmlab.fit.online import WARM_UP
 from gmmlab.fit.together import climb
 from gmmlab.kernels.chunks import Chunk
@@ -32,6 +45,11 @@ class Fit(NamedTuple):
         """The objective per row at the last step."""
         return self.bounds[-1] if self.bounds else -math.inf
 
+    def after(self, step: Step, settled: Stop) -> Fit:
+        """One step further; it has converged if that is the last by the rule `settled`."""
+        worst = max(self.jitter, float(step.model.located.jitter.max()))
+        return Fit(step.model, [*self.bounds, float(step.info.objective)], settled(step), worst)
+
     def certificate(self, n: float) -> Certificate:
         """What is known about its end, for a fit of n rows."""
         return certify(self.model, self.bounds, n, converged=self.converged, jitter=self.jitter)
@@ -46,11 +64,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Budget(NamedTuple):
-    """When to stop, a gain of the objective per row or a number of steps; and how to get there."""
+    """When to stop: a gain of the objective per row, or a number of steps."""
 
     tol: float
     max_iter: int
-    transform: Transform = identity
 
 
 class Begin(NamedTuple):
@@ -58,6 +75,19 @@ class Begin(NamedTuple):
 
     model: Mixture
     previous: float = -math.inf
+
+
+Climb = Callable[[Begin, Stop], Iterator[Step]]
+
+
+def by_passes(source: Source, transform: Transform = identity) -> Climb:
+    """Steps that see all rows of a source."""
+    return lambda begin, stop: _steps(begin.model, source, stop=stop, previous=begin.previous, transform=transform)
+
+
+def by_blocks(blocks: Sequence[Chunk]) -> Climb:
+    """Rounds of incremental EM over blocks of rows."""
+    return lambda begin, stop: block_steps(begin.model, blocks, stop=stop, previous=begin.previous)
 
 
 ONLINE = stepwise()
@@ -79,7 +109,7 @@ class Online(NamedTuple):
         return Online(model, state, [*self.bounds, float(stats.score)], self.n + float(stats.n))
 
 
-def best_of(begins: Iterable[Begin], source: Source, budget: Budget, report: Reporter) -> tuple[Fit, list[Fit]]:
+def best_of(begins: Iterable[Begin], climb: Climb, budget: Budget, report: Reporter) -> tuple[Fit, list[Fit]]:
     """The best fit of all starts, one after the other, and all of them. Raises `Interrupted` with the best so far."""
     fits: list[Fit] = []
     current = None
@@ -87,7 +117,7 @@ def best_of(begins: Iterable[Begin], source: Source, budget: Budget, report: Rep
         for i, begin in enumerate(begins):
             report.start(i)
             current = Fit(begin.model, jitter=float(begin.model.located.jitter.max()))
-            for climbed in _climb(begin, current, source, budget, report):
+            for climbed in _climbing(begin, current, climb, budget, report):
                 current = climbed
             if budget.max_iter > 0:
                 report.end(current.bound, current.converged)
@@ -117,15 +147,30 @@ def best_together(begins: Sequence[Begin], source: Source, budget: Budget) -> tu
     return (_best(fits) if fits else Fit(begins[0].model)), fits
 
 
-def _climb(begin: Begin, fit: Fit, source: Source, budget: Budget, report: Reporter) -> Iterator[Fit]:
+def moved(fit: Fit, source: Source, rows: Chunk, budget: Budget, report: Reporter) -> Fit:
+    """The best that split-and-merge moves find from a fit; each climb has its own budget.
+
+    Plain steps at the end tell how sure it is. Raises `Interrupted` with the best so far.
+    """
+    settled, reached = plateau(budget.tol), fit
+    steps = split_merge(fit.model, source, *rows, stop=lambda step: settled(step) or step.i >= budget.max_iter)
+    try:
+        for step in steps:
+            report.step(step)
+            reached = reached.after(step, settled)
+        for step in islice(_steps(reached.model, source, stop=settled), budget.max_iter):
+            reached = reached.after(step, settled)
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(reached) from interrupt
+    return reached
+
+
+def _climbing(begin: Begin, fit: Fit, climb: Climb, budget: Budget, report: Reporter) -> Iterator[Fit]:
     """The fit after every step."""
     stop = plateau(budget.tol)
-    options = {"stop": stop, "previous": begin.previous, "transform": budget.transform}
-    steps = _steps(begin.model, source, **options)
-    for step in islice(steps, budget.max_iter):
+    for step in islice(climb(begin, stop), budget.max_iter):
         report.step(step)
-        worst = max(fit.jitter, float(step.model.located.jitter.max()))
-        fit = Fit(step.model, [*fit.bounds, float(step.info.objective)], stop(step), worst)
+        fit = fit.after(step, stop)
         yield fit
 
 

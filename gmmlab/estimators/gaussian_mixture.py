@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from gmmlab.axes import Float, Tensor
+from gmmlab.estimators.fitting import Fit, moved
+from gmmlab.estimators.sample import Sample
 from gmmlab.estimators.shaped import ShapedMixture
+from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Gaussian
+from gmmlab.kernels.chunks import Chunk
 
 if TYPE_CHECKING:
     from gmmlab.widgets.explorer import Explorer
@@ -65,6 +71,13 @@ class GaussianMixture(ShapedMixture):
         to begin with. `predict` gives them -1.
     acceleration : {'squarem', 'anderson'} or None, default=None
         Leaps along the steps of EM, taken back where the objective would fall: fewer steps where EM is slow.
+    batch_size : int or None, default=None
+        Refit after every batch of so many rows, whose statistics are kept until it comes again, instead of after all
+        rows: incremental EM, which ends where EM does and often needs fewer passes. A step is then a pass. For batches
+        that come once, see `partial_fit`.
+    split_merge : bool, default=False
+        After the best start has converged, merge two components and split a third wherever that ends higher: out of
+        optima that EM cannot leave. Needs three components; every climb may take `max_iter` steps.
 
     Attributes
     ----------
@@ -74,7 +87,7 @@ class GaussianMixture(ShapedMixture):
     converged_ : bool
         Whether the best start reached `tol`.
     n_iter_ : int
-        Steps of the best start.
+        Steps of the best start, and of the moves that follow it.
     lower_bound_ : float
         Mean log-likelihood per row at the last E-step (before the last refit); with a prior, the log density of the
         parameters, up to a constant, is added to the total.
@@ -91,7 +104,8 @@ class GaussianMixture(ShapedMixture):
 
     References
     ----------
-    Dempster, Laird and Rubin (1977); Bishop (2006), section 9.2.
+    Dempster, Laird and Rubin (1977); Bishop (2006), section 9.2; Neal and Hinton (1998) for `batch_size`; Ueda, Nakano,
+    Ghahramani and Hinton (2000) for `split_merge`.
 
     Examples
     --------
@@ -103,10 +117,22 @@ class GaussianMixture(ShapedMixture):
     [1.0, 10.0]
     """
 
+    split_merge: bool = False
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = ShapedMixture._parameter_constraints | {
+        "split_merge": ["boolean"],
+    }
     _takes_gaps: ClassVar[bool] = True
 
     def _together(self) -> bool:
-        return self.prior is None and self.acceleration is None
+        return self.prior is None and self.acceleration is None and self.batch_size is None
+
+    def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
+        best = super()._best_fit(sample, rng)
+        if not self.split_merge or self.max_iter == 0:
+            return best
+        report = Reporter(self.verbose, self.verbose_interval)
+        return moved(best, sample.source, Chunk(sample.x, sample.weight), self._budget(), report)
 
     def _read(self, values: Mapping[str, Tensor], origin: Float[Tensor, "d"]) -> Gaussian:
         return self._read_gaussian(values, origin)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.data import as_rows
+from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.base import MixtureEstimator
 from gmmlab.estimators.beginning import begins
-from gmmlab.estimators.fitting import Fit, Online
+from gmmlab.estimators.fitting import Climb, Fit, Online, by_blocks, by_passes
 from gmmlab.estimators.sample import Sample
 from gmmlab.families import Gaussian, Prior, Structure
-from gmmlab.fit import Transform, anderson, identity, squarem
+from gmmlab.fit import anderson, identity, squarem
 from gmmlab.kernels.chunks import Chunk
 from gmmlab.model import Mixture
 
@@ -33,12 +35,14 @@ class ShapedMixture(MixtureEstimator):
     precisions_init: Any = None
     prior: Any = None
     acceleration: str | None = None
+    batch_size: int | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = MixtureEstimator._parameter_constraints | {
         "covariance_type": [StrOptions(set(sk.COVARIANCES))],
         "precisions_init": ["array-like", None],
         "prior": [StrOptions({"mclust"}), dict, None],
         "acceleration": [StrOptions(set(ACCELERATIONS)), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
     }
     _made_of: ClassVar[tuple[str, ...]] = ("means_", "precisions_cholesky_")
 
@@ -65,8 +69,24 @@ class ShapedMixture(MixtureEstimator):
         self._online = online
         return self
 
-    def _transform(self) -> Transform:
-        return ACCELERATIONS.get(self.acceleration or "", identity)
+    def _climb(self, sample: Sample, rng: torch.Generator) -> Climb:
+        if self.batch_size is None:
+            return by_passes(sample.source, ACCELERATIONS.get(self.acceleration or "", identity))
+        if self.acceleration is not None:
+            raise ValueError(
+                f"acceleration={self.acceleration!r} leaps along steps that see all rows, and batch_size="
+                f"{self.batch_size} asks for steps that see some; expected one of the two. Leave one out."
+            )
+        if not sample.complete:
+            raise BadData(
+                f"batch_size={self.batch_size} was given with rows that are a stream or have missing entries; expected "
+                "complete rows in memory. Leave it out, or give the batches of a stream to partial_fit."
+            )
+        order = torch.randperm(len(sample.x), generator=rng, device=rng.device).to(sample.x.device)
+        weight = sample.weight
+        return by_blocks(
+            [Chunk(sample.x[i], None if weight is None else weight[i]) for i in order.split(int(self.batch_size))]
+        )
 
     # -- the components ----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from gmmlab.fit.ahead import Ahead
 from gmmlab.fit.landscape import Landscape, Optimum, landscape
 from gmmlab.fit.loop import Info, Step, last, plateau, run
-from gmmlab.fit.online import Progress, advance, averaged, stream_steps
+from gmmlab.fit.online import Progress, advance, averaged, block_steps, stream_steps
 from gmmlab.fit.source import Exhausted, Source, drawn, in_turn, incremental, streamed, whole
 from gmmlab.fit.splitting import split_merge
 from gmmlab.fit.transforms import Transform, after, anderson, chain, forgetting, identity, squarem, stepwise
@@ -22,6 +22,7 @@ __all__ = [
     "after",
     "anderson",
     "averaged",
+    "block_steps",
     "chain",
     "drawn",
     "forgetting",

@@ -1,15 +1,19 @@
-"""Fits of rows that come in a stream: a few stepwise passes, then exact ones; and one batch at a time.
+"""Fits that refit more than once in a pass: of a stream, a few stepwise passes, then exact ones; one batch at a time;
+and incremental ones, block by block.
 
 Averages of Polyak and Ruppert are taken of statistics, not of parameters, so that every family has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
+from gmmlab.axes import Tensor
 from gmmlab.fit.loop import Step, Stop, plateau, run
-from gmmlab.fit.source import in_turn, streamed
+from gmmlab.fit.source import in_turn, incremental, streamed
 from gmmlab.fit.transforms import Refit, Transform, after, stepwise
 from gmmlab.kernels.chunks import Chunk, check_reread
 from gmmlab.model import Mixture
@@ -46,6 +50,28 @@ def averaged(steps: Iterable[Step], start: int, *, refit: Refit = m_step) -> Ite
         mean = step.info.stats * (1 / rows)
         total = mean if total is None else total + mean
         yield step._replace(model=refit(step.model, total * (rows / (step.i - start + 1))))
+
+
+def block_steps(
+    model: Mixture,
+    blocks: Sequence[Chunk],
+    *,
+    stop: Stop = plateau(1e-6),  # noqa: B008 - a rule has no state
+    refit: Refit = m_step,
+    previous: Tensor | float = -math.inf,
+) -> Iterator[Step]:
+    """Incremental EM, one step for each round of the blocks: the model is refitted after every one of them.
+
+    The first step is one of plain EM. Gains are those of whole rounds, so a rule of stopping means what it means for
+    EM; `previous` is the objective before the first. It ends where EM does. See `incremental`.
+    """
+    visits = run(model, incremental(blocks), refit=refit, stop=plateau(-1.0))  # never
+    for i, step in enumerate(islice(visits, 0, None, len(blocks)), 1):
+        whole_round = step._replace(i=i, info=step.info._replace(previous=previous))
+        previous = step.info.objective
+        yield whole_round
+        if stop(whole_round):
+            return
 
 
 def stream_steps(
