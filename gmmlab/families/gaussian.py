@@ -20,7 +20,7 @@ from gmmlab.kernels import fused
 from gmmlab.kernels.bounded import Joint, bounded_e_step
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
 from gmmlab.kernels.chunks import Buffers, chunk_rows
-from gmmlab.kernels.forms import Form, Products, cancels, choose, log_normaliser
+from gmmlab.kernels.forms import Form, Products, Whitened, cancels, choose, log_normaliser
 from gmmlab.kernels.groups import Groups
 from gmmlab.record import Record, shared, static
 from gmmlab.stats import Moments
@@ -111,7 +111,7 @@ class Gaussian(Record):
         Not yet read by the host.
         """
         far = cancels(self.mean - self.origin, self.chol, self.origin.dtype)
-        return ~torch.isfinite(self.jitter).all() | (far == isinstance(self.form, Products))
+        return ~torch.isfinite(self.jitter).all() | (far != isinstance(self.form, Whitened))
 
     @property
     def _natural(self) -> tuple[Tensor, ...]:

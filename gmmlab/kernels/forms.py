@@ -1,4 +1,4 @@
-"""Three forms of the Gaussian log density, and the statistics that go with each.
+"""Forms of the Gaussian log density, and the statistics that go with each.
 
 A Gaussian is log-linear in quadratic features of its row. With y = x - origin, precision P and m = mean - origin,
 
@@ -8,10 +8,13 @@ so that the table of all components is one product, eta T, and their statistics 
 
     Packed     T = (1, y, y_i y_j for i >= j)     f = 1 + d + d(d+1)/2    two matrix products
     Squares    T = (1, y, y_i^2)                  f = 1 + 2d              the same, for axis-aligned covariances
+    Blocks     T = (1, y)                         f = 1 + d               |L^-1 y - L^-1 m|^2, some rows of L^-1 at a time
     Whitened   T = y                              f = d                   |L^-1 (x - mean)|^2, component by component
 
 `Packed` and `Squares` sum terms that cancel, the more so the farther the means are from the origin and the more nearly
-collinear the columns. `Whitened` subtracts first and costs k d^2 a row. `choose` holds the rule between them.
+collinear the columns. Packing makes d^2/2 features of a row, which pays when many components share them; `Blocks` makes
+none, and skips what is zero above the diagonal. `Whitened` subtracts first and does all of k d^2. `choose` holds the
+rule between them.
 
 Features are laid out feature-major, (f, n): both products then read memory in order. Tables are (n, k).
 """
@@ -28,7 +31,9 @@ from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.kernels.cholesky import precision
 from gmmlab.kernels.chunks import Buffers, out
 
-PACKED_MAX_D = 32  # above it f = d^2/2 products a row cost more than k whitenings do
+MOST_PACKED = 64  # columns: two thousand features of a row
+MOST, LEAST = 8, 16  # blocks of a factor, and rows of one: smaller ones skip more, larger ones multiply faster
+FAR = 100.0  # standard deviations from the origin, beyond which even the statistics of `Blocks` cancel
 ALLOWED = {torch.float64: 1e-10, torch.float32: 1e-3}  # error of a log density that cancellation may cause
 
 
@@ -180,8 +185,59 @@ class Squares:
         return Sums(total[:, 0], total[:, 1 : 1 + d], total[:, 1 + d :])
 
 
+class Blocks:
+    """Whitening by rows of L^-1, all components at once, as far as they are not zero; the same half of the moments."""
+
+    def width(self, k: int, d: int) -> int:
+        return 1 + d + k * (1 + _blocks(d)[0][1])
+
+    def features(
+        self, x: Float[Tensor, "n d"], origin: Float[Tensor, "d"], buffers: Buffers | None = None
+    ) -> Float[Tensor, "f n"]:
+        n, d = x.shape
+        if buffers is None:
+            return torch.cat([x.new_ones(1, n), _about(x, origin)])
+        features = buffers.take("features", (1 + d, n), x)
+        features[0].fill_(1)
+        torch.sub(x.T, origin[:, None], out=features[1:])
+        return features
+
+    def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]:
+        return features[1:]
+
+    def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
+        whiten = _inverse(chol)
+        affine = torch.cat([-whiten @ m[:, :, None], whiten], dim=2)
+        blocks = (affine[:, i:j, : 1 + j].flatten(0, 1) for i, j in _blocks(m.shape[1]))
+        return log_normaliser(chol), *blocks
+
+    def table(
+        self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
+    ) -> Float[Tensor, "n k"]:
+        constant, *blocks = (t.to(features) for t in natural)
+        k, n = len(constant), features.shape[1]
+        square = features.new_zeros(k, n)
+        for block in blocks:
+            z = torch.mm(block, features[: block.shape[1]], out=out(buffers, "z", (len(block), n), features))
+            square = square + torch.mul(z, z, out=None if buffers is None else z).view(k, -1, n).sum(1)
+        return torch.add(constant[:, None], square, alpha=-0.5).T
+
+    def sums(self, features: Float[Tensor, "f n"], resp: Float[Tensor, "n k"], buffers: Buffers | None = None) -> Sums:
+        (n, k), d = resp.shape, len(features) - 1
+        s1 = torch.empty(k, d, dtype=torch.float64, device=resp.device)
+        s2 = torch.empty(k, d, d, dtype=torch.float64, device=resp.device)
+        for i, j in _blocks(d):
+            shape = (k, j - i, n)
+            weighted = torch.mul(resp.T[:, None], features[1 + i : 1 + j], out=out(buffers, "z", shape, features))
+            total = (features[: 1 + j] @ weighted.flatten(0, 1).T).view(-1, *shape[:2])  # faster this way round
+            s1[:, i:j] = total[0]
+            s2[:, i:j, :j] = total[1:].permute(1, 2, 0)
+            s2[:, :i, i:j] = total[1 : 1 + i].permute(1, 0, 2)
+        return Sums(resp.sum(0, dtype=torch.float64), s1, s2)
+
+
 class Whitened:
-    """Differences first, then squares: no cancellation, and cheaper than packing when d is large."""
+    """Differences first, then squares: no cancellation, wherever the means are."""
 
     def width(self, k: int, d: int) -> int:
         return d * (1 + 2 * k) + k
@@ -198,8 +254,7 @@ class Whitened:
     def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
         if chol.ndim == 2:
             return log_normaliser(chol), m, 1 / chol
-        eye = torch.eye(m.shape[1], dtype=chol.dtype, device=chol.device).expand_as(chol)
-        return log_normaliser(chol), m, torch.linalg.solve_triangular(chol, eye, upper=False)
+        return log_normaliser(chol), m, _inverse(chol)
 
     def table(
         self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
@@ -244,28 +299,44 @@ class WhitenedSquares(Whitened):
 def choose(m: Float[Tensor, "k d"], chol: Tensor, dtype: torch.dtype) -> Form:
     """The form for these parameters and rows of this dtype.
 
-    Whitened when cancellation could cost more than ALLOWED in the log density of a typical row of some component, or
-    when full covariances have d > PACKED_MAX_D; packed otherwise. What cancels is the sum over i, j of
-    |y_i| |P_ij| |y_j|, with |y_i| about (Sigma_ii + m_i^2)^1/2: large for means far from the origin (670 standard
-    deviations in float64, 91 in float32) and for nearly collinear columns.
+    Whitened where the others cancel, see `cancels`. Otherwise full covariances are packed for up to 4 + 2 k columns, but
+    not for more than MOST_PACKED, and taken in blocks for more.
     """
     far = bool(cancels(m, chol, dtype))
-    if chol.ndim == 3:
-        return Whitened() if far else Packed()
-    return WhitenedSquares() if far else Squares()
+    if chol.ndim == 2:
+        return WhitenedSquares() if far else Squares()
+    if far:
+        return Whitened()
+    return Packed() if _packs(*m.shape) else Blocks()
 
 
 def cancels(m: Float[Tensor, "k d"], chol: Tensor, dtype: torch.dtype) -> Bool[Tensor, ""]:
-    """Whether `choose` gives a whitened form; not yet read by the host, which would wait for a GPU."""
-    dense = chol.ndim == 3
-    if dense and m.shape[1] > PACKED_MAX_D:
-        return m.new_ones((), dtype=torch.bool)  # an inverse a step would cost as much as a pass over few rows
-    if dense:
+    """Whether `choose` gives a whitened form; not yet read by the host, which would wait for a GPU.
+
+    It does when cancellation could cost more than ALLOWED in the log density of a typical row of some component. What
+    cancels is the sum over i, j of |y_i| |P_ij| |y_j|, with |y_i| about (Sigma_ii + m_i^2)^1/2: large for means far
+    from the origin (670 standard deviations in float64, 91 in float32) and for nearly collinear columns. Of `Blocks`
+    only the moments cancel, and only for means far from the origin: more than FAR standard deviations.
+    """
+    if chol.ndim == 2:
+        cancelling = 1 + (m / chol).square().sum(-1)
+    elif _packs(*m.shape):
         size = (chol.square().sum(-1) + m * m).sqrt()
         cancelling = (size[:, None] @ precision(chol).abs() @ size[:, :, None]).flatten()
     else:
-        cancelling = 1 + (m / chol).square().sum(-1)
+        return ((m.square() / chol.square().sum(-1)).sum(-1).detach() > FAR**2).any()
     return (torch.finfo(dtype).eps * cancelling.detach() > ALLOWED[dtype]).any()
+
+
+def _packs(k: int, d: int) -> bool:
+    """Whether k components make up for the d^2/2 features that a packed row costs: where both were as fast."""
+    return d <= min(4 + 2 * k, MOST_PACKED)
+
+
+def _blocks(d: int) -> list[tuple[int, int]]:
+    """The first row of each block of a factor, and the first below it."""
+    size = max(LEAST, -(-d // MOST))
+    return [(i, min(d, i + size)) for i in range(0, d, size)]
 
 
 def weighted_features(resp: Float[Tensor, "k n"], features: Float[Tensor, "f n"]) -> Float[Tensor, "k f"]:
@@ -277,6 +348,11 @@ def weighted_features(resp: Float[Tensor, "k n"], features: Float[Tensor, "f n"]
 def _about(x: Float[Tensor, "n d"], origin: Float[Tensor, "d"]) -> Float[Tensor, "d n"]:
     """Rows about the origin, column by column."""
     return (x - origin).T.contiguous()
+
+
+def _inverse(chol: Float[Tensor, "k d d"]) -> Float[Tensor, "k d d"]:
+    eye = torch.eye(chol.shape[1], dtype=chol.dtype, device=chol.device).expand_as(chol)
+    return torch.linalg.solve_triangular(chol, eye, upper=False)
 
 
 def log_normaliser(chol: Tensor) -> Float[Tensor, "k"]:

@@ -14,11 +14,14 @@ from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.kernels.logspace import normalise_
 from gmmlab.steps import e_step, stats_of
 
-FORMS = {True: (forms.Packed(), forms.Whitened()), False: (forms.Squares(), forms.WhitenedSquares())}
+FORMS = {
+    True: (forms.Packed(), forms.Whitened(), forms.Blocks()),
+    False: (forms.Squares(), forms.WhitenedSquares(), forms.Squares()),
+}
 
 
 @cases.few_structures()
-@pytest.mark.parametrize("side", [0, 1], ids=["products", "whitened"])
+@pytest.mark.parametrize("side", [0, 1, 2], ids=["products", "whitened", "blocks"])
 def test_buffers_change_no_number(mixture, x, side, tol):
     """Fresh and shared memory, the latter after other rows have been in it."""
     components, form, buffers = mixture.components, FORMS[mixture.components.structure.dense][side], Buffers()

@@ -64,21 +64,21 @@ def test_refit_is_a_stationary_point_of_the_expected_likelihood(mixture, x, rng)
 
 
 def test_forms_agree(mixture, x):
-    """Both sides of the rule that picks the kernel's form give the same table and the same sums."""
+    """All sides of the rule that picks the kernel's form give the same table and the same sums."""
     components, rows = mixture.components, x[:500].double()
-    pair = (
-        (forms.Packed(), forms.Whitened()) if components.structure.dense else (forms.Squares(), forms.WhitenedSquares())
-    )
+    dense = (forms.Packed(), forms.Blocks(), forms.Whitened())
+    some = dense if components.structure.dense else (forms.Squares(), forms.WhitenedSquares())
     resp = mixture.posterior(rows).resp
     m = components.mean - components.origin
     tables, sums = [], []
-    for form in pair:
+    for form in some:
         features = form.features(rows, components.origin)
         tables.append(form.table(features, form.natural(m, components.chol)))
         sums.append(form.sums(features, resp))
-    torch.testing.assert_close(*tables, rtol=1e-9, atol=1e-8)
-    for left, right in zip(*sums, strict=True):
-        torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-8)
+    for other in range(len(some) - 1):
+        torch.testing.assert_close(tables[other], tables[-1], rtol=1e-9, atol=1e-8)
+        for left, right in zip(sums[other], sums[-1], strict=True):
+            torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,35 @@ def test_rule_of_forms(dense, plain, whitened, dtype, limit):
     assert type(forms.choose(far, chol, dtype)) is whitened
 
 
-def test_rule_of_forms_by_dimension():
-    for d, form in ((forms.PACKED_MAX_D, forms.Packed), (forms.PACKED_MAX_D + 1, forms.Whitened)):
-        eye = torch.eye(d, dtype=torch.float64)[None]
-        assert type(forms.choose(torch.zeros(1, d, dtype=torch.float64), eye, torch.float64)) is form
+SIDES = [(1, 6, forms.Packed), (1, 7, forms.Blocks), (9, 22, forms.Packed), (99, 65, forms.Blocks)]
+
+
+@pytest.mark.parametrize(("k", "d", "form"), SIDES)
+def test_rule_of_forms_by_dimension(k, d, form):
+    chol = torch.eye(d, dtype=torch.float64).expand(k, d, d)
+    assert type(forms.choose(torch.zeros(k, d, dtype=torch.float64), chol, torch.float64)) is form
+    for side, expected in ((0.99, forms.Blocks), (1.01, forms.Whitened)):
+        m = torch.full((1, 40), side * forms.FAR / 40**0.5, dtype=torch.float64)
+        chol = torch.eye(40, dtype=torch.float64)[None]
+        assert type(forms.choose(m, chol, torch.float64)) is expected
+
+
+@pytest.mark.parametrize("d", [16, 17, 40, 150])
+def test_forms_agree_on_many_columns(d, dtype, rng):
+    """Whole blocks and cut ones, more than one of them; each component sees its own rows, some of them not at all."""
+    k, tol = 3, {torch.float64: 1e-11, torch.float32: 2e-5}[dtype]
+    x = torch.randn(200, d, generator=rng, dtype=torch.float64).to(dtype)
+    root = torch.randn(k, d, 2 * d, generator=rng, dtype=torch.float64)
+    chol, m = torch.linalg.cholesky(root @ root.mT / d), torch.randn(k, d, generator=rng, dtype=torch.float64)
+    resp = torch.rand(200, k, generator=rng, dtype=torch.float64).to(dtype).square()
+    resp[:, 1] = 0
+    found = []
+    for form in (forms.Blocks(), forms.Whitened()):
+        features = form.features(x, torch.zeros_like(x[0]))
+        assert torch.equal(form.rows(features), x.T)
+        found.append([form.table(features, form.natural(m, chol)), *form.sums(features, resp)])
+    for left, right in zip(*found, strict=True):
+        torch.testing.assert_close(left, right, rtol=tol, atol=tol * float(right.abs().max()))
 
 
 @pytest.mark.parametrize(("dtype", "spread", "tol"), [(torch.float64, 1e4, 1e-8), (torch.float32, 1e3, 1e-3)])
