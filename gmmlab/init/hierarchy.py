@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from gmmlab.axes import Float, Int, Tensor
 
 Array = npt.NDArray[Any]
 _BLOCK = 1 << 20  # numbers in the scatter matrices of unions that are held at once
+_ZERO = 1e-12  # of the total variance of a group: one that is less may be rounding
 GROUPS = 500  # groups at most that the determinant criterion starts from: its time grows with their square
 
 
@@ -140,7 +142,7 @@ class Determinant:
         few = len(x) <= self.groups
         leaf = torch.arange(len(x), device=x.device) if few else ward(x).labels(self.groups)
         moments = moments_of((x - x.mean(0)).cpu().double().numpy(), leaf.cpu().numpy())
-        return Tree(torch.from_numpy(determinant_merges(moments, [self.scale])[0]), leaf)
+        return Tree(torch.from_numpy(determinant_merges(moments, self.scale)), leaf)
 
 
 def agglomerate(x: Float[Tensor, "n d"], grow: Grow = Determinant()) -> Tree:
@@ -160,75 +162,100 @@ def moments_of(x: Array, labels: Array) -> Array:
     return np.add.reduceat(rows[:, :, None] * rows[:, None, :], first)
 
 
-def determinant_merges(moments: Array, scales: Sequence[float]) -> Array:
-    """Greedy merges (s, m - 1, 2) under the determinant criterion, at s scales at once.
+def determinant_merges(moments: Array, scale: float) -> Array:
+    """Greedy merges (m - 1, 2) under the determinant criterion, of rows multiplied by `scale`.
 
     `moments` are those of `moments_of`, for centred rows. The costs of all pairs are kept. A merged group takes the
     place of the first of the two and the last group that of the second, so that the t groups which are left are the
     first t. In numpy: the arrays of a step are tiny, and its calls cost a fraction of torch's.
     """
-    state, s, m = _State(moments, np.asarray(scales)), len(scales), len(moments)
-    size = max(1, _BLOCK // (s * moments.size))
-    blocks = [np.tile(np.arange(i, min(i + size, m)), (s, 1)) for i in range(0, m, size)]
-    cost = np.concatenate([state.costs(block, m) for block in blocks], axis=1)
-    cost[:, range(m), range(m)] = np.inf
-    name, every = np.tile(np.arange(m), (s, 1)), np.arange(s)
-    merges = np.empty((s, m - 1, 2), dtype=np.int64)
+    term, m = _Term.of(moments, np.array(scale)), len(moments)
+    sums = np.ascontiguousarray(moments.transpose(1, 2, 0))
+    own = term(sums)
+    size = max(1, _BLOCK // moments.size)
+    blocks = (slice(i, i + size) for i in range(0, m, size))
+    cost = np.concatenate([term(sums[:, :, at, None] + sums[:, :, None]) - (own[at, None] + own) for at in blocks])
+    cost[range(m), range(m)] = np.inf
+    name, merges = np.arange(m), np.empty((m - 1, 2), dtype=np.int64)
     for i in range(m - 1):
         last = m - 1 - i
-        a, b = np.divmod(cost[:, : last + 1, : last + 1].reshape(s, -1).argmin(1), last + 1)  # symmetric: a < b
-        merges[:, i] = name[every[:, None], np.stack([a, b], 1)]
-        name[every, b] = name[:, last]
-        name[every, a] = m + i
-        state.merge(a, b, cost[every, a, b], last)
-        cost[every, b] = cost[:, last]
-        cost[every, :, b] = cost[:, :, last]
-        row = state.costs(a[:, None], last)[:, 0]
-        row[every, a] = np.inf
-        cost[every, a, :last] = cost[every, :last, a] = row
+        a, b = divmod(int(cost[: last + 1, : last + 1].argmin()), last + 1)  # symmetric: a < b
+        merges[i] = name[a], name[b]
+        name[b], name[a] = name[last], m + i
+        sums[:, :, a] += sums[:, :, b]
+        own[a] += own[b] + cost[a, b]
+        for part in (sums.T, own, cost, cost.T):  # the groups lie along the first axis of all
+            part[b] = part[last]
+        row = term(sums[:, :, [a]] + sums[:, :, :last]) - own[a] - own[:last]
+        row[a] = np.inf
+        cost[a, :last] = cost[:last, a] = row
     return merges
 
 
-class _State:
-    """The groups of `determinant_merges` at s scales, changed in place.
+def merged_in_rounds(moments: Array, scales: Sequence[float], k: int) -> Array:
+    """Labels (s, m) of groups that the determinant criterion joins to k, at s scales at once.
 
-    What adds up in a union stands in one array (s, m, ...): S, the sum of (1, x)(1, x)' in a row, of which S_11 = n and
-    |S| = n |W|; the sum of squares of x; and the term that the group has in the criterion.
+    In each round every group finds the one that it would join at least cost; pairs that find each other are joined,
+    the cheapest first and equally many at all scales: a few rounds in place of many merges. Labels are numbered by
+    their first groups; there are k, or m if that is less.
+    """
+    m, side = moments.shape[:2]
+    term, flat, every = _Term.of(moments, np.array(scales)[:, None]), moments.reshape(m, -1).T, np.arange(len(scales))
+    labels, every = np.tile(np.arange(m), (len(scales), 1)), every[:, None]
+    for t in iter(lambda: int(labels[0].max()) + 1, min(k, m)):
+        number, (i, j, pair) = np.arange(t), _pairs(t)
+        own = (labels.T[:, :, None] == number).astype(float).reshape(m, -1)
+        sums = (flat @ own).reshape(side, side, len(scales), t)
+        terms = term(np.concatenate([sums, sums.take(i, 3) + sums.take(j, 3)], 3))
+        terms[:, t:] -= terms.take(i, 1) + terms.take(j, 1)
+        terms[:, 0] = np.inf
+        cost = terms.take(pair, 1)
+        nearest = cost.argmin(2)
+        mutual = (nearest[every, nearest] == number) & (number < nearest)
+        joined = min(t - k, int(mutual.sum(1).min()))
+        first = np.where(mutual, cost.min(2), np.inf).argsort(1)[:, :joined]
+        into = np.tile(number, (len(scales), 1))
+        into[every, nearest[every, first]] = first
+        labels = ((into == number).cumsum(1) - 1)[every, into[every, labels]]
+    return labels
+
+
+@lru_cache(maxsize=256)
+def _pairs(t: int) -> tuple[Array, Array, Array]:
+    """The pairs (i, j) of t groups, and a table (t, t) of the place of each behind t others; 0 on its diagonal."""
+    i, j = np.triu_indices(t, 1)
+    pair = np.zeros((t, t), dtype=np.int64)
+    pair[i, j] = pair[j, i] = np.arange(t, t + len(i))
+    return i, j, pair
+
+
+class _Term(NamedTuple):
+    """What a group has in the determinant criterion of rows multiplied by `scale`.
+
+    n log(|W / n| scale^2d + (tr W + floor) scale^2 / n), without |W / n| for at most d rows. In sums S of
+    (1, x)(1, x)', the first step of Gaussian elimination leaves W; the pivots of the others multiply to |W|.
     """
 
-    def __init__(self, moments: Array, scales: Array) -> None:
-        m, self.side = moments.shape[:2]
-        self.every = np.arange(len(scales))
-        self.trace_scale, self.det_scale = (scales[:, None, None] ** (2 * power) for power in (1, self.side - 1))
-        square = np.trace(moments, axis1=1, axis2=2) - moments[:, 0, 0]
-        rows = moments[:, 0, 0].sum()
-        self.floor = max(float(square.sum()) / (rows * (self.side - 1)), np.finfo(float).eps)  # all rows may be equal
-        parts = np.column_stack([moments.reshape(m, -1), square, np.zeros(m)])
-        self.sums = np.tile(parts, (len(scales), 1, 1))
-        self.sums[..., -1] = self._rise(self.sums[:, None])[:, 0]
+    square: Array  # of the scale
+    floor: float
 
-    def costs(self, a: Array, t: int) -> Array:
-        """How much the criterion rises when each of groups a (s, q) is merged with each of the first t, (s, q, t)."""
-        return self._rise(self.sums[self.every[:, None], a][:, :, None] + self.sums[:, None, :t])
+    @classmethod
+    def of(cls, moments: Array, scale: Array) -> _Term:
+        """For groups with these sums (m, 1 + d, 1 + d)."""
+        total = moments.sum(0)
+        floor = (np.trace(total) - total[0, 0]) / (total[0, 0] * (len(total) - 1))
+        return cls(scale**2, max(float(floor), np.finfo(float).eps))  # all rows may be equal
 
-    def merge(self, a: Array, b: Array, cost: Array, last: int) -> None:
-        """Put the union of groups a and b in the place of a, and the last group in that of b."""
-        union = self.sums[self.every, a] + self.sums[self.every, b]
-        union[:, -1] += cost
-        self.sums[self.every, a] = union
-        self.sums[self.every, b] = self.sums[:, last]
-
-    def _rise(self, sums: Array) -> Array:
-        """n log(|W / n| + (tr W + floor) / n), less the terms of the parts; without |W / n| for at most d rows."""
-        n, first = sums[..., 0], sums[..., 1 : self.side]
-        trace = sums[..., -2] - np.einsum("...i,...i->...", first, first) / n
-        value = self.trace_scale * (trace + self.floor) / n
-        full = n >= self.side
-        moments = sums[..., :-2].reshape(*n.shape, self.side, self.side)
-        if full.all():
-            value += self.det_scale * np.maximum(np.linalg.det(moments / n[..., None, None]), 0)
-        elif full.any():
-            det = np.zeros_like(n)
-            det[full] = np.maximum(np.linalg.det(moments[full] / n[full][:, None, None]), 0)
-            value += self.det_scale * det
-        return n * np.log(value) - sums[..., -1]
+    @np.errstate(over="ignore")
+    def __call__(self, sums: Array) -> Array:
+        """The terms of groups along the last axes of `sums`, (1 + d, 1 + d, ...)."""
+        n, d = sums[0, 0], len(sums) - 1
+        left = (sums[1:, 1:] - sums[1:, :1] * (sums[:1, 1:] / n)) * (self.square / n)
+        trace = left.trace() + self.floor * self.square / n
+        det = (n > d).astype(float)
+        for _ in range(d - 1):
+            pivot = np.maximum(left[0, 0], _ZERO * trace)
+            det *= pivot
+            left = left[1:, 1:] - left[1:, :1] * (left[:1, 1:] / pivot)
+        det *= np.maximum(left[0, 0], 0)
+        return n * np.log(np.minimum(det, 1e300) + trace)

@@ -2,14 +2,15 @@
 
 Biernacki, Celeux and Govaert (2003) found short runs of EM from many starts, the best of which is continued, to be the
 most reliable start at a given cost. In numpy: a start is made of some hundred rows, where a call costs more than what
-it computes, and numpy's costs a fraction of torch's. Rows are subtracted before they are squared, so nothing cancels.
+it computes, and numpy's costs a fraction of torch's. Moments are taken about the mean of all rows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import reduce
+from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,25 +18,28 @@ import numpy.typing as npt
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.families import Gaussian, Structure
+from gmmlab.families import Eigen, Gaussian, Structure
 from gmmlab.gates import Constant
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
 
 Array = npt.NDArray[Any]
-STEPS = 8  # of a candidate at most
-LEAD = 0.02  # nats per row by which a candidate may be behind the best and go on
+STEPS = 16  # of a candidate at most
+HORIZON = 20.0  # steps as good as the last in which a candidate must be able to overtake the best
+SETTLED = 5e-3  # nats per row: gains of a candidate that need not go on, and leads that make no difference
 _BLOCK = 1 << 22  # numbers that offsets of rows from means may be: candidates with more run one by one
 _LEAST = 1e-8  # rows; a component with fewer has vanished
+_NARROW = 1e-7  # of the standard deviation of a column: below it a covariance is rounding
 
 
 class Candidates(NamedTuple):
-    """g mixtures of k Gaussians, with the mean log-likelihood of what they were one refit before."""
+    """g mixtures of k Gaussians about the mean of the rows; what is known of each is of one refit before."""
 
     weights: Array  # (g, k)
     mean: Array  # (g, k, d)
     chol: Array  # (g, k, d, d), or standard deviations (g, k, d)
-    evidence: Array  # (g,)
+    evidence: Array  # (g,), mean log-likelihood
+    gain: Array  # (g,), how much it rose in the last step
 
     def take(self, index: Array) -> Candidates:
         """Some of them."""
@@ -46,7 +50,8 @@ class Candidates(NamedTuple):
         return Candidates(*map(np.concatenate, zip(self, other, strict=True)))
 
 
-class Race(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Race:
     """What candidates run on: rows that count `weight` times, and the kind of model that they are."""
 
     x: Array  # (n, d)
@@ -59,11 +64,9 @@ class Race(NamedTuple):
         if len(partitions) > 1 and len(partitions) * k * self.x.size > _BLOCK:
             return reduce(Candidates.beside, (self.start([labels], k) for labels in partitions))
         resp = (np.stack(partitions)[:, None, :] == np.arange(k)[:, None]).astype(float)
-        variance = self.x.var(0)
-        variance[variance == 0] = 1
-        old = np.diag(variance) if self.structure.dense else variance  # where iterations of some structures start
-        old = np.broadcast_to(old, (len(resp), k, *old.shape))
-        return self._m_step(resp, old, np.full(len(resp), -np.inf))
+        old = np.diag(self._scale) if self.structure.dense else self._scale  # where iterations of some structures start
+        rise = np.full(len(resp), np.inf)
+        return self._m_step(resp, np.broadcast_to(old, (len(resp), k, *old.shape)), -rise, rise)
 
     @np.errstate(all="ignore")  # what overflows on the way to a singular covariance is left out
     def run(self, candidates: Candidates, steps: int) -> Candidates:
@@ -76,116 +79,151 @@ class Race(NamedTuple):
             if not len(candidates.mean):
                 break
             resp, evidence = self._e_step(candidates)
-            chol = candidates.chol
-            old = chol @ chol.swapaxes(-1, -2) if self.structure.dense else chol * chol
-            candidates = self._m_step(resp, old, evidence)
+            candidates = self._m_step(resp, candidates.chol, evidence, evidence - candidates.evidence)
         return candidates
-
-    @property
-    def n(self) -> float:
-        """Number of rows: the sum of their weights."""
-        return float(len(self.x) if self.weight is None else self.weight.sum())
-
-    def n_parameters(self, candidates: Candidates) -> float:
-        """Free parameters of a component."""
-        k, d = candidates.mean.shape[1:]
-        return d + self.structure.n_parameters(k, d) / k
 
     def score(self, candidates: Candidates) -> Array:
         """Mean log-likelihood less what small components are expected to lose on new rows: see `corrected`."""
-        d = self.x.shape[1]
-        return corrected(candidates.weights, candidates.evidence, self.n_parameters(candidates), d, self.n)
+        k, d = candidates.mean.shape[1:]
+        return corrected(candidates.weights, candidates.evidence, self._n_parameters(k), d, self._n)
 
     def apart(self, candidates: Candidates, share: float) -> bool:
         """Whether the components of the first candidate stand apart: it expects to assign at most `share` wrongly.
 
         Components with fewer rows than parameters are always certain, and so do not count.
         """
-        if not len(candidates.mean) or self.n * candidates.weights[0].min() < self.n_parameters(candidates):
+        if not len(candidates.mean):
             return False
-        return bool(np.average(1 - self._e_step(candidates)[0][0].max(0), weights=self.weight) <= share)
+        if self._n * candidates.weights[0].min() < self._n_parameters(candidates.weights.shape[1]):
+            return False
+        return bool(1 - self._e_step(candidates)[0][0].max(0) @ self._share <= share)
 
-    def best(self, candidates: Candidates, steps: int = STEPS, lead: float = LEAD) -> Candidates:
-        """The candidate that is best after at most so many steps, or none if none survives.
+    def best(self, candidates: Candidates, steps: int = STEPS) -> Candidates:
+        """The candidate that is best in the end, or none if none survives.
 
-        Those that fall behind the best by more than `lead` drop out, and the last one need not run on.
+        One that could not overtake the best by steps like its last drops out; the race ends with the gains of the
+        best, when nobody could overtake it, or after so many steps.
         """
         for _ in range(steps):
             candidates = self.run(candidates, 1)
-            score = self.score(candidates)
-            candidates = candidates.take(np.flatnonzero(score >= score.max(initial=-np.inf) - lead))
-            if len(candidates.mean) < 2:
+            if len(candidates.mean) > 1:
+                score = self.score(candidates)
+                hope = score + HORIZON * candidates.gain
+                hope[score.argmax()] = np.inf
+                candidates = candidates.take(np.flatnonzero(hope > score.max() + SETTLED))
+            if len(candidates.mean) < 2 and not (candidates.gain > SETTLED).any():
                 return candidates
         return candidates.take(np.array([self.score(candidates).argmax()]))
 
     def mixture(self, candidates: Candidates, origin: Float[Tensor, "d"]) -> Mixture:
         """The first of the candidates as a model."""
-        weights, mean, chol = (torch.from_numpy(part[0]).to(origin.device) for part in candidates[:3])
+        parts = candidates.weights, candidates.mean + self._centre, candidates.chol
+        weights, mean, chol = (torch.from_numpy(part[0]).to(origin.device) for part in parts)
         jitter = torch.zeros_like(weights)
         return Mixture(Gaussian(mean, chol, jitter, origin, self.structure, self.ridge), Constant(weights.log()))
 
+    @cached_property
+    def _n(self) -> float:
+        """Number of rows: the sum of their weights."""
+        return float(len(self.x) if self.weight is None else self.weight.sum())
+
+    @cached_property
+    def _share(self) -> Array:
+        """What each row is of all, (n,)."""
+        return np.full(len(self.x), 1 / self._n) if self.weight is None else self.weight / self._n
+
+    @cached_property
+    def _centre(self) -> Array:
+        return self.x.mean(0)
+
+    @cached_property
+    def _rows(self) -> Array:
+        """The rows about their mean, (n, d)."""
+        return self.x - self._centre
+
+    @cached_property
+    def _columns(self) -> Array:
+        return np.ascontiguousarray(self._rows.T)
+
+    @cached_property
+    def _scale(self) -> Array:
+        """Standard deviations of the columns; one, where there is none."""
+        scale: Array = np.sqrt((self._columns * self._columns).mean(1))
+        return np.where(scale > 0, scale, 1.0)
+
+    def _n_parameters(self, k: int) -> float:
+        """Free parameters of a component, of k that share some."""
+        d = self.x.shape[1]
+        return d + self.structure.n_parameters(k, d) / k
+
     def _e_step(self, candidates: Candidates) -> tuple[Array, Array]:
         """Responsibilities (g, k, n) and mean log-likelihoods (g,)."""
-        weights, mean, chol, _ = candidates
-        offset = self.x.T - mean[..., None]  # (g, k, d, n)
-        z = np.linalg.inv(chol) @ offset if self.structure.dense else offset / chol[..., None]
+        mean, chol = candidates.mean, candidates.chol
+        g, k, d = mean.shape
+        if self.structure.dense:
+            whiten = np.linalg.inv(chol)
+            z = (whiten.reshape(g * k * d, d) @ self._columns).reshape(g, k, d, len(self.x)) - whiten @ mean[..., None]
+        else:
+            z = (self._columns - mean[..., None]) / chol[..., None]
         scale = chol.diagonal(axis1=-2, axis2=-1) if self.structure.dense else chol
-        constant = np.log(weights) - np.log(scale).sum(-1) - 0.5 * mean.shape[-1] * math.log(2 * math.pi)
+        constant = np.log(candidates.weights) - np.log(scale).sum(-1) - 0.5 * d * math.log(2 * math.pi)
         joint = constant[..., None] - 0.5 * np.einsum("gkdn,gkdn->gkn", z, z)
         top = joint.max(1, keepdims=True)
         resp = np.exp(joint - top)
         total = resp.sum(1, keepdims=True)
-        resp /= total
-        return resp, np.average((np.log(total) + top)[:, 0], axis=1, weights=self.weight)
+        return resp / total, (np.log(total) + top)[:, 0] @ self._share
 
-    def _m_step(self, resp: Array, old: Array, evidence: Array) -> Candidates:
+    def _m_step(self, resp: Array, old: Array, *known: Array) -> Candidates:
         """Refitted candidates, without those in which a component has vanished or is singular."""
         if self.weight is not None:
             resp = resp * self.weight
         w = resp.sum(-1)
-        full = (w > _LEAST).all(1)
-        if not full.any():
-            return Candidates(w[:0], np.empty((0, w.shape[1], self.x.shape[1])), old[:0], evidence[:0])
+        full = w.min(1) > _LEAST
         if not full.all():
-            resp, w, old, evidence = resp[full], w[full], old[full], evidence[full]
-        mean = resp @ self.x / w[..., None]
-        offset = self.x.T - mean[..., None]
-        if self.structure.dense:
-            scatter = (resp[:, :, None] * offset) @ offset.swapaxes(-1, -2)
-        else:
-            scatter = np.einsum("gkn,gkdn,gkdn->gkd", resp, offset, offset)
-        chol, sound = self._covariances(w, scatter, old)
-        refitted = Candidates(w / w.sum(1, keepdims=True), mean, chol, evidence)
+            resp, w, old, *known = (part[full] for part in (resp, w, old, *known))
+        mean = resp @ self._rows / w[..., None]
+        chol, sound = self._factors(self._covariances(resp, w, mean, old))
+        refitted = Candidates(w / w.sum(1, keepdims=True), mean, chol, *known)
         return refitted if sound.all() else refitted.take(sound)
 
-    def _covariances(self, w: Array, scatter: Array, old: Array) -> tuple[Array, Array]:
-        """Factors of the refitted covariances, and which candidates have them."""
-        g, k, d = scatter.shape[:3]
+    def _covariances(self, resp: Array, w: Array, mean: Array, old: Array) -> Array:
+        """Refitted covariances (g, k, d, d), or variances (g, k, d)."""
+        g, k, d = mean.shape
         if self.structure.dense:
-            scatter[..., range(d), range(d)] += self.ridge * w[..., None]
+            weighted = (resp[:, :, None] * self._columns).reshape(g * k * d, len(self.x))
+            cov = (weighted @ self._rows).reshape(g, k, d, d) / w[..., None, None] - mean[..., None] * mean[..., None, :]
+            cov += self.ridge * np.eye(d)
         else:
-            scatter += self.ridge * w[..., None]
-        rows, scatters, before = (
-            torch.from_numpy(part.reshape(g * k, *part.shape[2:])) for part in (w, scatter, old.copy())
-        )
-        cov = self.structure.project(rows, scatters, before, Groups((k,) * g)).numpy()
-        return _factors(cov.reshape(scatter.shape), dense=self.structure.dense)
+            cov = resp @ (self._rows * self._rows) / w[..., None] - mean * mean + self.ridge
+        return self._projected(w, cov, old) if g else cov
 
+    def _projected(self, w: Array, cov: Array, old: Array) -> Array:
+        """Covariances of the structure: by averages, where it is linear, or its own projection."""
+        column = w.reshape(*w.shape, *[1] * (cov.ndim - 2))
+        if not isinstance(self.structure, Eigen) or not self.structure.linear:
+            old = old @ old.swapaxes(-1, -2) if self.structure.dense else old * old
+            flat = (part.reshape(-1, *part.shape[2:]) for part in (w, column * cov, old))
+            groups = Groups(w.shape[1:] * len(w))
+            return self.structure.project(*map(torch.from_numpy, flat), groups).numpy().reshape(cov.shape)
+        if self.structure.spherical:
+            cov = np.broadcast_to(cov.mean(-1, keepdims=True), cov.shape)
+        if self.structure.shared:
+            cov = np.broadcast_to((column * cov).sum(1, keepdims=True) / column.sum(1, keepdims=True), cov.shape)
+        return cov
 
-def _factors(cov: Array, *, dense: bool) -> tuple[Array, Array]:
-    """Lower factors of covariances (g, k, d, d), or roots of variances (g, k, d), and for which of the g they exist."""
-    finite: Array = np.logical_and.reduce(np.isfinite(cov).reshape(len(cov), -1), axis=1)
-    if not dense:
-        sound: Array = finite & (cov > 0).all(axis=(1, 2))
-        return np.sqrt(np.where(sound[:, None, None], cov, 1)), sound
-    try:
-        return np.linalg.cholesky(cov), finite
-    except np.linalg.LinAlgError:
-        if len(cov) == 1:
-            return cov, np.array([False])
-        alone = (_factors(one[None], dense=True) for one in cov)
-        chol, sound = map(np.concatenate, zip(*alone, strict=True))
-        return chol, sound
+    def _factors(self, cov: Array) -> tuple[Array, Array]:
+        """Lower factors of covariances, or roots of variances, and for which of the g all are sound."""
+        if not self.structure.dense:
+            chol = np.sqrt(np.maximum(cov, 0))  # NaN stays
+            return chol, (chol > _NARROW * self._scale).all((1, 2))
+        try:
+            chol = np.linalg.cholesky(cov)
+        except np.linalg.LinAlgError:
+            if len(cov) == 1:
+                return cov, np.array([False])
+            chol, sound = map(np.concatenate, zip(*(self._factors(one[None]) for one in cov), strict=True))
+            return chol, sound
+        return chol, (chol.diagonal(axis1=-2, axis2=-1) > _NARROW * self._scale).all((1, 2))
 
 
 def corrected(weights: Array, evidence: Array, p: float, d: int, n: float) -> Array:

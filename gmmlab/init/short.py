@@ -11,37 +11,32 @@ import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import Structure
-from gmmlab.init.hierarchy import (
-    by_first_row,
-    cut,
-    determinant_merges,
-    moments_of,
-    principal,
-    standardised,
-    ward_merges,
-)
+from gmmlab.init.hierarchy import by_first_row, merged_in_rounds, moments_of, principal, standardised
 from gmmlab.init.kmeans import kmeans
 from gmmlab.init.partitions import from_responsibilities, one_hot
 from gmmlab.init.race import Race
 from gmmlab.model import Mixture
 
 Array = npt.NDArray[Any]
-SAMPLE = 2000  # rows that starts are tried on: Ward's tree takes time and memory with their square
+SAMPLE = 2000  # rows that starts are tried on
 LEAVES, LEAVES_EACH = 24, 8  # groups that the determinant criterion starts from, at least and for each of k
-SCALES = (4.0, 16.0)  # of whitened rows, at which long, thin and parallel groups survive
+ROUNDS = 5  # of k-means that makes them
+SCALES = (2.0, 4.0, 16.0)  # of whitened rows, at which long, thin and parallel groups survive
 CERTAIN = 0.01  # share of rows that may be assigned wrongly where groups stand apart
 
 
-def trees(x: Array, eps: float, k: int) -> list[Array]:
+def trees(x: Array, eps: float, k: int, rng: torch.Generator) -> list[Array]:
     """Partitions of standardised rows by the determinant criterion at SCALES, which differ from each other.
 
-    Linear maps of the rows do not matter but for the leaves. `eps` is the precision that the rows came in.
+    Linear maps of the rows do not matter but for the leaves, which are clusters of k-means from random seeds. `eps` is
+    the precision that the rows came in.
     """
     rows, variance = principal(x, eps)
-    leaf = by_first_row(cut(ward_merges(rows * variance**-0.25), min(len(x), max(LEAVES, LEAVES_EACH * k))))
-    merges = determinant_merges(moments_of(rows * variance**-0.5, leaf), SCALES)
-    found = [by_first_row(cut(tree, k)[leaf]) for tree in merges]
-    return list({labels.tobytes(): labels for labels in found}.values())
+    near = rows * variance**-0.25
+    seeds = near[torch.randperm(len(x), generator=rng, device=rng.device)[: max(LEAVES, LEAVES_EACH * k)].cpu().numpy()]
+    leaf = by_first_row(lloyd(near, seeds, ROUNDS))
+    joined = merged_in_rounds(moments_of(rows * variance**-0.5, leaf), SCALES, k)
+    return list({labels.tobytes(): labels[leaf] for labels in joined}.values())
 
 
 def spread_out(x: Array, k: int, rng: torch.Generator) -> Array:
@@ -100,7 +95,7 @@ def automatic(
     round_ = race.run(race.start([lloyd(z, spread_out(z, k, rng))], k), 1)
     if race.apart(round_, CERTAIN):
         return race.mixture(round_, x.mean(0))
-    other = race.run(race.start(trees(z, torch.finfo(x.dtype).eps, k), k), 1)
+    other = race.run(race.start(trees(z, torch.finfo(x.dtype).eps, k, rng), k), 1)
     best = race.best(round_.beside(other))
     if len(best.mean):
         return race.mixture(best, x.mean(0))

@@ -91,6 +91,14 @@ class Eigen(ABC):
         """Whether covariances are multiples of the identity."""
         return self.shape is Tie.I
 
+    @property
+    def linear(self) -> bool:
+        """Whether averages of such covariances are such covariances, so that to project is to average.
+
+        So it is where everything is equal, or everything variable, but for what is the identity.
+        """
+        return len({self.volume, self.shape, self.orientation} - {Tie.I}) == 1
+
     def n_parameters(self, k: int, d: int) -> int:
         """One for a volume, d - 1 for a shape, d (d - 1) / 2 for an orientation, times their copies."""
         sizes = (1, d - 1, d * (d - 1) // 2)
