@@ -86,6 +86,11 @@ class Mixture(Record):
         return join([self.gate.posterior(table) for table in self.tables(x)])
 
     @torch.no_grad()
+    def labels(self, x: Float[Tensor, "n d"]) -> Int[Tensor, "n"]:
+        """Most probable component of each row; -1 for rows that belong to none."""
+        return torch.cat([self.gate.assign(table) for table in self.tables(x)])
+
+    @torch.no_grad()
     def assign(self, x: Float[Tensor, "n d"]) -> tuple[Int[Tensor, "n"], Float[Tensor, ""]]:
         """Most probable component of each row and the mean log-likelihood, without keeping the table."""
         labels, total = [], torch.zeros((), dtype=torch.float64, device=x.device)

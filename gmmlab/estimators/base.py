@@ -33,7 +33,7 @@ from gmmlab.estimators.sample import Sample, generator, numpy_head, sample_of
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Components, Structure
 from gmmlab.gates import Constant, Noisy
-from gmmlab.init import METHODS
+from gmmlab.init import METHODS, Started
 from gmmlab.model import Mixture
 
 
@@ -78,7 +78,7 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
     def _structure(self) -> Structure:
         """Of the Gaussians that the components are, or are built on."""
 
-    def _first(self, sample: Sample, rng: torch.Generator) -> Mixture:
+    def _first(self, sample: Sample, rng: torch.Generator) -> Started:
         """The start that `init_params` asks for."""
         return gaussian_start(self, sample, rng)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from gmmlab.estimators.fitting import Begin
 from gmmlab.estimators.sample import Sample
 from gmmlab.families import Gaussian
 from gmmlab.gates import Constant, Noisy
-from gmmlab.init import METHODS, from_responsibilities, given_responsibilities
+from gmmlab.init import METHODS, Started, from_responsibilities, given_responsibilities
 from gmmlab.model import Mixture
 
 NOISE = 0.05  # of the rows, to begin with
@@ -27,7 +28,10 @@ def begins(estimator: Any, sample: Sample, rng: torch.Generator) -> Iterator[Beg
         return
     given = _given(estimator, sample)
     for _ in range(estimator.n_init):
-        yield Begin(finish(_start(estimator, sample, given, rng)))
+        started = _start(estimator, sample, given, rng)
+        model = finish(started.model)
+        same = sample.complete and model.gate is started.model.gate and model.components is model.located
+        yield Begin(model, started.evidence if same and model.located.prior is None else -math.inf)
 
 
 def _resumed(estimator: Any, sample: Sample) -> Mixture:
@@ -41,27 +45,30 @@ def _resumed(estimator: Any, sample: Sample) -> Mixture:
     return estimator.mixture_.to(sample.x.device)
 
 
-def _start(estimator: Any, sample: Sample, given: dict[str, Tensor], rng: torch.Generator) -> Mixture:
+def _start(estimator: Any, sample: Sample, given: dict[str, Tensor], rng: torch.Generator) -> Started:
     """A first model, with the given parameters in place of those of the start."""
     structure, ridge = estimator._structure(), float(estimator.reg_covar)
     if len(given) == 3:
         jitter = torch.zeros(len(given["mean"]), dtype=torch.float64, device=sample.x.device)
         components = Gaussian(given["mean"].clone(), given["chol"], jitter, sample.origin, structure, ridge)
-        return Mixture(components, Constant(given["weights"].log()))
-    begin = estimator._first(sample, rng)
+        return Started(Mixture(components, Constant(given["weights"].log())))
+    started = estimator._first(sample, rng)
+    if not given:
+        return started
+    begin = started.model
     if "weights" in given:
         begin = begin.replace(gate=Constant(given["weights"].log()))
-    return begin.relocated(**{name: given[name] for name in ("mean", "chol") if name in given})
+    return Started(begin.relocated(**{name: given[name] for name in ("mean", "chol") if name in given}))
 
 
-def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator) -> Mixture:
+def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator) -> Started:
     """The start by name, of the rows that count; or one M-step from labels or responsibilities."""
     k, structure, ridge = int(estimator.n_components), estimator._structure(), float(estimator.reg_covar)
     if isinstance(estimator.init_params, str):
         x, weight = sample.counting
         return METHODS[estimator.init_params](x, k, structure, rng, ridge=ridge, weight=weight)
     resp = given_responsibilities(estimator.init_params, len(sample.x), k).to(sample.x)
-    return from_responsibilities(sample.x, resp, structure, ridge=ridge, weight=sample.weight)
+    return Started(from_responsibilities(sample.x, resp, structure, ridge=ridge, weight=sample.weight))
 
 
 def _given(estimator: Any, sample: Sample) -> dict[str, Tensor]:

@@ -39,6 +39,7 @@ class Fit(NamedTuple):
     bounds: list[float] = []  # noqa: RUF012 - never changed in place
     converged: bool = False
     jitter: float = 0.0
+    previous: float = -math.inf  # the objective before the first step, if it is known
 
     @property
     def bound(self) -> float:
@@ -48,11 +49,13 @@ class Fit(NamedTuple):
     def after(self, step: Step, settled: Stop) -> Fit:
         """One step further; it has converged if that is the last by the rule `settled`."""
         worst = max(self.jitter, float(step.model.located.jitter.max()))
-        return Fit(step.model, [*self.bounds, float(step.info.objective)], settled(step), worst)
+        bounds = [*self.bounds, float(step.info.objective)]
+        return self._replace(model=step.model, bounds=bounds, converged=settled(step), jitter=worst)
 
     def certificate(self, n: float) -> Certificate:
         """What is known about its end, for a fit of n rows."""
-        return certify(self.model, self.bounds, n, converged=self.converged, jitter=self.jitter)
+        trace = [self.previous, *self.bounds] if math.isfinite(self.previous) else self.bounds
+        return certify(self.model, trace, n, converged=self.converged, jitter=self.jitter)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -116,7 +119,7 @@ def best_of(begins: Iterable[Begin], climb: Climb, budget: Budget, report: Repor
     try:
         for i, begin in enumerate(begins):
             report.start(i)
-            current = Fit(begin.model, jitter=float(begin.model.located.jitter.max()))
+            current = Fit(begin.model, jitter=float(begin.model.located.jitter.max()), previous=begin.previous)
             for climbed in _climbing(begin, current, climb, budget, report):
                 current = climbed
             if budget.max_iter > 0:

@@ -103,7 +103,7 @@ def _log_prob(mixture: Mixture, rows: Rows) -> Tensor:
 
 def _labels(mixture: Mixture, rows: Rows) -> Tensor:
     if not rows.gaps:
-        return mixture.assign(rows.x)[0]
+        return mixture.labels(rows.x)
     resp, _, none = missing.posterior(mixture, rows.x)
     best = resp.max(1)
     return best.indices if none is None else torch.where(none > best.values, -1, best.indices)

@@ -4,7 +4,7 @@ from gmmlab.init.coreset import Coreset, MergeReduce, coreset, lightweight, merg
 from gmmlab.init.given import given_responsibilities
 from gmmlab.init.hierarchy import Determinant, Tree, agglomerate, svd_scaled, ward, whitened
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
-from gmmlab.init.partitions import from_labels, from_responsibilities
+from gmmlab.init.partitions import Started, from_labels, from_responsibilities
 from gmmlab.init.projected import in_leading_components
 from gmmlab.init.race import Race, corrected
 from gmmlab.init.short import automatic
@@ -18,6 +18,7 @@ __all__ = [
     "MergeReduce",
     "Method",
     "Race",
+    "Started",
     "Tree",
     "agglomerate",
     "automatic",

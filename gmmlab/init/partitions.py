@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from operator import add
+from typing import NamedTuple
 
 import torch
 
@@ -13,6 +15,13 @@ from gmmlab.gates import Constant, Posterior
 from gmmlab.kernels.chunks import chunk_rows
 from gmmlab.model import Mixture
 from gmmlab.steps import m_step, stats_of
+
+
+class Started(NamedTuple):
+    """A first mixture, and the mean log-likelihood of all rows one refit before it, where a start has come by it."""
+
+    model: Mixture
+    evidence: float = -math.inf
 
 
 def one_hot(labels: Int[Tensor, "n"], k: int, dtype: torch.dtype) -> Float[Tensor, "n k"]:

@@ -26,7 +26,8 @@ from gmmlab.model import Mixture
 Array = npt.NDArray[Any]
 STEPS = 16  # of a candidate at most
 HORIZON = 20.0  # steps as good as the last in which a candidate must be able to overtake the best
-SETTLED = 5e-3  # nats per row: gains of a candidate that need not go on, and leads that make no difference
+LEAD = 5e-3  # nats per row that make no difference
+SETTLED = 2e-3  # nats per row gained in a step, below which a candidate need not go on
 _BLOCK = 1 << 22  # numbers that offsets of rows from means may be: candidates with more run one by one
 _LEAST = 1e-8  # rows; a component with fewer has vanished
 _NARROW = 1e-7  # of the standard deviation of a column: below it a covariance is rounding
@@ -44,6 +45,10 @@ class Candidates(NamedTuple):
     def take(self, index: Array) -> Candidates:
         """Some of them."""
         return Candidates(*(part[index] for part in self))
+
+    def only(self, which: Array) -> Candidates:
+        """Those for which it is true, most often all."""
+        return self if which.all() else self.take(which)
 
     def beside(self, other: Candidates) -> Candidates:
         """These and others."""
@@ -64,7 +69,7 @@ class Race:
         if len(partitions) > 1 and len(partitions) * k * self.x.size > _BLOCK:
             return reduce(Candidates.beside, (self.start([labels], k) for labels in partitions))
         resp = (np.stack(partitions)[:, None, :] == np.arange(k)[:, None]).astype(float)
-        old = np.diag(self._scale) if self.structure.dense else self._scale  # where iterations of some structures start
+        old = np.diag(self._scale) if self._dense else self._scale  # where iterations of some structures start
         rise = np.full(len(resp), np.inf)
         return self._m_step(resp, np.broadcast_to(old, (len(resp), k, *old.shape)), -rise, rise)
 
@@ -110,10 +115,10 @@ class Race:
                 score = self.score(candidates)
                 hope = score + HORIZON * candidates.gain
                 hope[score.argmax()] = np.inf
-                candidates = candidates.take(np.flatnonzero(hope > score.max() + SETTLED))
-            if len(candidates.mean) < 2 and not (candidates.gain > SETTLED).any():
-                return candidates
-        return candidates.take(np.array([self.score(candidates).argmax()]))
+                candidates = candidates.only(hope > score.max() + LEAD)
+            if not (candidates.gain > SETTLED).any():
+                break
+        return candidates.take(self.score(candidates).argsort()[-1:])
 
     def mixture(self, candidates: Candidates, origin: Float[Tensor, "d"]) -> Mixture:
         """The first of the candidates as a model."""
@@ -121,6 +126,14 @@ class Race:
         weights, mean, chol = (torch.from_numpy(part[0]).to(origin.device) for part in parts)
         jitter = torch.zeros_like(weights)
         return Mixture(Gaussian(mean, chol, jitter, origin, self.structure, self.ridge), Constant(weights.log()))
+
+    @cached_property
+    def _dense(self) -> bool:
+        return self.structure.dense
+
+    @cached_property
+    def _linear(self) -> bool:
+        return isinstance(self.structure, Eigen) and self.structure.linear
 
     @cached_property
     def _n(self) -> float:
@@ -160,12 +173,12 @@ class Race:
         """Responsibilities (g, k, n) and mean log-likelihoods (g,)."""
         mean, chol = candidates.mean, candidates.chol
         g, k, d = mean.shape
-        if self.structure.dense:
+        if self._dense:
             whiten = np.linalg.inv(chol)
             z = (whiten.reshape(g * k * d, d) @ self._columns).reshape(g, k, d, len(self.x)) - whiten @ mean[..., None]
         else:
             z = (self._columns - mean[..., None]) / chol[..., None]
-        scale = chol.diagonal(axis1=-2, axis2=-1) if self.structure.dense else chol
+        scale = chol.diagonal(axis1=-2, axis2=-1) if self._dense else chol
         constant = np.log(candidates.weights) - np.log(scale).sum(-1) - 0.5 * d * math.log(2 * math.pi)
         joint = constant[..., None] - 0.5 * np.einsum("gkdn,gkdn->gkn", z, z)
         top = joint.max(1, keepdims=True)
@@ -183,16 +196,17 @@ class Race:
             resp, w, old, *known = (part[full] for part in (resp, w, old, *known))
         mean = resp @ self._rows / w[..., None]
         chol, sound = self._factors(self._covariances(resp, w, mean, old))
-        refitted = Candidates(w / w.sum(1, keepdims=True), mean, chol, *known)
-        return refitted if sound.all() else refitted.take(sound)
+        return Candidates(w / w.sum(1, keepdims=True), mean, chol, *known).only(sound)
 
     def _covariances(self, resp: Array, w: Array, mean: Array, old: Array) -> Array:
         """Refitted covariances (g, k, d, d), or variances (g, k, d)."""
         g, k, d = mean.shape
-        if self.structure.dense:
+        if self._dense:
             weighted = (resp[:, :, None] * self._columns).reshape(g * k * d, len(self.x))
-            cov = (weighted @ self._rows).reshape(g, k, d, d) / w[..., None, None] - mean[..., None] * mean[..., None, :]
-            cov += self.ridge * np.eye(d)
+            cov = (weighted @ self._rows).reshape(g, k, d, d) / w[..., None, None] - mean[..., None] * mean[
+                ..., None, :
+            ]
+            cov.reshape(g * k, d * d)[:, :: d + 1] += self.ridge
         else:
             cov = resp @ (self._rows * self._rows) / w[..., None] - mean * mean + self.ridge
         return self._projected(w, cov, old) if g else cov
@@ -200,8 +214,8 @@ class Race:
     def _projected(self, w: Array, cov: Array, old: Array) -> Array:
         """Covariances of the structure: by averages, where it is linear, or its own projection."""
         column = w.reshape(*w.shape, *[1] * (cov.ndim - 2))
-        if not isinstance(self.structure, Eigen) or not self.structure.linear:
-            old = old @ old.swapaxes(-1, -2) if self.structure.dense else old * old
+        if not self._linear:
+            old = old @ old.swapaxes(-1, -2) if self._dense else old * old
             flat = (part.reshape(-1, *part.shape[2:]) for part in (w, column * cov, old))
             groups = Groups(w.shape[1:] * len(w))
             return self.structure.project(*map(torch.from_numpy, flat), groups).numpy().reshape(cov.shape)
@@ -213,7 +227,7 @@ class Race:
 
     def _factors(self, cov: Array) -> tuple[Array, Array]:
         """Lower factors of covariances, or roots of variances, and for which of the g all are sound."""
-        if not self.structure.dense:
+        if not self._dense:
             chol = np.sqrt(np.maximum(cov, 0))  # NaN stays
             return chol, (chol > _NARROW * self._scale).all((1, 2))
         try:

@@ -13,9 +13,8 @@ from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import Structure
 from gmmlab.init.hierarchy import by_first_row, merged_in_rounds, moments_of, principal, standardised
 from gmmlab.init.kmeans import kmeans
-from gmmlab.init.partitions import from_responsibilities, one_hot
+from gmmlab.init.partitions import Started, from_responsibilities, one_hot
 from gmmlab.init.race import Race
-from gmmlab.model import Mixture
 
 Array = npt.NDArray[Any]
 SAMPLE = 2000  # rows that starts are tried on
@@ -75,7 +74,7 @@ def automatic(
     *,
     ridge: float = 0.0,
     weight: Float[Tensor, "n"] | None = None,
-) -> Mixture:
+) -> Started:
     """The best of several partitions of (a sample of) the rows, after short runs of EM on them.
 
     The first is of k-means on standardised rows, for round groups. If they turn out to stand apart nothing else is
@@ -85,21 +84,21 @@ def automatic(
     Where every candidate becomes singular, k-means on all rows, with jitter or an error as for any other start.
     """
     if k == 1:
-        return from_responsibilities(x, torch.ones_like(x[:, :1]), structure, ridge=ridge, weight=weight)
+        return Started(from_responsibilities(x, torch.ones_like(x[:, :1]), structure, ridge=ridge, weight=weight))
     sample, counts = x, weight
     if len(x) > max(SAMPLE, 40 * k):
         drawn = sample_of(len(x), max(SAMPLE, 40 * k), rng).to(x.device)
         sample, counts = x[drawn], None if weight is None else weight[drawn]
     race = Race(_array(sample), None if counts is None else _array(counts), structure, ridge)
     z = _array(standardised(sample))
-    round_ = race.run(race.start([lloyd(z, spread_out(z, k, rng))], k), 1)
-    if race.apart(round_, CERTAIN):
-        return race.mixture(round_, x.mean(0))
-    other = race.run(race.start(trees(z, torch.finfo(x.dtype).eps, k, rng), k), 1)
-    best = race.best(round_.beside(other))
+    best = race.run(race.start([lloyd(z, spread_out(z, k, rng))], k), 1)
+    if not race.apart(best, CERTAIN):
+        best = race.best(best.beside(race.run(race.start(trees(z, torch.finfo(x.dtype).eps, k, rng), k), 1)))
     if len(best.mean):
-        return race.mixture(best, x.mean(0))
-    return from_responsibilities(x, one_hot(kmeans(x, k, rng), k, x.dtype), structure, ridge=ridge, weight=weight)
+        evidence = float(best.evidence[0]) if sample is x else -math.inf
+        return Started(race.mixture(best, x.mean(0)), evidence)
+    resp = one_hot(kmeans(x, k, rng), k, x.dtype)
+    return Started(from_responsibilities(x, resp, structure, ridge=ridge, weight=weight))
 
 
 def _array(x: Tensor) -> Array:

@@ -15,7 +15,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.families import Full, Structure
 from gmmlab.init.hierarchy import GROUPS, Determinant, Grow, agglomerate, standardised, ward
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
-from gmmlab.init.partitions import from_labels, from_responsibilities, one_hot
+from gmmlab.init.partitions import Started, from_labels, from_responsibilities, one_hot
 from gmmlab.init.short import SAMPLE, automatic, sample_of
 from gmmlab.model import Mixture
 
@@ -36,7 +36,7 @@ class Method(Protocol):
         *,
         ridge: float = 0.0,
         weight: Float[Tensor, "n"] | None = None,
-    ) -> Mixture:
+    ) -> Started:
         """The mixture; a row of weight 2 counts as two rows in its parameters, if not in how rows are parted."""
 
 
@@ -103,8 +103,9 @@ def by(responsibilities: Responsibilities) -> Method:
         *,
         ridge: float = 0.0,
         weight: Float[Tensor, "n"] | None = None,
-    ) -> Mixture:
-        return from_responsibilities(x, responsibilities(x, k, rng), structure, ridge=ridge, weight=weight)
+    ) -> Started:
+        resp = responsibilities(x, k, rng)
+        return Started(from_responsibilities(x, resp, structure, ridge=ridge, weight=weight))
 
     return method
 
@@ -132,7 +133,7 @@ def start(
 ) -> Mixture:
     """A first mixture of k Gaussians by one of METHODS, of rows that count `weight` times."""
     with torch.no_grad():
-        return method(x, k, structure, rng, ridge=ridge, weight=weight)
+        return method(x, k, structure, rng, ridge=ridge, weight=weight).model
 
 
 def start_from_sample(
