@@ -77,8 +77,10 @@ def leaps(begin: Leaping | None = None, *, slow: float = 1e-3, most: int = sys.m
             return stats, Leaping.begin(stats)
         groups = parts_of(model)[1].groups
         after = _judged(state, stats, groups)
+        if after.steps % 2 == 0 or after.steps >= most:
+            return _stats(after.now, stats).replace(evidence=after.best), after
         wanted = (after.age > 1) & (after.best - state.best < slow * stats.n)
-        if after.steps % 2 == 0 or after.steps >= most or not bool(wanted.any()):
+        if wanted.is_cpu and not bool(wanted.any()):  # elsewhere to look is to wait
             return _stats(after.now, stats).replace(evidence=after.best), after
         leap = _leap(state, after, stats, groups)
         leapt = wanted & leap.proper
@@ -112,12 +114,12 @@ def _leap(state: Leaping, after: Leaping, like: MixtureStats, groups: Groups) ->
     """From the statistics of the last two steps and this one."""
     r = state.given - state.before
     v = after.now - state.given - r
-    base = _stats(state.before, like).components
-    size = [groups.sum(_stats(move, like).components.whitened(base).square().sum(1)) for move in (r, v)]
-    length = (size[0] / size[1].clamp(min=1e-300)).sqrt().clamp(min=1.0).minimum(after.longest)
+    moves, base = (_moments(torch.cat(rows), like) for rows in ((r, v), (state.before, state.before)))
+    size = groups.sum(moves.whitened(base).square().sum(1).view(2, -1).T)
+    length = (size[:, 0] / size[:, 1].clamp(min=1e-300)).sqrt().clamp(min=1.0).minimum(after.longest)
     a = groups.spread(length)[:, None]
     rows = state.before + 2 * a * r + a * a * v
-    improper = groups.sum((~_proper(_stats(rows, like).components)).double()) > 0
+    improper = groups.sum((~_proper(_moments(rows, like))).double()) > 0
     return Leap(rows, length, ~improper)
 
 
@@ -144,9 +146,14 @@ def _rows(stats: MixtureStats) -> Float[Tensor, "k f"]:
     return torch.cat([moments.w[:, None], moments.s1, moments.s2.flatten(1)], dim=1)
 
 
-def _stats(rows: Float[Tensor, "k f"], like: MixtureStats) -> MixtureStats:
+def _moments(rows: Float[Tensor, "k f"], like: MixtureStats) -> Moments:
     """What the rows stand for, in the form of other statistics."""
     moments = like.components
     w, s1, s2 = rows.split([1, moments.s1.shape[1], rows.shape[1] - 1 - moments.s1.shape[1]], dim=1)
-    moments = moments.replace(w=w[:, 0], s1=s1, s2=s2.view_as(moments.s2))
+    return moments.replace(w=w[:, 0], s1=s1, s2=s2.reshape(-1, *moments.s2.shape[1:]))
+
+
+def _stats(rows: Float[Tensor, "k f"], like: MixtureStats) -> MixtureStats:
+    """The same as statistics of as many components."""
+    moments = _moments(rows, like)
     return like.replace(components=moments, gate=Counts(moments.w))
