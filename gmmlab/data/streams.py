@@ -58,7 +58,7 @@ class Stream:
         self._given = origin.names  # names in the source, before columns are picked
         self._first: tuple[int, torch.dtype] | None = None
         self._n: int | None = None
-        self._spent = False
+        self._spent = self._rounded = False
 
     def __repr__(self) -> str:
         n = "rows not yet counted" if self._n is None else f"{self._n} rows"
@@ -153,9 +153,14 @@ class Stream:
             raise BadData(
                 f"{where} has {x.shape[1]} columns, those before it had {d}; expected the same in all chunks."
             )
-        _check_numbers(x, i, row)
-        if x.dtype != dtype and dtype == torch.float32:
-            warn("Chunks in float64 follow a first one in float32: they are rounded to float32.", DataWarning)
+        _check_numbers(x.to(dtype), i, row)
+        if x.dtype != dtype and dtype == torch.float32 and not self._rounded:
+            self._rounded, lost = True, float((x - x.float()).abs().max())
+            warn(
+                f"{where} is in float64 after a first one in float32: all are rounded to float32, its numbers by up to "
+                f"{lost:.2g}. Make the chunks float64 for the digits, or float32 for silence.",
+                DataWarning,
+            )
         return Chunk(x.to(dtype), None if weight is None else _checked_weight(weight, x, where))
 
     def _picked(self, names: Sequence[str], where: str) -> list[int]:

@@ -22,6 +22,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.data.streams import Stream
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Answers
@@ -34,6 +35,7 @@ from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Components, Structure
 from gmmlab.gates import Constant, Noisy
 from gmmlab.init import METHODS, Started
+from gmmlab.kernels.chunks import check_reread
 from gmmlab.model import Mixture
 
 
@@ -151,6 +153,8 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
 
     def _sample(self, X: Any, sample_weight: Any) -> tuple[Sample, torch.Generator]:
         """Checked rows, and the random numbers of their fit."""
+        if isinstance(X, Stream):
+            check_reread(X, "every step of a fit is a pass over all of them")
         self._check_columns(X, fitting=True)
         rng = generator(self.random_state, X.device if isinstance(X, Tensor) else torch.device("cpu"))
         return sample_of(X, sample_weight, self, rng), rng

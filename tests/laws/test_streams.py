@@ -138,8 +138,14 @@ def test_columns_are_picked_by_name_or_number():
 def test_first_chunk_sets_the_dtype():
     assert stream([X.float(), X.float()]).dtype == torch.float32
     assert stream([X.int(), X]).dtype == torch.float64
-    with pytest.warns(DataWarning, match="rounded to float32"):
-        assert {chunk.x.dtype for chunk in stream([X.float(), X])} == {torch.float32}
+    lost = float((X - X.float()).abs().max())
+    rows = stream([X.float(), X, X])
+    with pytest.warns(DataWarning, match=rf"Chunk 1 .* rounded to float32, its numbers by up to {lost:.2g}\.") as seen:
+        read = [*rows, *rows]
+    assert {chunk.x.dtype for chunk in read} == {torch.float32}
+    assert len(seen) == 1, "once, and not in every chunk and pass"
+    with pytest.raises(BadData, match="Chunk 1 of the stream has inf in row"):
+        list(stream([X.float(), 1e100 * X]))
 
 
 def test_bad_chunks_are_named():
