@@ -86,7 +86,7 @@ def _finishing(estimator: Any, sample: Sample) -> Callable[[Mixture], Mixture]:
     def finish(model: Mixture) -> Mixture:
         model = estimator._family(model, sample)
         if estimator.weights_prior is not None:
-            return model.replace(gate=model.gate.replace(pseudo=float(estimator.weights_prior) - 1))
+            return model.replace(gate=Constant(model.weights.log(), float(estimator.weights_prior) - 1))
         if not estimator.noise or isinstance(model.gate, Noisy):
             return model
         share = NOISE if estimator.noise is True else float(estimator.noise)

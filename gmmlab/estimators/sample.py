@@ -6,7 +6,6 @@ What a person has may be a table, a table with gaps, or a stream that does not f
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,7 +102,7 @@ def numpy_head(X: Any) -> Any:
 
 def generator(random_state: Any, device: torch.device) -> torch.Generator:
     """A torch generator seeded the way scikit-learn's users expect: by the first number that numpy's would draw."""
-    if isinstance(random_state, Integral) and 0 <= random_state < 2**32:
+    if isinstance(random_state, int | np.integer) and 0 <= random_state < 2**32:
         # the same Mersenne twister, but numpy first seeds another from the system, which takes longer than an EM step
         twister = torch.Generator().manual_seed(int(random_state))
         seed = int(torch.empty((), dtype=torch.int32).random_(generator=twister))
