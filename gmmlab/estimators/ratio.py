@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import torch
 
-from gmmlab.axes import Bool, Float, Tensor
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.data import Rows
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators.fitting import Budget
 from gmmlab.estimators.sample import Sample, of_rows
-from gmmlab.estimators.search import Cell, Fitted, search
-from gmmlab.estimators.starting import Starting
+from gmmlab.estimators.search import Cell, Fitted, Starts, search
+from gmmlab.estimators.starting import Starting, counting
 from gmmlab.score.bootstrap import Bootstrap, bootstrap, statistic
 
 TOGETHER = 4096  # rows of the samples that climb in one stack: with few rows a call costs more than what it computes
@@ -37,7 +37,11 @@ class Tested(NamedTuple):
 
 
 class Fits(NamedTuple):
-    """How the models of a test are fitted: as those of the selection were, and all to their ends."""
+    """How the models of a test are fitted: as those of the selection were, and all to their ends.
+
+    The larger one also starts from the fit of the smaller one with each of its components cut in two. So it hardly ever
+    ends below it, where a search that misses its optimum in samples would make the data look special.
+    """
 
     cells: tuple[Cell, Cell]
     starting: Starting
@@ -46,9 +50,18 @@ class Fits(NamedTuple):
     rng: torch.Generator
 
     def of(self, sample: Sample, columns: int = 1) -> list[Fitted]:
-        """Both cells, for each column of weights."""
-        starts = self.starting.starts(sample, [cell.k for cell in self.cells], columns, self.rng)
-        *_, last = search(sample, self.cells, starts, _sound, self.budget, ridge=self.ridge)
+        """Both cells, for each column of weights; all of the first before those of the second."""
+        small, large = self.cells
+        starts = self.starting.starts(sample, [small.k, large.k], columns, self.rng)
+        fits = self._climbed(sample, small, starts)
+        wider = [
+            {large.k: [*found[large.k], *_cut(one, sample.x, counting(sample, c))]}
+            for c, (one, found) in enumerate(zip(fits, starts, strict=True))
+        ]
+        return fits + self._climbed(sample, large, wider)
+
+    def _climbed(self, sample: Sample, cell: Cell, starts: Sequence[Starts]) -> list[Fitted]:
+        *_, last = search(sample, [cell], starts, _sound, self.budget, ridge=self.ridge)
         return last.fitted()
 
     def of_samples(self, samples: Float[Tensor, "b n d"]) -> Float[Tensor, "b 2"]:
@@ -107,3 +120,17 @@ def _states(data: Data, fits: Fits, small: Fitted, large: Fitted, draws: int) ->
 
 def _sound(fitted: Sequence[Fitted]) -> list[Fitted]:
     return [one for one in fitted if one.model is not None]
+
+
+def _cut(one: Fitted, x: Float[Tensor, "m d"], rows: Int[Tensor, "r"]) -> list[Float[Tensor, "m _"]]:
+    """Partitions of some rows in which one component after the other is cut across its longest axis."""
+    if one.model is None:
+        return []
+    resp, longest = one.model.posterior(x[rows]).resp, torch.linalg.eigh(one.model.gaussian.cov)[1][:, :, -1]
+    side = ((x[rows] - one.model.gaussian.mean[:, None].to(x)) @ longest[:, :, None].to(x) > 0).squeeze(-1).to(x)
+    parts = []
+    for j in range(one.model.k):
+        part = torch.cat([resp, resp[:, j, None] * side[j, :, None]], dim=1)
+        part[:, j] *= 1 - side[j]
+        parts.append(x.new_zeros(len(x), part.shape[1]).index_copy_(0, rows, part))
+    return parts
