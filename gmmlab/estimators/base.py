@@ -56,7 +56,6 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
     verbose: int = 0
     verbose_interval: int = 10
     noise: bool | float = False
-    weights_prior: float | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -72,7 +71,6 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "noise": ["boolean", Interval(Real, 0.0, 1.0, closed="neither")],
-        "weights_prior": [Interval(Real, 1.0, None, closed="left"), None],
     }
     _made_of: ClassVar[tuple[str, ...]]  # the fitted attributes that components are read from
 
@@ -165,8 +163,8 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         """The best of all starts, which climb together where they can."""
         budget, climb = self._budget(), self._climb(sample, rng)
         models: Iterable[Begin] = begins(self, sample, rng)
-        one_by_one = self.max_iter == 0 or self.verbose or self.warm_start or self.noise or self.weights_prior
-        if self.n_init > 1 and sample.complete and self._together() and not one_by_one:
+        alone = self.n_init == 1 or self.max_iter == 0 or self.verbose or self.warm_start or self.noise
+        if sample.complete and not alone and self._together():
             models = list(models)
             best, fits = best_together(models, sample.source, budget)
             if fits:

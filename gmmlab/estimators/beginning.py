@@ -79,14 +79,10 @@ def _given(estimator: Any, sample: Sample) -> dict[str, Tensor]:
 
 
 def _finishing(estimator: Any, sample: Sample) -> Callable[[Mixture], Mixture]:
-    """What every first model gets: the estimator's family, the prior of the weights, and the noise."""
-    if estimator.noise and estimator.weights_prior is not None:
-        raise ValueError("weights_prior is for mixtures without noise; expected one of the two. Leave one out.")
+    """What every first model gets: the estimator's family, and the noise."""
 
     def finish(model: Mixture) -> Mixture:
         model = estimator._family(model, sample)
-        if estimator.weights_prior is not None:
-            return model.replace(gate=Constant(model.weights.log(), float(estimator.weights_prior) - 1))
         if not estimator.noise or isinstance(model.gate, Noisy):
             return model
         share = NOISE if estimator.noise is True else float(estimator.noise)

@@ -69,9 +69,6 @@ class GaussianMixture(ShapedMixture):
     noise : bool or float, default=False
         A uniform background in the box around the rows, for those that belong to no component; a number is its share
         to begin with. `predict` gives them -1.
-    weights_prior : float or None, default=None
-        Concentration, at least 1, of a symmetric Dirichlet prior on the weights, whose mode is found: each component
-        is given `weights_prior - 1` rows at every step.
     acceleration : {'squarem', 'anderson'} or None, default=None
         Leaps along the steps of EM, taken back where the objective would fall: fewer steps where EM is slow.
     batch_size : int or None, default=None

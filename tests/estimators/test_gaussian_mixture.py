@@ -127,21 +127,6 @@ def test_weights_of_rows_are_replication():
     np.testing.assert_allclose(one.means_, begin.means_, rtol=1e-10)
 
 
-def test_a_prior_of_the_weights_draws_them_together():
-    """At the mode of the posterior, weights are shares of rows and of alpha - 1 rows more for each component."""
-    options = {"n_components": 3, "random_state": 0, "tol": 1e-12, "max_iter": 2000}
-    free, drawn = GaussianMixture(**options).fit(X), GaussianMixture(weights_prior=31.0, **options).fit(X)
-    counts = drawn.predict_proba(X).sum(0)
-    np.testing.assert_allclose(drawn.weights_, (counts + 30) / (len(X) + 90), rtol=1e-6)
-    assert np.ptp(drawn.weights_) < np.ptp(free.weights_)
-    prior = 30 * np.log(drawn.weights_).sum()
-    assert drawn.lower_bound_ * len(X) == pytest.approx(drawn.score(X) * len(X) + prior, rel=1e-9)
-    many = GaussianMixture(n_init=3, weights_prior=31.0, **options).fit(X)
-    assert many.lower_bound_ >= drawn.lower_bound_ - 1e-9
-    with pytest.raises(ValueError, match="without noise"):
-        GaussianMixture(2, weights_prior=2.0, noise=True).fit(X)
-
-
 @pytest.mark.parametrize("criterion", ["bic", "aic", "icl", "score"])
 def test_criteria_of_weighted_rows_are_those_of_repeated_ones(criterion):
     times = np.random.default_rng(0).integers(0, 4, len(X))
