@@ -140,8 +140,6 @@ def _rebuilt(
 
 def _gate(model: Mixture, weights: Float[Tensor, "k"], scale: float = 1.0) -> Gate:
     """Constant weights, in which noise has its old weight times `scale`, all divided by their sum."""
-    if isinstance(model.gate, Constant):
-        return Constant.of(weights).replace(pseudo=model.gate.pseudo)
     if not isinstance(model.gate, Noisy):
         return Constant.of(weights)
     none = scale * float(model.gate.none)

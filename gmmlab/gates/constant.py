@@ -8,19 +8,14 @@ from gmmlab.axes import Float, Int, Tensor
 from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels.groups import Groups
 from gmmlab.kernels.logspace import normalise_
-from gmmlab.record import Record, static
+from gmmlab.record import Record
 from gmmlab.stats import Counts
 
 
 class Constant(Record):
-    """Log mixing weights pi_k; a component may have weight zero (log weight -inf).
-
-    At every refit each component is given `pseudo` rows: alpha - 1 of a Dirichlet prior on the weights, whose mode is
-    found.
-    """
+    """Log mixing weights pi_k; a component may have weight zero (log weight -inf)."""
 
     log_w: Float[Tensor, "k"]
-    pseudo: float = static(default=0.0)
 
     @classmethod
     def of(cls, weights: Float[Tensor, "k"]) -> Constant:
@@ -74,13 +69,8 @@ class Constant(Record):
         return Counts(posterior.resp.sum(0).double())  # a chunk is short: its own dtype will do
 
     def refit(self, stats: Counts) -> Constant:
-        """The most probable weights, in proportion to w_k + pseudo. See Bishop (2006), eq. 9.26."""
-        rows = stats.w + self.pseudo
-        return self.replace(log_w=(rows / rows.sum()).log())
-
-    def penalty(self) -> Float[Tensor, ""]:
-        """Log prior density of the weights, up to a constant; zero without a prior."""
-        return self.pseudo * self.log_w.sum() if self.pseudo else self.log_w.new_zeros(())
+        """Maximum-likelihood weights, w_k / sum_j w_j. See Bishop (2006), eq. 9.26."""
+        return self.replace(log_w=(stats.w / stats.w.sum()).log())
 
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         """Labels of n rows."""

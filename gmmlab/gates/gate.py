@@ -44,10 +44,7 @@ class Gate(Protocol):
         """Additive statistics of the responsibilities of a chunk."""
 
     def refit(self, stats: Any) -> Any:
-        """The same kind of gate, at the maximum of its expected log-likelihood and log prior."""
-
-    def penalty(self) -> Float[Tensor, ""]:
-        """Log prior density of its parameters, up to a constant."""
+        """The same kind of gate, at the maximum of its expected log-likelihood."""
 
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         """Labels of n rows."""

@@ -103,10 +103,6 @@ class Noisy(Record):
         total = stats.w.sum() + stats.none
         return self.replace(log_w=(stats.w / total).log(), log_none=(stats.none / total).log())
 
-    def penalty(self) -> Float[Tensor, ""]:
-        """Zero: the weights have no prior."""
-        return self.log_w.new_zeros(())
-
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         """Labels of n rows; -1 for noise."""
         z = torch.multinomial(torch.cat([self.weights, self.none[None]]), n, replacement=True, generator=rng)

@@ -11,12 +11,9 @@ import torch
 from torch import Tensor
 
 from gmmlab.families import Full
-from gmmlab.fit import run, whole
 from gmmlab.gates import Constant, Gate, Noisy, Posterior, join
-from gmmlab.init import METHODS, start
 from gmmlab.kernels.logspace import normalise_
 from gmmlab.model import Mixture
-from gmmlab.stats import Counts
 
 
 @pytest.fixture(params=cases.GATES, ids=str)
@@ -142,20 +139,3 @@ def test_noise_that_is_none_is_refused():
         Noisy.of(torch.ones(2), 0.1, torch.zeros(2), torch.tensor([1.0, 0.0]))
     with pytest.raises(ValueError, match="expected numbers of at least 0"):
         Noisy.of(-torch.ones(2), 0.1, *box)
-
-
-@pytest.mark.parametrize("alpha", [1.0, 3.5])
-def test_weights_are_the_mode_of_their_posterior(alpha):
-    w = torch.tensor([10.0, 0.0, 30.0], dtype=torch.float64)
-    refit = Constant(w.log(), alpha - 1).refit(Counts(w))
-    torch.testing.assert_close(refit.weights, (w + alpha - 1) / (40 + 3 * (alpha - 1)))
-
-
-def test_the_objective_with_a_prior_never_falls_and_differs_from_the_evidence(rng):
-    x = cases.blobs(rng)
-    begin = start(x, 5, cases.STRUCTURES["VVV"], METHODS["kmeans"], rng)
-    steps = list(itertools.islice(run(begin.replace(gate=Constant(begin.weights.log(), 20.0)), whole(x)), 60))
-    assert all(float(b.info.objective) >= float(a.info.objective) - 1e-12 for a, b in itertools.pairwise(steps))
-    last = steps[-1]
-    prior = 20 * float(steps[-2].model.weights.log().sum()) / len(x)
-    assert float(last.info.objective) - last.info.evidence == pytest.approx(prior, rel=1e-9)
