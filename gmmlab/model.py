@@ -67,6 +67,10 @@ class Mixture(Record):
         """Free parameters, as information criteria count them."""
         return self.components.n_parameters + self.gate.n_parameters
 
+    def penalty(self) -> Float[Tensor, ""]:
+        """Log prior density of all parameters, up to a constant; zero without a prior."""
+        return self.components.penalty() + self.gate.penalty()
+
     def tables(self, x: Float[Tensor, "n d"]) -> Iterator[Float[Tensor, "m k"]]:
         """Log densities of the rows under each component, chunk by chunk."""
         for rows in chunks(x, self.components.width):

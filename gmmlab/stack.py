@@ -20,7 +20,8 @@ from gmmlab.record import cat
 def stack(models: Sequence[Mixture]) -> Mixture:
     """One mixture whose components are those of all `models`, each normalised on its own.
 
-    All must be Gaussian about one origin, with one ridge. Fastest when models of equal size stand together.
+    All must be Gaussian about one origin, with one ridge, and weights without a prior. Fastest when models of equal
+    size stand together.
     """
     structures = tuple(model.gaussian.structure for model in models)
     groups = Groups(tuple(model.k for model in models))

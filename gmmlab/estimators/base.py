@@ -56,6 +56,7 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
     verbose: int = 0
     verbose_interval: int = 10
     noise: bool | float = False
+    weights_prior: Any = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -71,6 +72,7 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "noise": ["boolean", Interval(Real, 0.0, 1.0, closed="neither")],
+        "weights_prior": [Interval(Real, 1.0, None, closed="left"), "array-like", None],
     }
     _made_of: ClassVar[tuple[str, ...]]  # the fitted attributes that components are read from
 

@@ -79,13 +79,17 @@ def _given(estimator: Any, sample: Sample) -> dict[str, Tensor]:
 
 
 def _finishing(estimator: Any, sample: Sample) -> Callable[[Mixture], Mixture]:
-    """What every first model gets: the estimator's family, and the noise."""
+    """What every first model gets: the estimator's family, the noise, and the prior of the weights."""
+    alpha = None
+    if estimator.weights_prior is not None:
+        alpha = sk.check_weights_prior(estimator.weights_prior, int(estimator.n_components)).to(sample.x.device)
 
     def finish(model: Mixture) -> Mixture:
         model = estimator._family(model, sample)
-        if not estimator.noise or isinstance(model.gate, Noisy):
-            return model
-        share = NOISE if estimator.noise is True else float(estimator.noise)
-        return model.replace(gate=Noisy.around(sample.x, model.weights, share))
+        if estimator.noise and not isinstance(model.gate, Noisy):
+            share = NOISE if estimator.noise is True else float(estimator.noise)
+            model = model.replace(gate=Noisy.around(sample.x, model.weights, share))
+        gate = model.gate
+        return model.replace(gate=gate.replace(alpha=alpha)) if isinstance(gate, Constant | Noisy) else model
 
     return finish

@@ -50,7 +50,8 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixtureEs
         The fit ends when the mean log-likelihood changes by less than this in a step.
     reg_covar : float, default=1e-6
         Added to all noise variances at every step, in squared data units.
-    max_iter, n_init, weights_init, means_init, random_state, warm_start, verbose, verbose_interval, noise
+    max_iter, n_init, weights_init, means_init, random_state, warm_start, verbose, verbose_interval, noise,
+    weights_prior
         As of `GaussianMixture`; `noise` is the uniform background for rows that belong to no component.
     init_params : str or array, default='auto'
         As of `GaussianMixture`; rows are parted along the k + q leading principal components of standardised columns

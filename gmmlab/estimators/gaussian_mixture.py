@@ -66,6 +66,9 @@ class GaussianMixture(ShapedMixture):
     prior : 'mclust', dict or None, default=None
         A conjugate prior, whose mode is found: mclust's weak one, or `kappa`, `dof`, `mean` and `scale` of a normal
         inverse Wishart prior (what is left out is mclust's).
+    weights_prior : float, array of shape (k,) or None, default=None
+        The parameters of a Dirichlet prior of the weights, at least 1, of which the mode is found: a component has
+        `weights_prior` - 1 more rows than are seen. Weights stay away from zero.
     noise : bool or float, default=False
         A uniform background in the box around the rows, for those that belong to no component; a number is its share
         to begin with. `predict` gives them -1.
@@ -89,7 +92,7 @@ class GaussianMixture(ShapedMixture):
     n_iter_ : int
         Steps of the best start, and of the moves that follow it.
     lower_bound_ : float
-        Mean log-likelihood per row at the last E-step (before the last refit); with a prior, the log density of the
+        Mean log-likelihood per row at the last E-step (before the last refit); with priors, the log density of the
         parameters, up to a constant, is added to the total.
     lower_bounds_ : list of float
         The same at every step.
@@ -125,7 +128,9 @@ class GaussianMixture(ShapedMixture):
     _takes_gaps: ClassVar[bool] = True
 
     def _together(self) -> bool:
-        return self.prior is None and self.acceleration is None and self.batch_size is None
+        return (
+            self.prior is None and self.weights_prior is None and self.acceleration is None and self.batch_size is None
+        )
 
     def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
         best = super()._best_fit(sample, rng)

@@ -17,6 +17,7 @@ import torch
 from gmmlab.axes import Tensor
 from gmmlab.errors import BadData
 from gmmlab.families import EIGEN, EII, VII, Diagonal, Full, Spherical, Structure, Tied
+from gmmlab.gates import dirichlet
 
 
 class Layout(NamedTuple):
@@ -127,6 +128,14 @@ def check_weights(value: Any, k: int) -> Tensor:
     if abs(total - 1) > (1e-6 if _is_single(value) else 1e-8):
         raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}")
     return weights
+
+
+def check_weights_prior(value: Any, k: int) -> Tensor:
+    """Parameters of a Dirichlet prior, out of one for all or one each. Raises `ValueError` unless it has a mode."""
+    alpha = torch.full((k,), float(value), dtype=torch.float64) if isinstance(value, Real) else as_tensor(value)
+    alpha = _tensor(alpha, (k,), "weights_prior")
+    dirichlet.check(alpha)
+    return alpha
 
 
 def check_means(value: Any, k: int, d: int) -> Tensor:

@@ -86,7 +86,7 @@ def run(
         except Exhausted:
             return
         accepted = transform.accepted(state)
-        objective = stats.score + model.components.penalty() / stats.n if accepted else torch.as_tensor(previous)
+        objective = stats.score + model.penalty() / stats.n if accepted else torch.as_tensor(previous)
         model = refit(model, stats)
         step = Step(i, model, Info(stats, objective, previous, accepted, state))
         previous = objective

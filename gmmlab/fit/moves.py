@@ -57,10 +57,11 @@ def add(
     known = torch.cat([model.weights, model.weights.new_zeros(1)])
     all_of_them = type(old).of(means, covs, old.structure, origin=old.origin, ridge=old.ridge, w=known)
     new = all_of_them.take(torch.tensor([model.k], device=known.device))
-    components = cat([old.replace(prior=None), new]).replace(prior=_prior(old, [*range(model.k), 0]))
+    of = [*range(model.k), 0]
+    components = cat([old.replace(prior=None), new]).replace(prior=_prior(old, of))
     others = 1 - weight
     weights = torch.cat([model.weights * others, model.weights.new_tensor([weight])])
-    return model.replace(components=components, gate=_gate(model, weights, others))
+    return model.replace(components=components, gate=_gate(model, weights, of, others))
 
 
 def remove(model: Mixture, k: int) -> Mixture:
@@ -73,7 +74,8 @@ def remove(model: Mixture, k: int) -> Mixture:
     if not bool(weights.sum() > 0):
         weights = (model.weights.sum() / len(kept)).expand(len(kept))  # all the weight was on k
     components = model.gaussian.take(torch.tensor(kept, device=weights.device))
-    return model.replace(components=components.replace(prior=_prior(model.gaussian, kept)), gate=_gate(model, weights))
+    components = components.replace(prior=_prior(model.gaussian, kept))
+    return model.replace(components=components, gate=_gate(model, weights, kept))
 
 
 def merge(model: Mixture, i: int, j: int) -> Mixture:
@@ -135,15 +137,21 @@ def _rebuilt(
     """The mixture of these components, brought to the model's structure together; `of` says whose prior each has."""
     old = model.gaussian
     new = type(old).of(mean, cov, old.structure, origin=old.origin, ridge=old.ridge)
-    return model.replace(components=new.replace(prior=_prior(old, of)), gate=_gate(model, weights))
+    return model.replace(components=new.replace(prior=_prior(old, of)), gate=_gate(model, weights, of))
 
 
-def _gate(model: Mixture, weights: Float[Tensor, "k"], scale: float = 1.0) -> Gate:
-    """Constant weights, in which noise has its old weight times `scale`, all divided by their sum."""
-    if not isinstance(model.gate, Noisy):
-        return Constant.of(weights)
-    none = scale * float(model.gate.none)
-    return Noisy.of(weights, none / (none + float(weights.sum())), model.gate.low, model.gate.high)
+def _gate(model: Mixture, weights: Float[Tensor, "k"], of: Sequence[int], scale: float = 1.0) -> Gate:
+    """Constant weights, in which noise has its old weight times `scale`, all divided by their sum.
+
+    Each has the prior of one of the old ones.
+    """
+    gate = model.gate
+    if isinstance(gate, Noisy):
+        none = scale * float(gate.none)
+        noisy = Noisy.of(weights, none / (none + float(weights.sum())), gate.low, gate.high)
+        return noisy if gate.alpha is None else noisy.replace(alpha=gate.alpha[list(of)])
+    alpha = gate.alpha[list(of)] if isinstance(gate, Constant) and gate.alpha is not None else None
+    return Constant.of(weights).replace(alpha=alpha)
 
 
 def _prior(old: Gaussian, of: Sequence[int]) -> Prior | None:

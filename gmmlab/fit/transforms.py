@@ -231,7 +231,7 @@ def _guarded(
     """Leaps that are taken back when the objective of the model they led to is lower than the last accepted one."""
 
     def update(model: Mixture, stats: MixtureStats, state: _Climb) -> tuple[MixtureStats, _Climb]:
-        objective = float(stats.evidence) + float(model.components.penalty())
+        objective = float(stats.evidence) + float(model.penalty())
         if state.leapt and state.safe is not None and not objective >= state.best:
             slower = judged(state.pace, False)
             return state.safe, _Climb(slower, state.best, state.safe, state.safe, accepted=False)

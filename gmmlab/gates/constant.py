@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.gates import dirichlet
 from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels.groups import Groups
 from gmmlab.kernels.logspace import normalise_
@@ -13,9 +14,13 @@ from gmmlab.stats import Counts
 
 
 class Constant(Record):
-    """Log mixing weights pi_k; a component may have weight zero (log weight -inf)."""
+    """Log mixing weights pi_k; a component may have weight zero (log weight -inf).
+
+    `alpha` are the parameters of a Dirichlet prior, if there is one: then a refit gives the mode of the posterior.
+    """
 
     log_w: Float[Tensor, "k"]
+    alpha: Float[Tensor, "k"] | None = None
 
     @classmethod
     def of(cls, weights: Float[Tensor, "k"]) -> Constant:
@@ -70,7 +75,12 @@ class Constant(Record):
 
     def refit(self, stats: Counts) -> Constant:
         """Maximum-likelihood weights, w_k / sum_j w_j. See Bishop (2006), eq. 9.26."""
-        return self.replace(log_w=(stats.w / stats.w.sum()).log())
+        w = dirichlet.counted(stats.w, self.alpha)
+        return self.replace(log_w=(w / w.sum()).log())
+
+    def penalty(self) -> Float[Tensor, ""]:
+        """Log prior density of the weights, up to a constant; zero without a prior."""
+        return dirichlet.log_density(self.log_w, self.alpha)
 
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         """Labels of n rows."""

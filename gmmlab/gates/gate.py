@@ -46,5 +46,8 @@ class Gate(Protocol):
     def refit(self, stats: Any) -> Any:
         """The same kind of gate, at the maximum of its expected log-likelihood."""
 
+    def penalty(self) -> Float[Tensor, ""]:
+        """Log prior density of the parameters, up to a constant; zero without a prior."""
+
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         """Labels of n rows."""

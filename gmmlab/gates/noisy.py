@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.gates import dirichlet
 from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels.logspace import normalise_
 from gmmlab.record import Record, shared
@@ -22,13 +23,15 @@ from gmmlab.stats import NoisyCounts
 class Noisy(Record):
     """Log mixing weights pi_k, the log weight of the noise, and its box from `low` to `high`.
 
-    The density of the noise is 1 / V beyond the box too: a gate sees densities, not rows.
+    The density of the noise is 1 / V beyond the box too: a gate sees densities, not rows. `alpha` are the parameters of
+    a Dirichlet prior of the components' weights, if there is one; the noise has 1.
     """
 
     log_w: Float[Tensor, "k"]
     log_none: Float[Tensor, ""] = shared()
     low: Float[Tensor, "d"] = shared()
     high: Float[Tensor, "d"] = shared()
+    alpha: Float[Tensor, "k"] | None = None
 
     @classmethod
     def of(cls, weights: Float[Tensor, "k"], none: float, low: Float[Tensor, "d"], high: Float[Tensor, "d"]) -> Noisy:
@@ -100,8 +103,13 @@ class Noisy(Record):
 
     def refit(self, stats: NoisyCounts) -> Noisy:
         """Maximum-likelihood weights: shares of the rows. The box stays."""
-        total = stats.w.sum() + stats.none
-        return self.replace(log_w=(stats.w / total).log(), log_none=(stats.none / total).log())
+        w = dirichlet.counted(stats.w, self.alpha)
+        total = w.sum() + stats.none
+        return self.replace(log_w=(w / total).log(), log_none=(stats.none / total).log())
+
+    def penalty(self) -> Float[Tensor, ""]:
+        """Log prior density of the weights, up to a constant; zero without a prior."""
+        return dirichlet.log_density(self.log_w, self.alpha)
 
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         """Labels of n rows; -1 for noise."""

@@ -71,6 +71,10 @@ class Stacked(Record):
         total = self.groups.spread(self.groups.sum(stats.w))
         return self.replace(log_w=(stats.w / total).log())
 
+    def penalty(self) -> Float[Tensor, ""]:
+        """Zero: stacked weights have no prior."""
+        return self.log_w.new_zeros(())
+
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:  # noqa: ARG002 - the protocol's arguments
         """Raises `TypeError`: a stack is no distribution."""
         raise TypeError("A stack of mixtures has no single distribution to draw from; take one of them first.")
