@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gmmlab.errors import NotPositiveDefinite
-from gmmlab.families import Full, Tied
+from gmmlab.families import Full, Prior, Tied
 from gmmlab.fit import last, moves, plateau, run, split_merge, whole
 from gmmlab.fit.splitting import Proposal, merge_losses, proposals, split_gains
 from gmmlab.init import METHODS, from_labels, start
@@ -202,3 +202,16 @@ def test_a_grid_of_blobs_is_solved_far_more_often_than_by_restarts_with_the_same
             spent, highest = spent + step.i, max(highest, step.info.evidence)
         solved["restarts"] += highest > best - 1e-3
     assert solved["split and merge"] >= 3 and solved["restarts"] == 0
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_with_a_prior_the_search_climbs_the_posterior(seed):
+    """A prior of large covariances: what raises the likelihood most is not what is wanted."""
+    rng = torch.Generator().manual_seed(seed)
+    x = cases.blobs(rng, n=300, d=2, k=5)
+    model = start(x, 5, Full(), METHODS["random_from_data"], rng, ridge=1e-6)
+    scale = 400 * torch.eye(2, dtype=torch.float64)
+    prior = Prior.of(Full(), 5, mean=x.mean(0), kappa=20.0, dof=100.0, scale=scale)
+    steps = list(split_merge(model.relocated(prior=prior), whole(x), x, stop=stop, max_moves=8))
+    objectives = [float(step.info.objective) for step in steps]
+    assert all(b >= a - 1e-9 for a, b in pairwise(objectives))
