@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
@@ -245,9 +246,16 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         tags.input_tags.allow_nan = self._takes_gaps
         return tags
 
+    def _has_columns_of(self, X: Any) -> bool:
+        """Whether the fit was of as many columns, without names."""
+        return not hasattr(self, "feature_names_in_") and X.shape[1:] == (getattr(self, "n_features_in_", None),)
+
     def _check_columns(self, X: Any, *, fitting: bool = False, keep: bool = False) -> None:
         """scikit-learn's bookkeeping of the names and the number of columns.
 
-        A fit takes them over (`keep`) only when it has succeeded; before, it looks whether they are names.
+        A fit takes them over (`keep`) only when it has succeeded; before, it looks whether they are names. Arrays have
+        none, and are most often of the right width: then nothing is left to do.
         """
+        if type(X) is np.ndarray and not keep and (fitting or self._has_columns_of(X)):
+            return
         validate_data(copy(self) if fitting else self, numpy_head(X), reset=fitting or keep, skip_check_array=True)
