@@ -90,8 +90,12 @@ def _from_array(data: Any, names: list[str]) -> Tensor:
             f"Columns {_some(words)} hold text; expected numbers. Leave them out "
             "(data.drop(columns=...), or data.select_dtypes('number')) or encode them."
         )
-    array = data if _is_plain(data) else check_array(
-        data, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="X", ensure_min_samples=0
+    array = (
+        data
+        if _is_plain(data)
+        else check_array(
+            data, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="X", ensure_min_samples=0
+        )
     )
     if min(array.strides, default=1) < 0:
         return torch.from_numpy(array.copy())

@@ -31,7 +31,8 @@ def begins(estimator: Any, sample: Sample, rng: torch.Generator) -> Iterator[Beg
         started = _start(estimator, sample, given, rng)
         model = finish(started.model)
         same = sample.complete and model.gate is started.model.gate and model.components is model.located
-        yield Begin(model, started.evidence if same and model.located.prior is None else -math.inf)
+        known = same and model.located.prior is None and math.isfinite(started.evidence)
+        yield Begin(model, bounds=[started.evidence] if known else [])
 
 
 def _resumed(estimator: Any, sample: Sample) -> Mixture:

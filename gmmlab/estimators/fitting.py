@@ -39,7 +39,6 @@ class Fit(NamedTuple):
     bounds: list[float] = []  # noqa: RUF012 - never changed in place
     converged: bool = False
     jitter: float = 0.0
-    previous: float = -math.inf  # the objective before the first step, if it is known
 
     @property
     def bound(self) -> float:
@@ -49,13 +48,11 @@ class Fit(NamedTuple):
     def after(self, step: Step, settled: Stop) -> Fit:
         """One step further; it has converged if that is the last by the rule `settled`."""
         worst = max(self.jitter, float(step.model.located.jitter.max()))
-        bounds = [*self.bounds, float(step.info.objective)]
-        return self._replace(model=step.model, bounds=bounds, converged=settled(step), jitter=worst)
+        return Fit(step.model, [*self.bounds, float(step.info.objective)], settled(step), worst)
 
     def certificate(self, n: float) -> Certificate:
         """What is known about its end, for a fit of n rows."""
-        trace = [self.previous, *self.bounds] if math.isfinite(self.previous) else self.bounds
-        return certify(self.model, trace, n, converged=self.converged, jitter=self.jitter)
+        return certify(self.model, self.bounds, n, converged=self.converged, jitter=self.jitter)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -74,10 +71,14 @@ class Budget(NamedTuple):
 
 
 class Begin(NamedTuple):
-    """Where a fit begins: a model, and the objective before its first step, if it is resumed."""
+    """Where a fit begins: a model, and the objective before its first step, if it is resumed.
+
+    The last step of a start that climbs is the first of its fit: `bounds` has its objective.
+    """
 
     model: Mixture
     previous: float = -math.inf
+    bounds: list[float] = []  # noqa: RUF012 - never changed in place
 
 
 Climb = Callable[[Begin, Stop], Iterator[Step]]
@@ -119,7 +120,7 @@ def best_of(begins: Iterable[Begin], climb: Climb, budget: Budget, report: Repor
     try:
         for i, begin in enumerate(begins):
             report.start(i)
-            current = Fit(begin.model, jitter=float(begin.model.located.jitter.max()), previous=begin.previous)
+            current = Fit(begin.model, begin.bounds[: budget.max_iter], jitter=float(begin.model.located.jitter.max()))
             for climbed in _climbing(begin, current, climb, budget, report):
                 current = climbed
             if budget.max_iter > 0:
@@ -171,7 +172,8 @@ def moved(fit: Fit, source: Source, rows: Chunk, budget: Budget, report: Reporte
 def _climbing(begin: Begin, fit: Fit, climb: Climb, budget: Budget, report: Reporter) -> Iterator[Fit]:
     """The fit after every step."""
     stop = plateau(budget.tol)
-    for step in islice(climb(begin, stop), budget.max_iter):
+    begin = begin._replace(previous=fit.bound) if fit.bounds else begin
+    for step in islice(climb(begin, stop), budget.max_iter - len(fit.bounds)):
         report.step(step)
         fit = fit.after(step, stop)
         yield fit

@@ -200,9 +200,9 @@ def merged_in_rounds(moments: Array, scales: Sequence[float], k: int) -> Array:
     their first groups; there are k, or m if that is less.
     """
     m, side = moments.shape[:2]
-    term, flat, every = _Term.of(moments, np.array(scales)[:, None]), moments.reshape(m, -1).T, np.arange(len(scales))
-    labels, every = np.tile(np.arange(m), (len(scales), 1)), every[:, None]
-    for t in iter(lambda: int(labels[0].max()) + 1, min(k, m)):
+    term, flat = _Term.of(moments, np.array(scales)[:, None]), moments.reshape(m, -1).T
+    labels, every, t = np.tile(np.arange(m), (len(scales), 1)), np.arange(len(scales))[:, None], m
+    while t > k:
         number, (i, j, pair) = np.arange(t), _pairs(t)
         own = (labels.T[:, :, None] == number).astype(float).reshape(m, -1)
         sums = (flat @ own).reshape(side, side, len(scales), t)
@@ -217,6 +217,7 @@ def merged_in_rounds(moments: Array, scales: Sequence[float], k: int) -> Array:
         into = np.tile(number, (len(scales), 1))
         into[every, nearest[every, first]] = first
         labels = ((into == number).cumsum(1) - 1)[every, into[every, labels]]
+        t -= joined
     return labels
 
 

@@ -178,8 +178,7 @@ class Race:
             z = (whiten.reshape(g * k * d, d) @ self._columns).reshape(g, k, d, len(self.x)) - whiten @ mean[..., None]
         else:
             z = (self._columns - mean[..., None]) / chol[..., None]
-        scale = chol.diagonal(axis1=-2, axis2=-1) if self._dense else chol
-        constant = np.log(candidates.weights) - np.log(scale).sum(-1) - 0.5 * d * math.log(2 * math.pi)
+        constant = np.log(candidates.weights) - np.log(self._sd(chol)).sum(-1) - 0.5 * d * math.log(2 * math.pi)
         joint = constant[..., None] - 0.5 * np.einsum("gkdn,gkdn->gkn", z, z)
         top = joint.max(1, keepdims=True)
         resp = np.exp(joint - top)
@@ -193,7 +192,7 @@ class Race:
         w = resp.sum(-1)
         full = w.min(1) > _LEAST
         if not full.all():
-            resp, w, old, *known = (part[full] for part in (resp, w, old, *known))
+            resp, w, old, known = resp[full], w[full], old[full], tuple(part[full] for part in known)
         mean = resp @ self._rows / w[..., None]
         chol, sound = self._factors(self._covariances(resp, w, mean, old))
         return Candidates(w / w.sum(1, keepdims=True), mean, chol, *known).only(sound)
@@ -216,9 +215,11 @@ class Race:
         column = w.reshape(*w.shape, *[1] * (cov.ndim - 2))
         if not self._linear:
             old = old @ old.swapaxes(-1, -2) if self._dense else old * old
-            flat = (part.reshape(-1, *part.shape[2:]) for part in (w, column * cov, old))
-            groups = Groups(w.shape[1:] * len(w))
-            return self.structure.project(*map(torch.from_numpy, flat), groups).numpy().reshape(cov.shape)
+            rows, scatter, before = (
+                torch.from_numpy(part.reshape(-1, *part.shape[2:])) for part in (w, column * cov, old)
+            )
+            projected = self.structure.project(rows, scatter, before, Groups(w.shape[1:] * len(w)))
+            return projected.numpy().reshape(cov.shape)
         if self.structure.spherical:
             cov = np.broadcast_to(cov.mean(-1, keepdims=True), cov.shape)
         if self.structure.shared:
@@ -227,17 +228,19 @@ class Race:
 
     def _factors(self, cov: Array) -> tuple[Array, Array]:
         """Lower factors of covariances, or roots of variances, and for which of the g all are sound."""
-        if not self._dense:
-            chol = np.sqrt(np.maximum(cov, 0))  # NaN stays
-            return chol, (chol > _NARROW * self._scale).all((1, 2))
         try:
-            chol = np.linalg.cholesky(cov)
+            chol = np.linalg.cholesky(cov) if self._dense else np.sqrt(np.maximum(cov, 0))  # NaN stays
         except np.linalg.LinAlgError:
             if len(cov) == 1:
                 return cov, np.array([False])
             chol, sound = map(np.concatenate, zip(*(self._factors(one[None]) for one in cov), strict=True))
             return chol, sound
-        return chol, (chol.diagonal(axis1=-2, axis2=-1) > _NARROW * self._scale).all((1, 2))
+        wide = self._sd(chol) > _NARROW * self._scale
+        return chol, np.logical_and.reduce(wide, axis=(1, 2))
+
+    def _sd(self, chol: Array) -> Array:
+        """Conditional standard deviations, the diagonals of factors, (g, k, d)."""
+        return chol.diagonal(axis1=-2, axis2=-1) if self._dense else chol
 
 
 def corrected(weights: Array, evidence: Array, p: float, d: int, n: float) -> Array:

@@ -18,11 +18,13 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gmmlab import GaussianMixture
 from gmmlab.data.streams import stream
 from gmmlab.errors import DataWarning, NumericalWarning
+from gmmlab.estimators.gaussian_mixture import generator
 from gmmlab.families import EIGEN
 
 X = load_iris().data
@@ -310,10 +312,29 @@ def test_interrupt_keeps_the_best_so_far(monkeypatch):
 
     run = module.run
     monkeypatch.setattr(module, "run", interrupted)
-    model = GaussianMixture(3, random_state=0, tol=0)
+    model = GaussianMixture(3, init_params="kmeans", random_state=0, tol=0)
     with pytest.warns(ConvergenceWarning, match="Interrupted at step 3"), pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert model.n_iter_ == 3 and model.predict(X).shape == (150,)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 42, 2**31, 2**32 - 1, np.int64(7)])
+def test_seeds_are_those_of_numpy(seed):
+    expected = check_random_state(seed).randint(np.iinfo(np.int32).max)
+    assert generator(seed, torch.device("cpu")).initial_seed() == expected
+    with pytest.raises(ValueError, match="Seed must be between 0 and"):
+        generator(-1, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"noise": True}, {"means_init": X[[0, 60, 120]]}])
+def test_the_last_step_of_the_default_start_is_the_first_of_the_fit(kind, options):
+    """Its objective is that of the model before it: only where the fit climbs what the start did."""
+    model = GaussianMixture(3, covariance_type=kind, random_state=0, tol=1e-9, max_iter=3000, **options).fit(X)
+    assert np.diff(model.lower_bounds_).min() > -1e-9
+    first = GaussianMixture(3, covariance_type=kind, random_state=0, max_iter=0, **options).fit(X)
+    assert model.lower_bounds_[0 if options else 1] == pytest.approx(first.score(X), rel=1e-9)
+    assert first.n_iter_ == 0 and model.n_iter_ == len(model.lower_bounds_)
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------

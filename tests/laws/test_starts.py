@@ -32,6 +32,7 @@ from gmmlab.init import (
     ward,
     whitened,
 )
+from gmmlab.init.hierarchy import merged_in_rounds, moments_of
 from gmmlab.init.kmeans import LARGE
 from gmmlab.init.partitions import one_hot
 from gmmlab.steps import e_step, m_step
@@ -255,6 +256,47 @@ def test_determinant_merges_are_the_cheapest_ones(rng):
         for number, group in enumerate(groups):
             expected[group] = number
         assert adjusted_rand_score(expected, tree.labels(len(groups))) == 1
+
+
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_rounds_join_groups_that_find_each_other(d, rng):
+    """Against the criterion written out: every round joins only pairs of which each is nearest to the other."""
+    x = torch.randn(60, d, generator=rng, dtype=torch.float64).numpy()
+    x -= x.mean(0)
+    leaf, scales = np.arange(60) // 4, (1.0, 4.0)
+    moments, floor = moments_of(x, leaf), np.square(x).mean()
+
+    def term(rows, scale):
+        n, scatter = len(rows), (rows - rows.mean(0)).T @ (rows - rows.mean(0))
+        det = np.linalg.det(scatter / n) * scale ** (2 * d) if n > d else 0.0
+        return n * np.log(det + scale**2 * (np.trace(scatter) + floor) / n)
+
+    before = merged_in_rounds(moments, scales, 15)
+    assert (before == np.arange(15)).all()
+    for k in range(14, 1, -1):
+        labels = merged_in_rounds(moments, scales, k)
+        for fine, coarse, scale in zip(before, labels, scales, strict=True):
+            number, first = np.unique(coarse, return_index=True)
+            assert np.array_equal(number, np.arange(k)) and np.array_equal(first, np.sort(first))
+            groups = [x[fine[leaf] == j] for j in range(k + 1)]
+            cost = np.array(
+                [[term(np.vstack([a, b]), scale) - term(a, scale) - term(b, scale) for b in groups] for a in groups]
+            )
+            np.fill_diagonal(cost, np.inf)
+            joined = [np.unique(fine[coarse == j]) for j in range(k)]
+            if sorted(map(len, joined)) == [1] * (k - 1) + [2]:  # the last round went on by one pair
+                a, b = next(pair for pair in joined if len(pair) == 2)
+                assert cost[a].argmin() == b and cost[b].argmin() == a
+        before = labels
+
+
+def test_rounds_find_clear_groups_and_take_what_is_there(rng):
+    x = cases.blobs(rng, d=3, spread=30.0).numpy()
+    x = x - x.mean(0)
+    leaf = np.arange(300) % 30
+    for labels in merged_in_rounds(moments_of(x, leaf), (1.0, 4.0, 16.0), 3):
+        assert adjusted_rand_score(np.arange(300) % 3, labels[leaf]) == 1
+    assert (merged_in_rounds(moments_of(x, leaf), (1.0,), 40) == np.arange(30)).all()
 
 
 def test_scales_do_not_see_units_and_whitening_no_linear_map(rng):
