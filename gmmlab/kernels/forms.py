@@ -8,7 +8,7 @@ so that the table of all components is one product, eta T, and their statistics 
 
     Packed     T = (1, y, y_i y_j for i >= j)     f = 1 + d + d(d+1)/2    two matrix products
     Squares    T = (1, y, y_i^2)                  f = 1 + 2d              the same, for axis-aligned covariances
-    Blocks     T = (1, y)                         f = 1 + d               |L^-1 y - L^-1 m|^2, some rows of L^-1 at a time
+    Blocks     T = (1, y)                         f = 1 + d               |L^-1 y - L^-1 m|^2, by rows of all the L^-1
     Whitened   T = y                              f = d                   |L^-1 (x - mean)|^2, component by component
 
 `Packed` and `Squares` sum terms that cancel, the more so the farther the means are from the origin and the more nearly
@@ -299,8 +299,8 @@ class WhitenedSquares(Whitened):
 def choose(m: Float[Tensor, "k d"], chol: Tensor, dtype: torch.dtype) -> Form:
     """The form for these parameters and rows of this dtype.
 
-    Whitened where the others cancel, see `cancels`. Otherwise full covariances are packed for up to 4 + 2 k columns, but
-    not for more than MOST_PACKED, and taken in blocks for more.
+    Whitened where the others cancel, see `cancels`. Otherwise full covariances are packed for up to 4 + 2 k columns,
+    but not for more than MOST_PACKED, and taken in blocks for more.
     """
     far = bool(cancels(m, chol, dtype))
     if chol.ndim == 2:
