@@ -40,7 +40,7 @@ from gmmlab.fit import Ahead, run, whole  # noqa: E402
 from gmmlab.fit.ahead import on_trust  # noqa: E402
 from gmmlab.gates import Constant  # noqa: E402
 from gmmlab.kernels import fused  # noqa: E402
-from gmmlab.kernels.forms import Packed, Products  # noqa: E402
+from gmmlab.kernels.forms import Packed, Parameters, Products  # noqa: E402
 from gmmlab.model import Mixture  # noqa: E402
 from gmmlab.steps import MixtureStats, e_step  # noqa: E402
 
@@ -415,7 +415,7 @@ def tune(device: torch.device, cells: tuple[Cell, ...]) -> None:
         if not takes(of):
             continue
         components, usual = of.model().components, fused.tile_for(cell.k, cell.f, dtype.itemsize)
-        (natural,) = Packed().natural(components.mean - components.origin, components.chol)
+        (natural,) = Packed().natural(Parameters.of(components.mean - components.origin, components.chol))
         pairs = Packed().pairs(cell.d, device)
         for rows, warps, times in product((16, 32, 64, 128), (4, 8), (1, 2, 4, 8)):
             tile, programs = usual._replace(rows=rows, warps=warps), times * fused._multiprocessors(device)

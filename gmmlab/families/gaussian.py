@@ -20,7 +20,7 @@ from gmmlab.kernels import fused
 from gmmlab.kernels.bounded import Joint, bounded_e_step
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
 from gmmlab.kernels.chunks import Buffers, chunk_rows
-from gmmlab.kernels.forms import Form, Products, Whitened, cancels, choose, log_normaliser
+from gmmlab.kernels.forms import Form, Parameters, Products, Whitened, cancels, choose
 from gmmlab.kernels.groups import Groups
 from gmmlab.record import Record, shared, static
 from gmmlab.stats import Moments
@@ -96,7 +96,7 @@ class Gaussian(Record):
     @cached_property
     def form(self) -> Form:
         """How the kernel computes the table for these parameters."""
-        return choose(self.mean - self.origin, self.chol, self.origin.dtype)
+        return choose(self._kept_parameters, self.origin.dtype)
 
     def with_form(self, form: Form) -> Gaussian:
         """The same Gaussians with a form that is taken on trust: to choose it is to wait for a GPU."""
@@ -110,21 +110,26 @@ class Gaussian(Record):
 
         Not yet read by the host.
         """
-        far = cancels(self.mean - self.origin, self.chol, self.origin.dtype)
+        far = cancels(self._kept_parameters, self.origin.dtype)
         return ~torch.isfinite(self.jitter).all() | (far != isinstance(self.form, Whitened))
 
     @property
     def _natural(self) -> tuple[Tensor, ...]:
         """What the table needs of the parameters; kept over chunks, but never where gradients must flow anew."""
         fresh = self.mean.requires_grad or self.chol.requires_grad or torch.is_inference_mode_enabled()
-        return self._make_natural() if fresh else self._kept_natural
+        return self.form.natural(self._parameters()) if fresh else self._kept_natural
 
     @cached_property
     def _kept_natural(self) -> tuple[Tensor, ...]:
-        return self._make_natural()
+        return self.form.natural(self._kept_parameters)
 
-    def _make_natural(self) -> tuple[Tensor, ...]:
-        return self.form.natural(self.mean - self.origin, self.chol)
+    @cached_property
+    def _kept_parameters(self) -> Parameters:
+        with torch.no_grad():
+            return self._parameters()
+
+    def _parameters(self) -> Parameters:
+        return Parameters.of(self.mean - self.origin, self.chol)
 
     @property
     def width(self) -> int:
@@ -165,7 +170,7 @@ class Gaussian(Record):
             pairs = self.form.pairs(self.d, x.device)
             total, evidence = fused.fused_e_step(x, self.origin, natural, pairs, weight)
         else:
-            joint = Joint(self.form, self.origin, natural, log_normaliser(self.chol) + log_w, groups)
+            joint = Joint(self.form, self.origin, natural, self._kept_parameters.peak + log_w, groups)
             total, evidence = bounded_e_step(x, joint, weight)
         return Moments(*self.form.unpack(total), origin=self.origin), evidence
 

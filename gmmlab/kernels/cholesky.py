@@ -50,18 +50,6 @@ def flagged_cholesky(cov: Tensor, *, floor: float = 0.0, **_: object) -> tuple[T
     return torch.where(failed.view(-1, *[1] * (cov.ndim - 1)), unit, chol), jitter
 
 
-def precision(chol: Float[Tensor, "k d d"]) -> Float[Tensor, "k d d"]:
-    """Inverses of L L', by the call that is fastest on a CPU and by one that does not wait for a GPU."""
-    return torch.cholesky_inverse(chol) if chol.is_cpu else enqueued_precision(chol)
-
-
-def enqueued_precision(chol: Float[Tensor, "k d d"]) -> Float[Tensor, "k d d"]:
-    """Inverses of L L' by triangular solves, which only enqueue work."""
-    eye = torch.eye(chol.shape[-1], dtype=chol.dtype, device=chol.device).expand_as(chol)
-    whiten = torch.linalg.solve_triangular(chol, eye, upper=False)
-    return whiten.mT @ whiten
-
-
 def add_to_variances(cov: Tensor, amount: Float[Tensor, "k"]) -> Tensor:
     """Covariances (k, d, d) or variances (k, d) with an amount per component added to every variance."""
     if cov.ndim == 2:

@@ -22,13 +22,13 @@ Features are laid out feature-major, (f, n): both products then read memory in o
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
 from gmmlab.axes import Bool, Float, Int, Tensor
-from gmmlab.kernels.cholesky import precision
 from gmmlab.kernels.chunks import Buffers, out
 
 MOST_PACKED = 64  # columns: two thousand features of a row
@@ -43,6 +43,31 @@ class Sums(NamedTuple):
     w: Float[Tensor, "k"]
     s1: Float[Tensor, "k d"]
     s2: Float[Tensor, "k d d"] | Float[Tensor, "k d"]
+
+
+class Parameters(NamedTuple):
+    """What all forms need of k Gaussians: means about the origin, factors of covariances, and their inverses L^-1.
+
+    For axis-aligned covariances these are standard deviations (k, d) and their inverses.
+    """
+
+    m: Float[Tensor, "k d"]
+    chol: Tensor
+    whiten: Tensor
+
+    @classmethod
+    def of(cls, m: Float[Tensor, "k d"], chol: Tensor) -> Parameters:
+        """With the inverse, by a call that only enqueues work on a GPU."""
+        if chol.ndim == 2:
+            return cls(m, chol, 1 / chol)
+        eye = torch.eye(chol.shape[1], dtype=chol.dtype, device=chol.device).expand_as(chol)
+        return cls(m, chol, torch.linalg.solve_triangular(chol, eye, upper=False))
+
+    @property
+    def peak(self) -> Float[Tensor, "k"]:
+        """Log densities at the means, -d/2 log 2 pi - log|L|: they are nowhere higher."""
+        diagonal = self.chol if self.chol.ndim == 2 else self.chol.diagonal(dim1=-2, dim2=-1)
+        return -diagonal.log().sum(-1) - 0.5 * diagonal.shape[1] * math.log(2 * math.pi)
 
 
 @runtime_checkable
@@ -60,8 +85,8 @@ class Form(Protocol):
     def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]:
         """The rows about the origin, out of their features."""
 
-    def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
-        """What `table` needs of the parameters; `m` are means about the origin."""
+    def natural(self, of: Parameters) -> tuple[Tensor, ...]:
+        """What `table` needs of the parameters."""
 
     def table(
         self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
@@ -72,18 +97,47 @@ class Form(Protocol):
         """Responsibility-weighted sums of 1, y and y y'."""
 
 
-@runtime_checkable
-class Products(Form, Protocol):
-    """A form whose features are products of two entries of (1, y): what a fused kernel needs to know of it."""
+class Products(ABC):
+    """A form whose features are products of two entries of (1, y), so that table and sums are matrix products."""
 
+    @abstractmethod
+    def width(self, k: int, d: int) -> int: ...
+
+    @abstractmethod
+    def features(
+        self, x: Float[Tensor, "n d"], origin: Float[Tensor, "d"], buffers: Buffers | None = None
+    ) -> Float[Tensor, "f n"]: ...
+
+    @abstractmethod
+    def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]: ...
+
+    @abstractmethod
+    def natural(self, of: Parameters) -> tuple[Tensor, ...]: ...
+
+    @abstractmethod
     def pairs(self, d: int, device: torch.device) -> Int[Tensor, "2 f"]:
-        """The two entries of each feature, counted from the one."""
+        """The two entries of each feature, counted from the one: what a fused kernel needs to know."""
 
+    @abstractmethod
     def unpack(self, total: Float[Tensor, "k f"]) -> Sums:
         """The sums that totals of the features stand for."""
 
+    def table(
+        self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
+    ) -> Float[Tensor, "n k"]:
+        eta = natural[0].to(features)
+        return torch.mm(eta, features, out=out(buffers, "table", (len(eta), features.shape[1]), features)).T
 
-class Packed:
+    def sums(
+        self,
+        features: Float[Tensor, "f n"],
+        resp: Float[Tensor, "n k"],
+        buffers: Buffers | None = None,  # noqa: ARG002 - the sums outlive the chunk
+    ) -> Sums:
+        return self.unpack(weighted_features(resp.T, features))
+
+
+class Packed(Products):
     """All quadratic features, packed."""
 
     def width(self, k: int, d: int) -> int:
@@ -107,26 +161,12 @@ class Packed:
     def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]:
         return features[1 : 1 + _side(len(features))]
 
-    def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
-        prec = precision(chol)
-        linear = (prec @ m[:, :, None]).squeeze(-1)
-        i, j, weight = _packing(m.shape[1], m.device)
-        constant = log_normaliser(chol) - 0.5 * (m * linear).sum(-1)
+    def natural(self, of: Parameters) -> tuple[Tensor, ...]:
+        prec = of.whiten.mT @ of.whiten
+        linear = (prec @ of.m[:, :, None]).squeeze(-1)
+        i, j, weight = _packing(of.m.shape[1], of.m.device)
+        constant = of.peak - 0.5 * (of.m * linear).sum(-1)
         return (torch.cat([constant[:, None], linear, weight * prec[:, i, j]], dim=1),)
-
-    def table(
-        self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
-    ) -> Float[Tensor, "n k"]:
-        eta = natural[0].to(features)
-        return torch.mm(eta, features, out=out(buffers, "table", (len(eta), features.shape[1]), features)).T
-
-    def sums(
-        self,
-        features: Float[Tensor, "f n"],
-        resp: Float[Tensor, "n k"],
-        buffers: Buffers | None = None,  # noqa: ARG002 - the sums outlive the chunk
-    ) -> Sums:
-        return self.unpack(weighted_features(resp.T, features))
 
     def pairs(self, d: int, device: torch.device) -> Int[Tensor, "2 f"]:
         i, j, _ = _packing(d, device)
@@ -139,7 +179,7 @@ class Packed:
         return Sums(total[:, 0], total[:, 1 : 1 + d], s2)
 
 
-class Squares:
+class Squares(Products):
     """Features of an axis-aligned Gaussian; `chol` holds standard deviations (k, d)."""
 
     def width(self, k: int, d: int) -> int:
@@ -161,20 +201,11 @@ class Squares:
     def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]:
         return features[1 : 1 + len(features) // 2]
 
-    def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
-        prec = chol**-2
-        constant = log_normaliser(chol) - 0.5 * (m * m * prec).sum(-1)
-        return (torch.cat([constant[:, None], m * prec, -0.5 * prec], dim=1),)
-
-    table = Packed.table
-
-    def sums(
-        self,
-        features: Float[Tensor, "f n"],
-        resp: Float[Tensor, "n k"],
-        buffers: Buffers | None = None,  # noqa: ARG002 - the sums outlive the chunk
-    ) -> Sums:
-        return self.unpack(weighted_features(resp.T, features))
+    def natural(self, of: Parameters) -> tuple[Tensor, ...]:
+        prec = of.whiten.square()
+        linear = of.m * prec
+        constant = of.peak - 0.5 * (of.m * linear).sum(-1)
+        return (torch.cat([constant[:, None], linear, -0.5 * prec], dim=1),)
 
     def pairs(self, d: int, device: torch.device) -> Int[Tensor, "2 f"]:
         alone = torch.arange(d + 1, device=device)
@@ -205,11 +236,10 @@ class Blocks:
     def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]:
         return features[1:]
 
-    def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
-        whiten = _inverse(chol)
-        affine = torch.cat([-whiten @ m[:, :, None], whiten], dim=2)
-        blocks = (affine[:, i:j, : 1 + j].flatten(0, 1) for i, j in _blocks(m.shape[1]))
-        return log_normaliser(chol), *blocks
+    def natural(self, of: Parameters) -> tuple[Tensor, ...]:
+        affine = torch.cat([-of.whiten @ of.m[:, :, None], of.whiten], dim=2)
+        blocks = (affine[:, i:j, : 1 + j].flatten(0, 1) for i, j in _blocks(of.m.shape[1]))
+        return of.peak, *blocks
 
     def table(
         self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
@@ -251,10 +281,8 @@ class Whitened:
     def rows(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "d n"]:
         return features
 
-    def natural(self, m: Float[Tensor, "k d"], chol: Tensor) -> tuple[Tensor, ...]:
-        if chol.ndim == 2:
-            return log_normaliser(chol), m, 1 / chol
-        return log_normaliser(chol), m, _inverse(chol)
+    def natural(self, of: Parameters) -> tuple[Tensor, ...]:
+        return of.peak, of.m, of.whiten
 
     def table(
         self, features: Float[Tensor, "f n"], natural: tuple[Tensor, ...], buffers: Buffers | None = None
@@ -296,36 +324,38 @@ class WhitenedSquares(Whitened):
         return Sums(w[:, 0], s1 + w * centre, s2 + 2 * s1 * centre + w * centre**2)
 
 
-def choose(m: Float[Tensor, "k d"], chol: Tensor, dtype: torch.dtype) -> Form:
+def choose(of: Parameters, dtype: torch.dtype) -> Form:
     """The form for these parameters and rows of this dtype.
 
     Whitened where the others cancel, see `cancels`. Otherwise full covariances are packed for up to 4 + 2 k columns,
     but not for more than MOST_PACKED, and taken in blocks for more.
     """
-    far = bool(cancels(m, chol, dtype))
-    if chol.ndim == 2:
+    far = bool(cancels(of, dtype))
+    if of.chol.ndim == 2:
         return WhitenedSquares() if far else Squares()
     if far:
         return Whitened()
-    return Packed() if _packs(*m.shape) else Blocks()
+    return Packed() if _packs(*of.m.shape) else Blocks()
 
 
-def cancels(m: Float[Tensor, "k d"], chol: Tensor, dtype: torch.dtype) -> Bool[Tensor, ""]:
+def cancels(of: Parameters, dtype: torch.dtype) -> Bool[Tensor, ""]:
     """Whether `choose` gives a whitened form; not yet read by the host, which would wait for a GPU.
 
-    It does when cancellation could cost more than ALLOWED in the log density of a typical row of some component. What
-    cancels is the sum over i, j of |y_i| |P_ij| |y_j|, with |y_i| about (Sigma_ii + m_i^2)^1/2: large for means far
-    from the origin (670 standard deviations in float64, 91 in float32) and for nearly collinear columns. Of `Blocks`
-    only the moments cancel, and only for means far from the origin: more than FAR standard deviations.
+    It does when cancellation could cost more than ALLOWED in the log density of a typical row of some component. Of
+    products cancels at most ||L^-1| s|^2, with s_i = (Sigma_ii + m_i^2)^1/2: large for means far from the origin (670
+    standard deviations in float64, 91 in float32) and for nearly collinear columns. Of `Blocks` cancels L^-1 m, and in
+    the moments m m' for means more than FAR standard deviations from the origin.
     """
-    if chol.ndim == 2:
-        cancelling = 1 + (m / chol).square().sum(-1)
-    elif _packs(*m.shape):
-        size = (chol.square().sum(-1) + m * m).sqrt()
-        cancelling = (size[:, None] @ precision(chol).abs() @ size[:, :, None]).flatten()
-    else:
-        return ((m.square() / chol.square().sum(-1)).sum(-1).detach() > FAR**2).any()
-    return (torch.finfo(dtype).eps * cancelling.detach() > ALLOWED[dtype]).any()
+    m, chol, whiten = (part.detach() for part in of)
+    eps, dense = torch.finfo(dtype).eps, chol.ndim == 3
+    if not dense:
+        return (eps * (1 + (m * whiten).square().sum(-1)) > ALLOWED[dtype]).any()
+    variance = chol.square().sum(-1)
+    if _packs(*m.shape):
+        size = (variance + m * m).sqrt()
+        return (eps * (whiten.abs() @ size[:, :, None]).square().sum((1, 2)) > ALLOWED[dtype]).any()
+    error = eps * (whiten * m[:, None]).square().sum((1, 2)).sqrt()
+    return ((error > ALLOWED[dtype]) | ((m * m / variance).sum(-1) > FAR**2)).any()
 
 
 def _packs(k: int, d: int) -> bool:
@@ -348,17 +378,6 @@ def weighted_features(resp: Float[Tensor, "k n"], features: Float[Tensor, "f n"]
 def _about(x: Float[Tensor, "n d"], origin: Float[Tensor, "d"]) -> Float[Tensor, "d n"]:
     """Rows about the origin, column by column."""
     return (x - origin).T.contiguous()
-
-
-def _inverse(chol: Float[Tensor, "k d d"]) -> Float[Tensor, "k d d"]:
-    eye = torch.eye(chol.shape[1], dtype=chol.dtype, device=chol.device).expand_as(chol)
-    return torch.linalg.solve_triangular(chol, eye, upper=False)
-
-
-def log_normaliser(chol: Tensor) -> Float[Tensor, "k"]:
-    """Log density at the mean, -d/2 log 2 pi - log|L|: it is nowhere higher."""
-    diagonal = chol if chol.ndim == 2 else chol.diagonal(dim1=-2, dim2=-1)
-    return -diagonal.log().sum(-1) - 0.5 * diagonal.shape[1] * math.log(2 * math.pi)
 
 
 @lru_cache(maxsize=64)

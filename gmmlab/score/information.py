@@ -220,7 +220,7 @@ class _Frame:
             chol = square.sqrt() / self.chol
         else:
             chol = torch.linalg.cholesky(self._whiten(self._whiten(square).mT))
-        eta = self.form.natural(m, chol)[0]
+        eta = self.form.natural(forms.Parameters.of(m, chol))[0]
         return torch.cat([eta[:, :1] + log_w[:, None], eta[:, 1:]], dim=1)
 
     def _whiten(self, columns: Float[Tensor, "k d m"]) -> Float[Tensor, "k d m"]:

@@ -14,7 +14,6 @@ from gmmlab.families.structures import iterated
 from gmmlab.fit import Ahead, in_turn, plateau, run, squarem, whole
 from gmmlab.fit.ahead import on_trust
 from gmmlab.gates import Constant
-from gmmlab.kernels.cholesky import enqueued_precision, precision
 from gmmlab.kernels.chunks import Chunk
 from gmmlab.kernels.forms import Products, Whitened
 from gmmlab.model import Mixture
@@ -215,10 +214,3 @@ def test_doubt_is_about_factor_and_form(rng):
     assert sure.with_form(Whitened()).doubtful
     assert sure.replace(jitter=torch.tensor([0.0, torch.inf, 0.0]).double()).doubtful
     assert sure.replace(mean=sure.mean + 1e4).with_form(sure.form).doubtful
-
-
-def test_precisions_are_inverses(rng):
-    a = torch.randn(4, 3, 3, generator=rng, dtype=torch.float64)
-    cov = a @ a.mT + torch.eye(3)
-    for inverse in (precision, enqueued_precision):
-        torch.testing.assert_close(inverse(torch.linalg.cholesky(cov)), torch.linalg.inv(cov))

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from gmmlab.kernels import chunks, forms
 from gmmlab.kernels.chunks import Buffers, chunk_rows
+from gmmlab.kernels.forms import Parameters
 from gmmlab.kernels.logspace import normalise_
 from gmmlab.steps import e_step, stats_of
 
@@ -25,7 +26,7 @@ FORMS = {
 def test_buffers_change_no_number(mixture, x, side, tol):
     """Fresh and shared memory, the latter after other rows have been in it."""
     components, form, buffers = mixture.components, FORMS[mixture.components.structure.dense][side], Buffers()
-    natural = form.natural(components.mean - components.origin, components.chol)
+    natural = form.natural(Parameters.of(components.mean - components.origin, components.chol))
     resp = mixture.posterior(x[:64]).resp
     form.table(form.features(x[-200:], components.origin, buffers), natural, buffers).fill_(math.nan)
     found, expected = [], []
@@ -112,7 +113,7 @@ def test_what_is_kept_between_calls_serves_autograd():
     d, form = 7, forms.Packed()
     chol = torch.eye(d, dtype=torch.float64)[None]
     with torch.inference_mode():
-        form.natural(torch.zeros(1, d, dtype=torch.float64), chol)
+        form.natural(Parameters.of(torch.zeros(1, d, dtype=torch.float64), chol))
     m = torch.zeros(1, d, dtype=torch.float64, requires_grad=True)
-    form.natural(m, chol.clone().requires_grad_())[0].sum().backward()
+    form.natural(Parameters.of(m, chol.clone().requires_grad_()))[0].sum().backward()
     assert m.grad is not None

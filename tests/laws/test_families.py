@@ -73,7 +73,7 @@ def test_forms_agree(mixture, x):
     tables, sums = [], []
     for form in some:
         features = form.features(rows, components.origin)
-        tables.append(form.table(features, form.natural(m, components.chol)))
+        tables.append(form.table(features, form.natural(forms.Parameters.of(m, components.chol))))
         sums.append(form.sums(features, resp))
     for other in range(len(some) - 1):
         torch.testing.assert_close(tables[other], tables[-1], rtol=1e-9, atol=1e-8)
@@ -89,8 +89,8 @@ def test_forms_agree(mixture, x):
 def test_rule_of_forms(dense, plain, whitened, dtype, limit):
     chol = torch.eye(2, dtype=torch.float64)[None] if dense else torch.ones(1, 2, dtype=torch.float64)
     near, far = (torch.tensor([[side * limit, 0.0]], dtype=torch.float64) for side in (0.99, 1.01))
-    assert type(forms.choose(near, chol, dtype)) is plain
-    assert type(forms.choose(far, chol, dtype)) is whitened
+    assert type(forms.choose(forms.Parameters.of(near, chol), dtype)) is plain
+    assert type(forms.choose(forms.Parameters.of(far, chol), dtype)) is whitened
 
 
 SIDES = [(1, 6, forms.Packed), (1, 7, forms.Blocks), (9, 22, forms.Packed), (99, 65, forms.Blocks)]
@@ -99,11 +99,11 @@ SIDES = [(1, 6, forms.Packed), (1, 7, forms.Blocks), (9, 22, forms.Packed), (99,
 @pytest.mark.parametrize(("k", "d", "form"), SIDES)
 def test_rule_of_forms_by_dimension(k, d, form):
     chol = torch.eye(d, dtype=torch.float64).expand(k, d, d)
-    assert type(forms.choose(torch.zeros(k, d, dtype=torch.float64), chol, torch.float64)) is form
+    assert type(forms.choose(forms.Parameters.of(torch.zeros(k, d, dtype=torch.float64), chol), torch.float64)) is form
     for side, expected in ((0.99, forms.Blocks), (1.01, forms.Whitened)):
         m = torch.full((1, 40), side * forms.FAR / 40**0.5, dtype=torch.float64)
         chol = torch.eye(40, dtype=torch.float64)[None]
-        assert type(forms.choose(m, chol, torch.float64)) is expected
+        assert type(forms.choose(forms.Parameters.of(m, chol), torch.float64)) is expected
 
 
 @pytest.mark.parametrize("d", [16, 17, 40, 150])
@@ -119,9 +119,26 @@ def test_forms_agree_on_many_columns(d, dtype, rng):
     for form in (forms.Blocks(), forms.Whitened()):
         features = form.features(x, torch.zeros_like(x[0]))
         assert torch.equal(form.rows(features), x.T)
-        found.append([form.table(features, form.natural(m, chol)), *form.sums(features, resp)])
+        found.append([form.table(features, form.natural(forms.Parameters.of(m, chol))), *form.sums(features, resp)])
     for left, right in zip(*found, strict=True):
         torch.testing.assert_close(left, right, rtol=tol, atol=tol * float(right.abs().max()))
+
+
+@pytest.mark.parametrize("away", [0.0, 3.0, 30.0, 300.0])
+@pytest.mark.parametrize("thin", [1.0, 1e-2, 1e-4])
+def test_densities_of_wide_and_nearly_collinear_rows_keep_their_digits(away, thin, dtype, rng):
+    """Where columns almost follow from each other, what is far from the origin must not be multiplied first."""
+    d = 40
+    chol = torch.linalg.cholesky(torch.full((1, d, d), 1 - thin**2).double() + thin**2 * torch.eye(d))
+    m = torch.full((1, d), away, dtype=torch.float64)
+    y = (m + torch.randn(50, d, generator=rng, dtype=torch.float64) @ chol[0].T).to(dtype)
+    of = forms.Parameters.of(m, chol)
+    form = forms.choose(of, dtype)
+    table = form.table(form.features(y, torch.zeros_like(y[0])), form.natural(of))
+    z = torch.linalg.solve_triangular(chol[0], (y.double() - m).T, upper=False)
+    exact = of.peak - 0.5 * z.square().sum(0)
+    slack = max(20 * forms.ALLOWED[dtype], 100 * torch.finfo(dtype).eps * d / thin)  # rows themselves are rounded less
+    torch.testing.assert_close(table[:, 0].double(), exact, rtol=0, atol=slack)
 
 
 @pytest.mark.parametrize(("dtype", "spread", "tol"), [(torch.float64, 1e4, 1e-8), (torch.float32, 1e3, 1e-3)])
