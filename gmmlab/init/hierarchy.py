@@ -26,6 +26,7 @@ from gmmlab.axes import Float, Int, Tensor
 
 Array = npt.NDArray[Any]
 _BLOCK = 1 << 20  # numbers in the scatter matrices of unions that are held at once
+_FEW = 8  # columns, up to which determinants are found for many groups at once
 _ZERO = 1e-12  # of the total variance of a group: one that is less may be rounding
 GROUPS = 500  # groups at most that the determinant criterion starts from: its time grows with their square
 
@@ -204,10 +205,12 @@ def merged_in_rounds(moments: Array, scales: Sequence[float], k: int) -> Array:
     labels, every, t = np.tile(np.arange(m), (len(scales), 1)), np.arange(len(scales))[:, None], m
     while t > k:
         number, (i, j, pair) = np.arange(t), _pairs(t)
-        own = (labels.T[:, :, None] == number).astype(float).reshape(m, -1)
-        sums = (flat @ own).reshape(side, side, len(scales), t)
-        terms = term(np.concatenate([sums, sums.take(i, 3) + sums.take(j, 3)], 3))
-        terms[:, t:] -= terms.take(i, 1) + terms.take(j, 1)
+        own = (labels.T[:, :, None] == np.arange(t + 1)).astype(float).reshape(m, -1)
+        sums = (flat @ own).reshape(side, side, len(scales), t + 1)
+        size = max(1, _BLOCK // sums[..., 0].size)
+        blocks = (slice(at, at + size) for at in range(0, len(i), size))
+        terms = np.concatenate([term(sums.take(i[at], 3) + sums.take(j[at], 3)) for at in blocks], 1)
+        terms[:, t:] -= terms.take(i[t:], 1) + terms.take(j[t:], 1)
         terms[:, 0] = np.inf
         cost = terms.take(pair, 1)
         nearest = cost.argmin(2)
@@ -221,13 +224,16 @@ def merged_in_rounds(moments: Array, scales: Sequence[float], k: int) -> Array:
     return labels
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _pairs(t: int) -> tuple[Array, Array, Array]:
-    """The pairs (i, j) of t groups, and a table (t, t) of the place of each behind t others; 0 on its diagonal."""
+    """Unions (i, j) of t groups with nothing (group t), then with each other, and a table (t, t) of their places.
+
+    On its diagonal there is 0.
+    """
     i, j = np.triu_indices(t, 1)
     pair = np.zeros((t, t), dtype=np.int64)
     pair[i, j] = pair[j, i] = np.arange(t, t + len(i))
-    return i, j, pair
+    return np.concatenate([np.arange(t), i]), np.concatenate([np.full(t, t), j]), pair
 
 
 class _Term(NamedTuple):
@@ -247,16 +253,21 @@ class _Term(NamedTuple):
         floor = (np.trace(total) - total[0, 0]) / (total[0, 0] * (len(total) - 1))
         return cls(scale**2, max(float(floor), np.finfo(float).eps))  # all rows may be equal
 
-    @np.errstate(over="ignore")
+    @np.errstate(over="ignore", invalid="ignore")
     def __call__(self, sums: Array) -> Array:
         """The terms of groups along the last axes of `sums`, (1 + d, 1 + d, ...)."""
         n, d = sums[0, 0], len(sums) - 1
         left = (sums[1:, 1:] - sums[1:, :1] * (sums[:1, 1:] / n)) * (self.square / n)
         trace = left.trace() + self.floor * self.square / n
-        det = (n > d).astype(float)
-        for _ in range(d - 1):
-            pivot = np.maximum(left[0, 0], _ZERO * trace)
-            det *= pivot
-            left = left[1:, 1:] - left[1:, :1] * (left[:1, 1:] / pivot)
-        det *= np.maximum(left[0, 0], 0)
-        return n * np.log(np.minimum(det, 1e300) + trace)
+        full = n > d
+        if d > _FEW:
+            det = np.zeros_like(n)
+            det[full] = np.linalg.det(left[:, :, full].transpose(2, 0, 1))
+        else:  # many at once, step by step: LAPACK takes one matrix after the other
+            det = full.astype(float)
+            for _ in range(d - 1):
+                pivot = np.maximum(left[0, 0], _ZERO * trace)
+                det *= pivot
+                left = left[1:, 1:] - left[1:, :1] * (left[:1, 1:] / pivot)
+            det *= left[0, 0]
+        return n * np.log(np.clip(det, 0, 1e300) + trace)

@@ -106,8 +106,8 @@ class Race:
     def best(self, candidates: Candidates, steps: int = STEPS) -> Candidates:
         """The candidate that is best in the end, or none if none survives.
 
-        One that could not overtake the best by steps like its last drops out; the race ends with the gains of the
-        best, when nobody could overtake it, or after so many steps.
+        One that could not overtake the best by steps like its last drops out. The race ends when nobody's last step
+        gained much, or after so many steps.
         """
         for _ in range(steps):
             candidates = self.run(candidates, 1)
@@ -202,9 +202,8 @@ class Race:
         g, k, d = mean.shape
         if self._dense:
             weighted = (resp[:, :, None] * self._columns).reshape(g * k * d, len(self.x))
-            cov = (weighted @ self._rows).reshape(g, k, d, d) / w[..., None, None] - mean[..., None] * mean[
-                ..., None, :
-            ]
+            cov = (weighted @ self._rows).reshape(g, k, d, d) / w[..., None, None]
+            cov -= mean[..., None] * mean[..., None, :]
             cov.reshape(g * k, d * d)[:, :: d + 1] += self.ridge
         else:
             cov = resp @ (self._rows * self._rows) / w[..., None] - mean * mean + self.ridge

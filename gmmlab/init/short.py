@@ -11,7 +11,15 @@ import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import Structure
-from gmmlab.init.hierarchy import by_first_row, merged_in_rounds, moments_of, principal, standardised
+from gmmlab.init.hierarchy import (
+    by_first_row,
+    cut,
+    determinant_merges,
+    merged_in_rounds,
+    moments_of,
+    principal,
+    standardised,
+)
 from gmmlab.init.kmeans import kmeans
 from gmmlab.init.partitions import Started, from_responsibilities, one_hot
 from gmmlab.init.race import Race
@@ -20,6 +28,7 @@ Array = npt.NDArray[Any]
 SAMPLE = 2000  # rows that starts are tried on
 LEAVES, LEAVES_EACH = 24, 8  # groups that the determinant criterion starts from, at least and for each of k
 ROUNDS = 5  # of k-means that makes them
+ROUNDED = 1 << 21  # numbers in the moments of all pairs of leaves, above which they are joined one by one
 SCALES = (2.0, 4.0, 16.0)  # of whitened rows, at which long, thin and parallel groups survive
 CERTAIN = 0.01  # share of rows that may be assigned wrongly where groups stand apart
 
@@ -34,7 +43,12 @@ def trees(x: Array, eps: float, k: int, rng: torch.Generator) -> list[Array]:
     near = rows * variance**-0.25
     seeds = near[torch.randperm(len(x), generator=rng, device=rng.device)[: max(LEAVES, LEAVES_EACH * k)].cpu().numpy()]
     leaf = by_first_row(lloyd(near, seeds, ROUNDS))
-    joined = merged_in_rounds(moments_of(rows * variance**-0.5, leaf), SCALES, k)
+    moments = moments_of(rows * variance**-0.5, leaf)
+    if moments[0].size * len(moments) ** 2 <= ROUNDED:
+        joined = list(merged_in_rounds(moments, SCALES, k))
+    else:
+        parts = min(k, len(moments))
+        joined = [by_first_row(cut(determinant_merges(moments, scale), parts)) for scale in SCALES]
     return list({labels.tobytes(): labels[leaf] for labels in joined}.values())
 
 

@@ -258,7 +258,7 @@ def test_determinant_merges_are_the_cheapest_ones(rng):
         assert adjusted_rand_score(expected, tree.labels(len(groups))) == 1
 
 
-@pytest.mark.parametrize("d", [1, 2, 5])
+@pytest.mark.parametrize("d", [1, 2, 5, 9])
 def test_rounds_join_groups_that_find_each_other(d, rng):
     """Against the criterion written out: every round joins only pairs of which each is nearest to the other."""
     x = torch.randn(60, d, generator=rng, dtype=torch.float64).numpy()
