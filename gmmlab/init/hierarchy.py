@@ -26,7 +26,7 @@ from gmmlab.axes import Float, Int, Tensor
 
 Array = npt.NDArray[Any]
 _BLOCK = 1 << 20  # numbers in the scatter matrices of unions that are held at once
-_FEW = 8  # columns, up to which determinants are found for many groups at once
+_FEW = 5  # columns, up to which determinants are found for many groups at once
 _ZERO = 1e-12  # of the total variance of a group: one that is less may be rounding
 GROUPS = 500  # groups at most that the determinant criterion starts from: its time grows with their square
 
@@ -260,8 +260,8 @@ class _Term(NamedTuple):
         left = (sums[1:, 1:] - sums[1:, :1] * (sums[:1, 1:] / n)) * (self.square / n)
         trace = left.trace() + self.floor * self.square / n
         full = n > d
-        if d > _FEW:
-            det = np.zeros_like(n)
+        det = np.zeros_like(n)
+        if d > _FEW or not full.any():
             det[full] = np.linalg.det(left[:, :, full].transpose(2, 0, 1))
         else:  # many at once, step by step: LAPACK takes one matrix after the other
             det = full.astype(float)
