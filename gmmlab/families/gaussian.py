@@ -165,12 +165,12 @@ class Gaussian(Record):
         if not isinstance(self.form, Products):
             raise TypeError(f"Expected a form whose features are products, got {type(self.form).__name__}.")
         (natural,) = self._natural
-        natural = torch.cat([natural[:, :1] + log_w[:, None], natural[:, 1:]], dim=1)
         if self._fuses(x, groups):
             pairs = self.form.pairs(self.d, x.device)
+            natural = torch.cat([natural[:, :1] + log_w[:, None], natural[:, 1:]], dim=1)
             total, evidence = fused.fused_e_step(x, self.origin, natural, pairs, weight)
         else:
-            joint = Joint(self.form, self.origin, natural, self._kept_parameters.peak + log_w, groups)
+            joint = Joint(self.form, self.origin, natural, self._kept_parameters.peak, log_w, groups)
             total, evidence = bounded_e_step(x, joint, weight)
         return Moments(*self.form.unpack(total), origin=self.origin), evidence
 

@@ -39,8 +39,9 @@ class Joint(NamedTuple):
 
     form: Products
     origin: Float[Tensor, "d"]
-    natural: Float[Tensor, "k f"]  # with log weights in its first column
-    peak: Float[Tensor, "k"]  # b_k
+    natural: Float[Tensor, "k f"]  # of the log density, its constant in the first column
+    peak: Float[Tensor, "k"]  # the log density at the mean
+    log_w: Float[Tensor, "k"]
     groups: Groups
 
 
@@ -49,9 +50,10 @@ def bounded_e_step(x: Float[Tensor, "n d"], joint: Joint, weight: Float[Tensor, 
 
     Row i counts `weight[i]` times, or `weight[i, j]` times in mixture j; once by default. Not for autograd.
     """
-    form, origin, natural, peak, groups = joint
-    bound = torch.cat([block.amax(1) for block in groups.blocks(peak)])
-    eta = LOG2E * torch.cat([natural[:, :1] - groups.spread(bound)[:, None], natural[:, 1:]], dim=1)
+    form, origin, natural, peak, log_w, groups = joint
+    bound = torch.cat([block.amax(1) for block in groups.blocks(peak + log_w)])
+    eta = natural * LOG2E
+    eta[:, 0] += LOG2E * (log_w - groups.spread(bound))
     total, evidence = torch.zeros_like(eta), torch.zeros_like(bound)
     eta, size, buffers = eta.to(x), chunk_rows(sum(eta.shape), x.element_size(), x.device), Buffers()
     weights = repeat(None) if weight is None else weight.to(x).view(len(x), -1).T.split(size, dim=1)

@@ -54,20 +54,17 @@ class Parameters(NamedTuple):
     m: Float[Tensor, "k d"]
     chol: Tensor
     whiten: Tensor
+    peak: Float[Tensor, "k"]  # log densities at the means, -d/2 log 2 pi - log|L|: they are nowhere higher
 
     @classmethod
     def of(cls, m: Float[Tensor, "k d"], chol: Tensor) -> Parameters:
-        """With the inverse, by a call that only enqueues work on a GPU."""
+        """With what follows from them, by calls that only enqueue work on a GPU."""
+        diagonal = chol if chol.ndim == 2 else chol.diagonal(dim1=-2, dim2=-1)
+        peak = -0.5 * m.shape[1] * math.log(2 * math.pi) - diagonal.log().sum(-1)
         if chol.ndim == 2:
-            return cls(m, chol, 1 / chol)
+            return cls(m, chol, 1 / chol, peak)
         eye = torch.eye(chol.shape[1], dtype=chol.dtype, device=chol.device).expand_as(chol)
-        return cls(m, chol, torch.linalg.solve_triangular(chol, eye, upper=False))
-
-    @property
-    def peak(self) -> Float[Tensor, "k"]:
-        """Log densities at the means, -d/2 log 2 pi - log|L|: they are nowhere higher."""
-        diagonal = self.chol if self.chol.ndim == 2 else self.chol.diagonal(dim1=-2, dim2=-1)
-        return -diagonal.log().sum(-1) - 0.5 * diagonal.shape[1] * math.log(2 * math.pi)
+        return cls(m, chol, torch.linalg.solve_triangular(chol, eye, upper=False), peak)
 
 
 @runtime_checkable
@@ -346,7 +343,7 @@ def cancels(of: Parameters, dtype: torch.dtype) -> Bool[Tensor, ""]:
     standard deviations in float64, 91 in float32) and for nearly collinear columns. Of `Blocks` cancels L^-1 m, and in
     the moments m m' for means more than FAR standard deviations from the origin.
     """
-    m, chol, whiten = (part.detach() for part in of)
+    m, chol, whiten = of.m.detach(), of.chol.detach(), of.whiten.detach()
     eps, dense = torch.finfo(dtype).eps, chol.ndim == 3
     if not dense:
         return (eps * (1 + (m * whiten).square().sum(-1)) > ALLOWED[dtype]).any()

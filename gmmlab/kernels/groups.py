@@ -46,6 +46,8 @@ class Groups(NamedTuple):
 
     def blocks(self, values: Float[Tensor, "k ..."]) -> list[Float[Tensor, "b size ..."]]:
         """Views of the values, one for each run of groups of equal size: a few calls do for many mixtures."""
+        if self.g == 1:
+            return [values[None]]
         at, blocks = 0, []
         for size, run in groupby(self.sizes):
             count = sum(1 for _ in run)

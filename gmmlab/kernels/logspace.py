@@ -9,6 +9,7 @@ import torch
 from gmmlab.axes import Float, Tensor
 
 LOG2E = 1 / math.log(2)
+_FEW = 2000
 _MOST = 32  # numbers that are multiplied before their logarithm is taken
 
 
@@ -33,8 +34,8 @@ def log_product(values: Float[Tensor, "g n"]) -> Float[Tensor, "g"]:
     So many numbers are multiplied first as neither overflow nor underflow together.
     """
     g, n = values.shape
-    if not values.numel():
-        return values.new_zeros(g, dtype=torch.float64)
+    if values.numel() < _FEW:  # calls cost more than logarithms
+        return values.log().sum(1, dtype=torch.float64)
     widest = max(abs(math.log(float(end))) for end in values.aminmax())
     size = int(min(_MOST, n, 0.9 * math.log(torch.finfo(values.dtype).max) / max(widest, 1.0)))
     parts = n // size
