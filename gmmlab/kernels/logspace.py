@@ -33,9 +33,9 @@ def log_product(values: Float[Tensor, "g n"]) -> Float[Tensor, "g"]:
 
     So many numbers are multiplied first as neither overflow nor underflow together.
     """
-    g, n = values.shape
     if values.numel() < _FEW:  # calls cost more than logarithms
         return values.log().sum(1, dtype=torch.float64)
+    n = values.shape[1]
     widest = max(abs(math.log(float(end))) for end in values.aminmax())
     size = int(min(_MOST, n, 0.9 * math.log(torch.finfo(values.dtype).max) / max(widest, 1.0)))
     parts = n // size
