@@ -91,6 +91,8 @@ def _finishing(estimator: Any, sample: Sample) -> Callable[[Mixture], Mixture]:
             share = NOISE if estimator.noise is True else float(estimator.noise)
             model = model.replace(gate=Noisy.around(sample.x, model.weights, share))
         gate = model.gate
-        return model.replace(gate=gate.replace(alpha=alpha)) if isinstance(gate, Constant | Noisy) else model
+        if alpha is None or not isinstance(gate, Constant | Noisy):
+            return model
+        return model.replace(gate=gate.replace(alpha=alpha))
 
     return finish

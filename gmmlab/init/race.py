@@ -249,10 +249,11 @@ def corrected(weights: Array, evidence: Array, p: float, d: int, n: float) -> Ar
 
     with p parameters and n_k rows in a component of a d-variate mixture. For one Gaussian with a covariance matrix,
     p = d (d + 3) / 2, the loss is exact (Bedrick and Tsai, 1994; Hurvich and Tsai, 1989, for d = 1); components whose
-    rows hardly exceed their parameters lose without bound. With rows in plenty it is the same for all models of a kind,
-    and the evidence alone decides.
+    rows do not exceed their parameters are hopeless. With rows in plenty it is the same for all models of a kind, and
+    the evidence alone decides.
     """
     rows = weights * n
-    spare = np.maximum(rows - 2 * p / d + 1, 1e-6)  # finite, so that the evidence still orders hopeless models
+    spare = rows - 2 * p / d + 1
+    spare = np.where(spare < 1 - 1e-9, 1e-6, spare)  # finite, so that the evidence still orders hopeless models
     loss: Array = evidence - (p * rows / spare).sum(-1) / n
     return loss

@@ -28,6 +28,7 @@ Array = npt.NDArray[Any]
 SAMPLE = 2000  # rows that starts are tried on
 LEAVES, LEAVES_EACH = 24, 8  # groups that the determinant criterion starts from, at least and for each of k
 ROUNDS = 5  # of k-means that makes them
+TRIES = 4  # of k-means, where rows are so few that its optima differ much and cost little
 ROUNDED = 1 << 21  # numbers in the moments of all pairs of leaves, above which they are joined one by one
 SCALES = (2.0, 4.0, 16.0)  # of whitened rows, at which long, thin and parallel groups survive
 CERTAIN = 0.01  # share of rows that may be assigned wrongly where groups stand apart
@@ -105,7 +106,8 @@ def automatic(
         sample, counts = x[drawn], None if weight is None else weight[drawn]
     race = Race(_array(sample), None if counts is None else _array(counts), structure, ridge)
     z = _array(standardised(sample))
-    best = race.run(race.start([lloyd(z, spread_out(z, k, rng))], k), 1)
+    tries = 1 if len(z) > LEAVES else TRIES
+    best = race.run(race.start([lloyd(z, spread_out(z, k, rng)) for _ in range(tries)], k), 1)
     if not race.apart(best, CERTAIN):
         best = race.best(best.beside(race.run(race.start(trees(z, torch.finfo(x.dtype).eps, k, rng), k), 1)))
     if len(best.mean):

@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from gmmlab import GaussianMixture
 from gmmlab.data.streams import stream
 from gmmlab.errors import DataWarning, NumericalWarning
-from gmmlab.estimators.gaussian_mixture import generator
+from gmmlab.estimators.sample import generator
 from gmmlab.families import EIGEN
 
 X = load_iris().data
@@ -111,7 +111,7 @@ def test_warm_start_goes_on():
 def test_best_of_several_starts_and_max_iter_zero():
     options = {"init_params": "random_from_data", "random_state": 1, "tol": 1e-5, "max_iter": 1000}
     bounds = [GaussianMixture(4, n_init=n, **options).fit(X).lower_bound_ for n in range(1, 7)]
-    assert bounds == sorted(bounds) and bounds[-1] > bounds[0]
+    assert np.diff(bounds).min() > -1e-9 and bounds[-1] > bounds[0] + 1e-6
     start = GaussianMixture(3, max_iter=0, random_state=0).fit(X)
     assert start.n_iter_ == 0 and not start.converged_ and start.lower_bounds_ == []
 
