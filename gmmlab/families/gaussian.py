@@ -15,7 +15,7 @@ import torch
 
 from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.families.prior import Prior
-from gmmlab.families.structures import Full, Structure
+from gmmlab.families.structures import Eigen, Full, Iterated, Structure
 from gmmlab.kernels import fused
 from gmmlab.kernels.bounded import Joint, bounded_e_step
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
@@ -194,9 +194,9 @@ class Gaussian(Record):
             stats, rows, extra = self.prior.join(stats), rows + self.prior.rows, self.prior.scale
         seen = stats.w > torch.finfo(torch.float64).eps
         alive = stats.replace(w=torch.where(seen, stats.w, 1.0))
-        rows, old = torch.where(seen, rows, 0.0), self._square()
+        rows = torch.where(seen, rows, 0.0)
         scatter = add_to_variances(alive.scatter * _column(seen, alive.s2) + extra, self.ridge * rows)
-        cov = self.structure.project(rows, scatter, old, Groups((self.k,)))
+        cov = self.structure.project(rows, scatter, self._old(rows, scatter), Groups((self.k,)))
         rounding = self._rounding(alive) if self.ridge > 0 else None
         chol, jitter = factor(cov, rounding=rounding)
         return self.replace(mean=torch.where(seen[:, None], alive.mean, self.mean), chol=chol, jitter=jitter)
@@ -222,6 +222,11 @@ class Gaussian(Record):
         second = stats.s2 if stats.s2.ndim == 2 else stats.s2.diagonal(dim1=-2, dim2=-1)
         error = torch.finfo(self.origin.dtype).eps * (second / stats.w[:, None]).amax(-1)
         return error.amax().expand_as(error) if self.structure.shared else error
+
+    def _old(self, rows: Float[Tensor, "k"], scatter: Tensor) -> Tensor:
+        """The covariances that a projection may need; what it does not look at is not made."""
+        closed = isinstance(self.structure, Eigen) and not isinstance(self.structure, Iterated)
+        return scatter if closed and rows.is_cpu and bool((rows > 0).all()) else self._square()
 
     def _square(self) -> Tensor:
         """Covariances in the shape of the structure's scatter."""
