@@ -30,6 +30,7 @@ from gmmlab.gates import Constant, Gate, Noisy
 from gmmlab.init import METHODS
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
+from gmmlab.steps import MixtureStats
 
 STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in EIGEN}
 STARTS = METHODS
@@ -136,3 +137,13 @@ GATES: dict[str, Callable[[Tensor, int], Gate]] = {
     "constant": lambda _, k: Constant.of(torch.arange(1, k + 1, dtype=torch.float64)),
     "noisy": lambda x, k: Noisy.around(x, torch.arange(1, k + 1, dtype=torch.float64), 0.2),
 }
+
+
+def close(left: MixtureStats, right: MixtureStats, tol: float) -> None:
+    """Statistics are equal to rounding, each sum on the scale of its kind."""
+    for name in ("w", "s1", "s2"):
+        one, other = getattr(left.components, name), getattr(right.components, name)
+        torch.testing.assert_close(one, other, rtol=tol, atol=tol * max(1.0, float(other.abs().amax())))
+    torch.testing.assert_close(left.gate.w, right.gate.w, rtol=tol, atol=tol * float(right.n.max()))
+    torch.testing.assert_close(left.evidence, right.evidence, rtol=tol, atol=tol)
+    torch.testing.assert_close(left.n, right.n)

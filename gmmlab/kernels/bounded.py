@@ -56,7 +56,8 @@ def bounded_e_step(x: Float[Tensor, "n d"], joint: Joint, weight: Float[Tensor, 
     eta[:, 0] += LOG2E * (log_w - groups.spread(bound))
     total, evidence = torch.zeros_like(eta), torch.zeros_like(bound)
     eta, size, buffers = eta.to(x), chunk_rows(sum(eta.shape), x.element_size(), x.device), Buffers()
-    weights = repeat(None) if weight is None else weight.to(x).view(len(x), -1).T.split(size, dim=1)
+    columns = weight if weight is None or weight.ndim == 2 else weight[:, None]
+    weights = repeat(None) if columns is None else columns.to(x).T.split(size, dim=1)
     for rows, times in zip(x.split(size), weights, strict=False):
         features = form.features(rows, origin, buffers)
         resp = torch.mm(eta, features, out=buffers.take("table", (groups.k, len(rows)), x)).exp2_()

@@ -70,16 +70,6 @@ def calls(monkeypatch):
     return counted
 
 
-def close(left, right, tol):
-    """Statistics are equal to rounding, each sum on the scale of its kind."""
-    for name in ("w", "s1", "s2"):
-        one, other = getattr(left.components, name), getattr(right.components, name)
-        torch.testing.assert_close(one, other, rtol=tol, atol=tol * float(other.abs().max()))
-    torch.testing.assert_close(left.gate.w, right.gate.w, rtol=tol, atol=tol * float(right.n))
-    torch.testing.assert_close(left.evidence, right.evidence, rtol=tol, atol=tol)
-    assert float(left.n) == float(right.n)
-
-
 def features_by_hand(x, origin, pairs):
     y = torch.cat([torch.ones_like(x[:, :1]), x - origin], dim=1)
     return y[:, pairs[0]] * y[:, pairs[1]]
@@ -96,13 +86,13 @@ def small(rng, dtype, n=500, d=3, k=4):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_statistics_equal_those_of_torch(suited, x, weighted, *, rng, tol, both, calls):
     weight = torch.rand(len(x), generator=rng).to(x) if weighted else None
-    close(*both(suited, x, weight), tol)
+    cases.close(*both(suited, x, weight), tol)
     assert len(calls) == 1
 
 
 def test_no_rows(rng, dtype, both):
     mixture = cases.random_mixture(cases.STRUCTURES["VVV"], cases.blobs(rng), 3, rng).to(DEVICE)
-    close(*both(mixture, torch.zeros(0, 3, dtype=dtype, device=DEVICE)), 0.0)
+    cases.close(*both(mixture, torch.zeros(0, 3, dtype=dtype, device=DEVICE)), 0.0)
 
 
 @pytest.mark.parametrize("gate", cases.GATES.values(), ids=cases.GATES)
