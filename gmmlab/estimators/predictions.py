@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from gmmlab.model import Mixture
 from gmmlab.score import criteria
 
 
-class Predictions:
+class Predictions(ABC):
     """Methods of fitted estimators that have `mixture_`."""
 
     mixture_: Any
@@ -92,9 +93,9 @@ class Predictions:
         with torch.no_grad():
             return function(mixture if mixture.weights.device == rows.x.device else mixture.to(rows.x.device), rows)
 
+    @abstractmethod
     def _check_columns(self, X: Any) -> None:
         """Raises unless the rows have the columns of the fit."""
-        raise NotImplementedError
 
 
 def _log_prob(mixture: Mixture, rows: Rows) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from gmmlab.axes import Float, Tensor
 
 LOG2E = 1 / math.log(2)
-_FEW = 2000
+_FEW = 2000  # numbers whose logarithms cost less than the calls that save some
 _MOST = 32  # numbers that are multiplied before their logarithm is taken
 
 
@@ -33,7 +33,7 @@ def log_product(values: Float[Tensor, "g n"]) -> Float[Tensor, "g"]:
 
     So many numbers are multiplied first as neither overflow nor underflow together.
     """
-    if values.numel() < _FEW:  # calls cost more than logarithms
+    if values.numel() < _FEW:
         return values.log().sum(1, dtype=torch.float64)
     n = values.shape[1]
     widest = max(abs(math.log(float(end))) for end in values.aminmax())
