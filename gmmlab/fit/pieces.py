@@ -8,17 +8,14 @@ stacked mixtures are fitted to: the rows outside a fold, say, or one sample of m
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
-from operator import add
 from typing import NamedTuple
 
 import torch
 
 from gmmlab.algebra.conditioning import marginal
 from gmmlab.axes import Float, Tensor
-from gmmlab.errors import BadData
 from gmmlab.fit.missing import check_columns, pattern_stats
-from gmmlab.fit.source import Source
+from gmmlab.fit.source import Source, total
 from gmmlab.gates import Posterior
 from gmmlab.kernels.chunks import Chunk, check_reread, chunk_rows
 from gmmlab.kernels.patterns import Pattern, patterns
@@ -67,11 +64,7 @@ def over(pieces: Iterable[Piece], which: Sequence[int] | None = None) -> Source:
     index = None if which is None else torch.tensor(which)
 
     def source(model: Mixture) -> MixtureStats:
-        parts = (_stats(model, part) for piece in pieces for part in _counting(piece, index, model))
-        try:
-            return reduce(add, parts)
-        except TypeError as error:  # reduce's word for nothing to add
-            raise BadData("There were no rows to read; expected at least one chunk.") from error
+        return total(_stats(model, part) for piece in pieces for part in _counting(piece, index, model))
 
     return source
 

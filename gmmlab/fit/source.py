@@ -38,7 +38,7 @@ def streamed(chunks: Iterable[Chunk]) -> Source:
     Raises `BadData` for chunks that can be read only once.
     """
     check_reread(chunks, "every step of this fit is a pass over all of them")
-    return lambda model: _sum(e_step(model, *chunk) for chunk in chunks)
+    return lambda model: total(e_step(model, *chunk) for chunk in chunks)
 
 
 def incremental(blocks: Iterable[Chunk]) -> Source:
@@ -62,13 +62,13 @@ class _Incremental:
     def __call__(self, model: Mixture) -> MixtureStats:
         if not self.parts:
             self.parts = [e_step(model, *block) for block in self.blocks]
-            self.total = _sum(self.parts)
+            self.total = total(self.parts)
             return self.total
         b, block = next(self.visits)
         fresh = e_step(model, *block)
         changed, self.parts[b] = fresh - self.parts[b], fresh
         # summed anew once a round, so that rounding does not pile up
-        self.total = _sum(self.parts) if b == 0 else self.total + changed
+        self.total = total(self.parts) if b == 0 else self.total + changed
         return self.total
 
     def _forever(self) -> Iterator[tuple[int, Chunk]]:
@@ -123,8 +123,10 @@ def _rounds(passes: int | None) -> Iterator[int]:
     return islice(iter(int, 1), passes)  # iter(int, 1) never ends
 
 
-def _sum(parts: Iterable[MixtureStats]) -> MixtureStats:
-    try:
-        return reduce(add, parts)
-    except TypeError as error:  # reduce's word for nothing to add
-        raise BadData("There were no rows to read; expected at least one chunk.") from error
+def total(parts: Iterable[MixtureStats]) -> MixtureStats:
+    """The sum of statistics. Raises `BadData` where there are none."""
+    rest = iter(parts)
+    first = next(rest, None)
+    if first is None:
+        raise BadData("There were no rows to read; expected at least one chunk.")
+    return reduce(add, rest, first)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from gmmlab.data import Chunk, Stream, as_rows, stream, survey
 from gmmlab.errors import BadData, DataWarning
 from gmmlab.fit import streamed, whole
+from gmmlab.fit.source import total
 from gmmlab.steps import e_step
 
 X = cases.blobs(torch.Generator().manual_seed(3), n=157, d=3)
@@ -266,3 +267,16 @@ def test_a_pass_holds_a_chunk_and_no_more():
     run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     total, grown = run.stdout.split()
     assert float(total) == 200 * 65536 and int(grown) < 80
+
+
+def test_an_error_within_a_step_is_not_taken_for_an_empty_stream(rng):
+    x = cases.blobs(rng)
+    mixture = cases.random_mixture(cases.STRUCTURES["VVV"], x, 2, rng)
+
+    def broken(*_: object) -> None:
+        raise TypeError("of the family")
+
+    with pytest.raises(TypeError, match="of the family"):
+        total(map(broken, [x]))
+    with pytest.raises(BadData, match="no rows to read"):
+        streamed([])(mixture)
