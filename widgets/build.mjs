@@ -8,7 +8,7 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = join(here, "..", "gmmlab", "widgets", "static");
-const widgets = ["explorer"];
+const widgets = ["explorer", "chart"];
 
 /** Every output of one widget as [name, text]. */
 async function bundle(name) {

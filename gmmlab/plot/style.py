@@ -48,7 +48,7 @@ def style(theme: str) -> Style:
 def colour(k: int, theme: str = "light") -> Rgb:
     """The colour of component k; later rounds through the hues are darker, then lighter."""
     hues = HUES[theme]
-    base, lap = _parse(hues[k % len(hues)]), k // len(hues) % 5
+    base, lap = parse(hues[k % len(hues)]), k // len(hues) % 5
     if not lap:
         return base
     return _mix(base, BLACK if lap % 2 else WHITE, 0.3 if lap < 3 else 0.5)
@@ -78,10 +78,12 @@ def css(colour: Rgb) -> str:
 
 def blend(paper: str, colour: Rgb, share: float) -> Rgb:
     """This share of a colour (0 to 1) on paper: the ramp of maps, from nothing to all."""
-    return _mix(_parse(paper.removeprefix("#")), colour, share)
+    return _mix(parse(paper), colour, share)
 
 
-def _parse(hexa: str) -> Rgb:
+def parse(hexa: str) -> Rgb:
+    """A colour written as rrggbb or #rrggbb."""
+    hexa = hexa.removeprefix("#")
     return int(hexa[0:2], 16), int(hexa[2:4], 16), int(hexa[4:6], 16)
 
 

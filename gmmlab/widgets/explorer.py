@@ -11,16 +11,13 @@ import inspect
 import math
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import traitlets
 from sklearn.base import clone
 
-from gmmlab.algebra import assign
-from gmmlab.axes import Int, Tensor
 from gmmlab.data import as_rows
 from gmmlab.data.rows import default_names
 from gmmlab.errors import BadData
@@ -31,35 +28,25 @@ from gmmlab.model import Mixture
 from gmmlab.plot import gaps
 from gmmlab.plot.ellipses import noise
 from gmmlab.widgets import frames, operations
-from gmmlab.widgets.base import STATIC, LabWidget, refuse_unknown
+from gmmlab.widgets.base import STATIC, refuse_unknown
+from gmmlab.widgets.panel import Panel
 from gmmlab.widgets.publisher import Message
 from gmmlab.widgets.session import Session, expectation_maximisation
 from gmmlab.widgets.snapshot import Failure, Snapshot
 from gmmlab.widgets.stepper import Fit
 
 
-class Assigned(NamedTuple):
-    """Labels and mean log-likelihood under a model."""
-
-    model: Mixture
-    labels: Int[Tensor, "n"]
-    evidence: float | None
-
-
-class Explorer(LabWidget):
+class Explorer(Panel):
     """Watches and steers a session in two of its columns."""
 
     ops = operations.TABLE
     _esm = STATIC / "explorer.js"
     _css = STATIC / "explorer.css"
 
-    session_id = traitlets.Unicode(help="Links the panels of one session.").tag(sync=True)
     names = traitlets.List(traitlets.Unicode(), help="Names of all columns.").tag(sync=True)
     dims = traitlets.List(traitlets.Int(), [0, 1], help="The two columns shown.").tag(sync=True)
     selected = traitlets.Int(None, allow_none=True, help="The selected component.").tag(sync=True)
     color_by = traitlets.Enum(["component"], "component", help="What colours mean.").tag(sync=True)
-    height = traitlets.Int(420, min=160, max=4000, help="Height of the plot in pixels.").tag(sync=True)
-    theme = traitlets.Enum(["auto", "light", "dark"], "auto", help="Auto follows the page.").tag(sync=True)
 
     def __init__(self, session: Session, *, dims: Sequence[int | str] | None = None, **traits: Any) -> None:
         if session.x.shape[1] < 2:
@@ -68,22 +55,10 @@ class Explorer(LabWidget):
             raise ValueError(
                 f"The model has {session.snapshot.model.k} components; expected {operations.MOST_COMPONENTS} at most."
             )
-        self.session = session
         self.ranges = frames.ranges(session.x)
-        self._assigned: Assigned | None = None
-        self.sent_dims = (0, 1)
         shown = _columns((0, 1) if dims is None else dims, session.names)
-        super().__init__(session_id=f"{id(session):x}", names=session.names, dims=shown, **traits)
-        self.sent_dims = self._pair
-        self.publisher.offer(session.snapshot)
-        self._unsubscribe = session.subscribe(self.publisher.offer)
-
-    # from Python
-
-    @property
-    def model(self) -> Mixture:
-        """The model shown."""
-        return self.session.snapshot.model
+        self.sent_dims = shown[0], shown[1]
+        super().__init__(session, names=session.names, dims=shown, **traits)
 
     def estimator(self) -> GaussianMixture | StudentMixture:
         """The model shown, as a fitted estimator that knows the names of the columns."""
@@ -96,18 +71,6 @@ class Explorer(LabWidget):
             fitted.feature_names_in_ = np.array(names, dtype=object)
         return fitted
 
-    def play(self) -> None:
-        """Starts the fit, or goes on with it; returns at once."""
-        self.session.play()
-
-    def wait(self, timeout: float | None = None) -> Snapshot:
-        """Until the session has settled."""
-        return self.session.wait(timeout)
-
-    def result(self, timeout: float | None = None) -> Mixture:
-        """The model once the session has settled; raises what a step raised."""
-        return self.session.result(timeout)
-
     def picture(self) -> Any:
         """What is shown, as a matplotlib figure."""
         from gmmlab.plot import scatter
@@ -118,20 +81,13 @@ class Explorer(LabWidget):
             snapshot.model,
             dims=self._pair,
             names=self.session.names,
-            labels=self._assign(snapshot.assigned_by).labels,
+            labels=self._assigned(snapshot.assigned_by).labels,
             trace=frames.curve(snapshot.trace, snapshot.step, self._evidence(snapshot)),
             step=snapshot.step,
             title=frames.title(snapshot, self._evidence(snapshot)),
-            theme="dark" if self.theme == "dark" else "light",
+            theme=self.still,
             size=(640, self.height),
         )
-
-    def png(self, path: str | Path | None = None) -> bytes:
-        """The picture as PNG, written to `path` if given."""
-        data: bytes = self.picture().png()
-        if path is not None:
-            Path(path).write_bytes(data)
-        return data
 
     def describe(self) -> str:
         evidence = self._evidence(self.session.snapshot)
@@ -142,11 +98,6 @@ class Explorer(LabWidget):
         structure = parameters.covariance_type(self.model.located.structure)
         return f"Explorer(Mixture k={self.model.k} {structure}, n={n:,}, d={d})"
 
-    def close(self) -> None:
-        if hasattr(self, "_unsubscribe"):
-            self._unsubscribe()
-        super().close()
-
     # kernel to browser
 
     def compose(self, snapshot: Snapshot, frame: int) -> Message:
@@ -154,7 +105,7 @@ class Explorer(LabWidget):
         body: dict[str, Any] = {"components": [], "noise": None, "shape": "free", "evidence": None, "trace": []}
         failure, labels = snapshot.error, b""
         try:
-            labels = frames.labels(self._assign(snapshot.assigned_by).labels)
+            labels = frames.labels(self._assigned(snapshot.assigned_by).labels)
             body["components"] = frames.components(snapshot.model, self.sent_dims)
             body["noise"] = noise(snapshot.model)
             body["shape"] = frames.freedom(snapshot.model)
@@ -165,7 +116,7 @@ class Explorer(LabWidget):
         head = {"type": "frame", "frame": frame, "step": snapshot.step, "play": snapshot.play}
         return head | body | {"status": snapshot.message, "error": frames.error(failure)}, [labels]
 
-    def send_points(self) -> None:
+    def send_rows(self) -> None:
         """The rows in the columns of `dims`; sent once, and again when those change."""
         self.publisher.post(partial(self._points, self._pair))
 
@@ -180,20 +131,6 @@ class Explorer(LabWidget):
         content["gaps"] = int(torch.isnan(x[:, list(dims)]).any(1).sum())
         return content, [frames.points(x, shown)]
 
-    def _assign(self, model: Mixture) -> Assigned:
-        known = self._assigned
-        if known is None or known.model is not model:
-            labels, evidence = assign(model, self.session.x)
-            known = Assigned(model, labels, float(evidence) if math.isfinite(evidence) else None)
-            self._assigned = known
-        return known
-
-    def _evidence(self, snapshot: Snapshot) -> float | None:
-        """That of the shown model; unknown between M and the next E."""
-        if snapshot.evidence is not None or snapshot.assigned_by is not snapshot.model:
-            return snapshot.evidence
-        return self._assign(snapshot.model).evidence
-
     @property
     def _pair(self) -> tuple[int, int]:
         return self.dims[0], self.dims[1]
@@ -205,8 +142,8 @@ class Explorer(LabWidget):
     @traitlets.observe("dims")
     def _show_dims(self, _: Any) -> None:
         if hasattr(self, "_unsubscribe"):  # not while the widget is being made
-            self.send_points()
-            self.publisher.offer(self.session.snapshot)
+            self.send_rows()
+            self._redraw()
 
 
 def explore(

@@ -14,35 +14,13 @@ import torch
 from gmmlab.axes import Float, Tensor
 from gmmlab.widgets import frames, steering
 from gmmlab.widgets.messages import Invalid, field, integer, numbers
+from gmmlab.widgets.panel import OPERATIONS, Message
 
 if TYPE_CHECKING:
     from gmmlab.widgets.explorer import Explorer
 
 MOST_COMPONENTS = frames.NONE  # labels travel as bytes, and one of them says that there is none
 REACH = 1000.0  # how far something may be dragged, in widths of the data
-
-Message = dict[str, Any]
-
-
-def command(name: str) -> Callable[[Explorer, Message], None]:
-    """A command of the session that takes nothing."""
-    return lambda explorer, _: getattr(explorer.session, name)()
-
-
-def ready(explorer: Explorer, _: Message) -> None:
-    """A view has appeared: it gets everything."""
-    explorer.send_points()
-    explorer.publisher.ready()
-
-
-def ack(explorer: Explorer, message: Message) -> None:
-    """A view has painted a frame."""
-    explorer.publisher.ack(integer(field(message, "frame"), "frame", 0))
-
-
-def seek(explorer: Explorer, message: Message) -> None:
-    """To a step of the history."""
-    explorer.session.seek(integer(field(message, "step"), "step", 0))
 
 
 def edit(explorer: Explorer, message: Message) -> None:
@@ -111,6 +89,9 @@ def shape(explorer: Explorer, value: Any) -> Float[Tensor, "2 2"]:
     return factor
 
 
-TABLE: dict[str, Callable[[Explorer, Message], None]] = {
-    name: command(name) for name in ("play", "pause", "step", "estep", "mstep", "back", "stop", "reset")
-} | {"ready": ready, "ack": ack, "seek": seek, "edit": edit, "add": add, "remove": remove, "set": set_}
+TABLE: dict[str, Callable[[Explorer, Message], None]] = OPERATIONS | {
+    "edit": edit,
+    "add": add,
+    "remove": remove,
+    "set": set_,
+}

@@ -147,6 +147,17 @@ class Lab:
         explorer.scroll_into_view_if_needed()
         return explorer
 
+    def panel(self, source: str, *, cell: int = 0) -> Any:
+        """Runs a cell and returns the view of the panel that it shows, once it is drawn."""
+        self.page.mouse.move(5, 5)
+        self.run(source, cell=cell)
+        view = self.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".gmmlab").last
+        self.page.wait_for_function(
+            "view => !['loading', undefined].includes(view.dataset.mode)", arg=view.element_handle()
+        )
+        view.scroll_into_view_if_needed()
+        return view
+
     def _await_server(self) -> None:
         for _ in range(400):
             with suppress(OSError):

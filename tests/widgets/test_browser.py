@@ -120,7 +120,7 @@ def test_noise_is_grey_and_gaps_stand_in_the_margin(lab: Lab, k: int, theme: str
         " return n; }",
         json.loads(grey),
     )
-    outliers = lab.value("int((explorer._assign(explorer.model).labels < 0).sum())")
+    outliers = lab.value("int((explorer._assigned(explorer.model).labels < 0).sum())")
     assert outliers >= 5
     assert seen > 8 * outliers
     assert violations(lab) == []
@@ -224,7 +224,7 @@ def test_a_click_on_the_trace_goes_to_that_step(lab: Lab) -> None:
     explorer.get_by_role("button", name="Play").click()
     lab.until("snap().play == 'done'")
     explorer.get_by_text("Converged", exact=True).wait_for()
-    box = explorer.locator(".gl-chart").bounding_box()
+    box = explorer.locator(".gl-strip").bounding_box()
     lab.page.mouse.click(box["x"] + 60, box["y"] + 50)
     lab.until("snap().step == 0")
 
@@ -305,7 +305,7 @@ def test_no_key_reaches_the_notebook(lab: Lab) -> None:
         handle(explorer, 0),
         explorer.locator(".gl-surface"),
         explorer.get_by_role("button", name="Fit view"),
-        explorer.locator(".gl-chart"),
+        explorer.locator(".gl-strip"),
     ):
         target.focus()
         for key in ("a", "b", "x", "d", "d", "e", "m", "ArrowDown", "ArrowUp", "j", "k"):

@@ -16,7 +16,7 @@ export class Chart {
     this.caption = html("div", { class: "gl-caption", "aria-hidden": "true" });
     this.element = html(
       "div",
-      { class: "gl-chart", role: "slider", tabindex: 0, "aria-label": "Step shown, on the curve of the mean log-likelihood",
+      { class: "gl-strip", role: "slider", tabindex: 0, "aria-label": "Step shown, on the curve of the mean log-likelihood",
         "aria-valuemin": 0, "aria-valuemax": 0, "aria-valuenow": 0, ...KEYS_STAY },
       this.canvas, this.caption,
     );

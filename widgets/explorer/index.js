@@ -1,98 +1,66 @@
 // The Explorer's view: points, ellipses to take by hand, a fit to play, step and undo.
 // It draws what the kernel says and says what the person does; it computes nothing about mixtures.
-import { html, set, uid } from "../shared/dom.js";
-import { join } from "../shared/bus.js";
-import { keepKeys } from "../shared/keyboard.js";
-import { resolve, watch } from "../shared/theme.js";
-import { Edits, Wire } from "../shared/wire.js";
+import { set } from "../shared/dom.js";
+import { Panel, floats, widget } from "../shared/panel.js";
+import { number } from "../shared/view.js";
+import { Edits } from "../shared/wire.js";
 import { Chart } from "./chart.js";
 import { Held } from "./held.js";
 import { help } from "./help.js";
 import { keys } from "./keys.js";
-import { floats, fromFrame, initial } from "./state.js";
+import { fromFrame, initial } from "./state.js";
 import { Plot } from "./plot.js";
-import { Status } from "./status.js";
 import { toolbar } from "./toolbar.js";
 
-class Explorer {
-  #pending = 0;
-  #stale = true; // whether more than the view has changed since the last drawing
-  #unpainted = []; // frames to acknowledge once they are on the screen
-  #undo = [];
-
+class Explorer extends Panel {
   constructor(model, el) {
-    this.model = model;
-    this.el = el;
-    this.state = initial(model);
-    this.wire = new Wire(model, {
-      changed: () => this.draw(), refused: (sentence) => this.refused(sentence), gone: () => this.change({ connected: false }),
-    });
+    super(model, el, "explorer", initial(model));
     this.edits = new Edits(this.wire);
     this.held = new Held(this.edits, () => this.draw());
-    this.status = new Status();
     this.bar = toolbar(this.actions(), (axis, column) => this.choose(axis, column));
     this.plot = new Plot(this);
     this.chart = new Chart((step) => this.wire.send("seek", { step }), () => this.draw());
     this.help = help(() => this.toggleHelp(false));
-    this.summary = html("p", { class: "gl-hidden", id: uid("summary") });
-    this.build();
-    this.listen();
-    this.wire.send("ready");
   }
 
-  build() {
+  content() {
     set(this.plot.surface, { "aria-describedby": this.summary.id });
     this.plot.element.append(this.help.element, this.status.strip);
-    this.root = html("div", { class: "gmmlab gl-explorer" }, this.bar.element, this.plot.element,
-      this.chart.element, this.status.line, this.status.voice, this.summary);
-    this.el.append(this.root);
-    keepKeys(this.root);
+    return [this.bar.element, this.plot.element, this.chart.element];
+  }
+
+  get stage() {
+    return this.plot.element;
+  }
+
+  opened() {
     keys(this);
-    this.retheme();
+    this.on("change:selected", () => this.change({ selected: this.model.get("selected") ?? null }));
   }
 
-  listen() {
-    const on = (target, name, callback) => {
-      target.on(name, callback);
-      this.#undo.push(() => target.off(name, callback));
-    };
-    on(this.model, "msg:custom", (message, buffers) => this.receive(message, buffers));
-    on(this.model, "change:selected", () => this.change({ selected: this.model.get("selected") ?? null }));
-    on(this.model, "change:theme", () => this.retheme());
-    on(this.model, "change:height", () => this.retheme());
-    for (const event of ["comm_live_update", "comm:close", "destroy"]) on(this.model, event, () => this.doubt());
-    this.bus = join(this.model.get("session_id"), (what) => this.change({ hover: what.hover }));
-    this.sizes = new ResizeObserver(() => this.draw());
-    this.sizes.observe(this.plot.element);
-    this.#undo.push(watch(() => this.retheme()), this.bus.close, () => this.sizes.disconnect());
+  told({ hover }) {
+    if (hover !== undefined) this.change({ hover });
   }
 
-  receive(message, buffers = []) {
+  hear(message, buffers) {
+    if (message.type !== "points") return;
+    const { dims, names, n, gaps = 0, borders = [null, null] } = message;
+    Object.assign(this.state, { dims, names, n, gaps, borders, points: floats(buffers[0]), labels: null });
+    this.held.drop();
+    this.plot.show(message.ranges);
+  }
+
+  show(message, buffers) {
     const { state } = this;
-    if (!state.connected) this.change({ connected: true });
-    if (message.type === "reply") {
-      if (this.wire.receive(message)) this.edits.flush();
-      return;
-    }
-    if (message.type === "points") {
-      state.dims = message.dims;
-      state.names = message.names;
-      state.points = floats(buffers[0]);
-      state.n = message.n;
-      state.gaps = message.gaps ?? 0;
-      state.borders = message.borders ?? [null, null];
-      state.labels = null;
-      this.held.drop();
-      this.plot.show(message.ranges);
-    } else if (message.type === "frame") {
-      const before = state.components.length;
-      Object.assign(state, fromFrame(message, buffers));
-      this.held.settle(state.components, state.play);
-      this.#unpainted.push(message.frame);
-      this.keepSelection(before);
-      if (this.plot.unfitted && state.components.length) this.plot.fitNow();
-    }
-    this.draw();
+    const before = state.components.length;
+    Object.assign(state, fromFrame(message, buffers));
+    this.held.settle(state.components, state.play);
+    this.keepSelection(before);
+    if (this.plot.unfitted && state.components.length) this.plot.fitNow();
+  }
+
+  answered() {
+    this.edits.flush();
   }
 
   /** After components came or went: the new one is selected; focus does not fall out of the widget. */
@@ -104,55 +72,38 @@ class Explorer {
     if (state.selected !== null && state.selected >= k) this.select(k ? k - 1 : null, this.hasFocus());
   }
 
-  /** Focus is moved within the widget, and never taken from elsewhere. */
-  hasFocus() {
-    return this.root.contains(this.root.getRootNode().activeElement);
-  }
-
-  change(changes) {
-    Object.assign(this.state, changes);
-    this.draw();
-  }
-
-  /** One drawing per animation frame, whatever was asked; frames are acknowledged after it. */
-  draw(everything = true) {
-    this.#stale ||= everything;
-    if (!this.#pending) this.#pending = requestAnimationFrame(() => this.paint());
-  }
-
-  paint() {
-    this.#pending = 0;
-    const { state } = this;
-    if (this.closed || !this.root.isConnected || this.plot.element.clientWidth < 40) return; // Lab renders detached first
-    this.plot.measure(); // all reading before any writing: one layout a frame
+  measure() {
+    this.plot.measure();
     this.chart.measure();
-    if (!this.plot.style.ink) this.retheme(); // a detached element has no computed style
-    state.stale = this.wire.stale;
-    state.mode = !state.connected ? "disconnected" : state.ready ? state.play : "loading";
-    set(this.root, { "data-mode": state.mode, "data-stale": state.stale ? "" : null });
+  }
+
+  paint(everything) {
+    const { state, style } = this;
     this.plot.draw(state, this.held);
-    if (this.#stale) this.paintRest(state);
-    this.#stale = false;
-    for (const frame of this.#unpainted.splice(0)) this.wire.send("ack", { frame });
+    if (!everything) return;
+    this.chart.draw({ trace: state.trace, step: state.step, left: this.plot.view.box.left, style });
+    this.bar.update(state);
+  }
+
+  painted() {
     if (this.focusNext) this.plot.focus(...this.focusNext);
     this.focusNext = null;
   }
 
-  /** What does not change when the plot is panned or zoomed. */
-  paintRest(state) {
-    this.chart.draw({ trace: state.trace, step: state.step, left: this.plot.view.box.left, style: this.plot.style });
-    this.bar.update(state);
-    this.status.update(state);
-    set(this.summary, { text: this.plot.describe(state) });
+  facts() {
+    const { step, evidence, n, components } = this.state;
+    if (n === 0) return [];
+    const likelihood = evidence === null ? [] : [`mean log-likelihood ${number(evidence, 6)}`];
+    const count = `${components.length} component${components.length === 1 ? "" : "s"}`;
+    return [`step ${step}`, ...likelihood, count, `${n.toLocaleString("en")} points`];
   }
 
-  retheme() {
-    const wish = this.model.get("theme") ?? "auto";
-    this.state.theme = resolve(wish, this.el);
-    set(this.root, { "data-theme": this.state.theme, "data-forced": wish === "auto" ? null : "" });
-    this.root.style.setProperty("--gl-height", `${this.model.get("height") ?? 420}px`);
-    this.plot.restyle(this.root);
-    this.draw();
+  words() {
+    return this.plot.describe(this.state);
+  }
+
+  restyled() {
+    this.plot.restyle();
   }
 
   // what the person does
@@ -225,31 +176,14 @@ class Explorer {
   refused(sentence) {
     this.held.drop();
     this.expecting = false;
-    this.status.tell(sentence, () => this.draw());
+    super.refused(sentence);
   }
 
-  /** The connection has changed: it is taken for lost until the kernel answers. */
-  doubt() {
-    this.change({ connected: false });
-    this.wire.send("ready");
-  }
-
-  close() {
-    this.closed = true;
-    cancelAnimationFrame(this.#pending);
-    for (const undo of this.#undo) undo();
-    this.wire.close();
-    this.status.close();
+  leave() {
     this.plot.close();
     this.held.drop();
-    this.root.remove();
     Object.assign(this.state, { points: null, labels: null });
   }
 }
 
-export default {
-  render({ model, el }) {
-    const view = new Explorer(model, el);
-    return () => view.close();
-  },
-};
+export default widget(Explorer);

@@ -24,7 +24,6 @@ export class Plot {
   constructor(app) {
     this.app = app;
     this.view = new View();
-    this.style = {};
     this.moving = this.wasAdding = false;
     this.overlay = new Overlay();
     this.canvas = html("canvas", { class: "gl-points", "aria-hidden": "true" });
@@ -148,13 +147,8 @@ export class Plot {
     this.hint.classList.toggle("is-shown", adding);
   }
 
-  restyle(root) {
-    const computed = getComputedStyle(root);
-    const read = (name) => computed.getPropertyValue(name).trim();
-    this.style = {
-      ink: read("--gl-ink"), quiet: read("--gl-quiet"), grid: read("--gl-grid"), line: read("--gl-accent"),
-      background: read("--gl-paper"), font: `11px ${computed.fontFamily || "sans-serif"}`,
-    };
+  /** The points have other colours now. */
+  restyle() {
     this.#drawn = null;
   }
 

@@ -1,35 +1,13 @@
 // The row of buttons, and the two lists of columns.
+import { ICONS, button as make, group as gather } from "../shared/controls.js";
 import { html, icon, set, uid, KEYS_STAY } from "../shared/dom.js";
-
-const ICONS = {
-  play: ["M4.5 2.8v10.4L13 8z", true],
-  pause: ["M4.5 3h2.4v10H4.5zM9.1 3h2.4v10H9.1z", true],
-  step: ["M3.5 3.5v9l6-4.5zM12.2 3.5v9"],
-  back: ["M12.5 3.5v9l-6-4.5zM3.8 3.5v9"],
-  stop: ["M4 4h8v8H4z", true],
-  reset: ["M3.2 8a4.8 4.8 0 1 0 1.6-3.6M3 2.6v2.6h2.6"],
-  add: ["M8 3v10M3 8h10"],
-  remove: ["M3 8h10"],
-  fit: ["M7 2.6a4.4 4.4 0 1 0 0 8.8 4.4 4.4 0 0 0 0-8.8M10.2 10.2l3.3 3.3M7 7v.1"],
-  help: ["M6 6.1c.1-2.7 4.3-2.6 4.2 0C10.1 7.7 8 7.8 8 9.6M8 12.2v.1"],
-};
 
 /**
  * @param {Record<string, (event: Event) => void>} act what each button does
  * @param {(axis: 0 | 1, column: number) => void} choose
  */
 export function toolbar(act, choose) {
-  const button = (name, text, title, extra = {}) =>
-    html(
-      "button",
-      {
-        type: "button", class: "gl-button", "data-do": name, title, "aria-label": extra.label ?? text, ...KEYS_STAY,
-        click: (event) => event.currentTarget.getAttribute("aria-disabled") !== "true" && act[name](event),
-        ...extra.attributes,
-      },
-      ICONS[name] ? icon(...ICONS[name]) : null,
-      html("span", { class: ICONS[name] ? "gl-text" : "gl-letter", text: extra.short ?? text }),
-    );
+  const button = (name, text, title, extra) => make(name, text, title, (event) => act[name](event), extra);
   const buttons = {
     play: button("play", "Play", "Run the fit, or pause it (Space)", { attributes: { "aria-pressed": "false" } }),
     back: button("back", "Back", "Undo the last change (Backspace)"),
@@ -49,8 +27,7 @@ export function toolbar(act, choose) {
       label: "Keys and gestures", attributes: { class: "gl-button gl-quiet", "aria-expanded": "false" },
     }),
   };
-  const group = (label, ...names) =>
-    html("div", { class: "gl-group", role: "group", "aria-label": label }, ...names.map((name) => buttons[name]));
+  const group = (label, ...names) => gather(label, ...names.map((name) => buttons[name]));
   const selects = [0, 1].map((axis) => select(axis, choose));
   const columns = html("div", { class: "gl-group gl-columns", role: "group", "aria-label": "Columns shown" },
     ...selects.map(({ label }) => label));

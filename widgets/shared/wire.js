@@ -59,6 +59,31 @@ export class Wire {
   }
 }
 
+/** Commands of which at most one is under way; of those that come meanwhile only the latest of its kind is sent. */
+export class Latest {
+  #wire;
+  #under = 0;
+  #next = new Map();
+
+  constructor(wire) {
+    this.#wire = wire;
+  }
+
+  put(op, fields) {
+    this.#next.set(`${op} ${fields.name ?? fields.frame ?? ""}`, [op, fields]);
+    this.flush();
+  }
+
+  /** Call after every answer. */
+  flush() {
+    if (this.#wire.waitsFor(this.#under)) return;
+    const [first] = this.#next;
+    if (!first) return;
+    this.#next.delete(first[0]);
+    this.#under = this.#wire.send(...first[1]);
+  }
+}
+
 /** Edits, at most one under way; of those that come meanwhile only the latest is sent. */
 export class Edits {
   #wire;

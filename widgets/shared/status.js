@@ -1,6 +1,5 @@
-// The line under the plot, the strip for errors, and what a screen reader is told (at most once a second).
-import { html, icon, set, KEYS_STAY } from "../shared/dom.js";
-import { number } from "../shared/view.js";
+// The line under a view, the strip for errors, and what a screen reader is told (at most once a second).
+import { html, icon, set, KEYS_STAY } from "./dom.js";
 
 const WORDS = {
   loading: "Waiting for the kernel", idle: "Ready", playing: "Playing", paused: "Paused", done: "Converged",
@@ -30,11 +29,8 @@ export class Status {
     this.copy.addEventListener("click", () => this.#copy());
   }
 
-  update(state) {
-    const { mode, step, evidence, n, components, stale, error, status } = state;
+  update({ mode, stale, error, status }, facts) {
     set(this.pill, { text: WORDS[mode] ?? mode, "data-mode": mode });
-    const facts = n === 0 ? [] : [`step ${step}`, ...(evidence === null ? [] : [`mean log-likelihood ${number(evidence, 6)}`]),
-      `${components.length} component${components.length === 1 ? "" : "s"}`, `${n.toLocaleString("en")} points`];
     this.facts.replaceChildren(...facts.map((fact) => html("span", { text: fact })));
     const said = mode === "done" || error ? "" : status; // the pill or the strip says it
     set(this.note, { text: this.#note || (mode === "disconnected" ? "Run the cell again to go on." : said || "") });
@@ -42,7 +38,7 @@ export class Status {
     this.traceback = error?.traceback ?? "";
     this.strip.hidden = !error;
     if (error) set(this.message, { text: error.message });
-    this.#say([WORDS[mode], ...facts.slice(0, -1), this.#note || status || "", stale ? "The kernel is busy." : ""]
+    this.say([WORDS[mode], ...facts.slice(0, -1), this.#note || status || "", stale ? "The kernel is busy." : ""]
       .filter(Boolean).join(", "));
   }
 
@@ -57,7 +53,8 @@ export class Status {
     changed();
   }
 
-  #say(text) {
+  /** For those who hear the page, at most once a second. */
+  say(text) {
     if (text === this.#spoken) return;
     this.#spoken = text;
     if (this.#timer) return;

@@ -1,0 +1,154 @@
+"""The base of every widget that shows a chart: what it shows is said once, for the browser and for the picture."""
+
+from __future__ import annotations
+
+import base64
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import traitlets
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.plot import gaps
+from gmmlab.plot.chart import Chart, Control, Points
+from gmmlab.widgets import frames
+from gmmlab.widgets.base import STATIC
+from gmmlab.widgets.messages import Invalid, field, integer, numbers
+from gmmlab.widgets.panel import OPERATIONS, Message, Panel
+from gmmlab.widgets.publisher import Message as Sent
+from gmmlab.widgets.snapshot import Failure, Snapshot
+
+
+class ChartWidget(Panel):
+    """A panel whose frames are charts.
+
+    A subclass says what `chart` a snapshot makes and what `controls` it has: each control is a trait of its name, set
+    from Python or from the page. What is clicked, chosen or dragged comes to `picked` and `placed`. Points marks draw
+    `columns`, which are sent when a view appears.
+    """
+
+    _esm = STATIC / "chart.js"
+    _css = STATIC / "chart.css"
+    heading: ClassVar[str] = ""
+
+    title = traitlets.Unicode(help="The words above the chart.").tag(sync=True)
+    width = traitlets.Int(640, min=200, max=4000, help="Width of the static picture in pixels.").tag(sync=True)
+
+    def __init__(self, session: Any, **traits: Any) -> None:
+        super().__init__(session, **{"title": self.heading} | traits)
+        self.observe(self._redraw, [control.name for control in self.controls() if control.kind != "button"])
+
+    def chart(self, snapshot: Snapshot) -> Chart:
+        """What a snapshot shows."""
+        raise NotImplementedError
+
+    def controls(self) -> list[Control]:
+        """Choices beside the chart, as they stand."""
+        return []
+
+    def columns(self) -> Float[Tensor, "n m"] | None:
+        """The columns that Points marks speak of by number; None without such marks."""
+        return None
+
+    def picked(self, frame: int, pick: int, action: str) -> None:
+        """An element that stands for `pick` was chosen in a frame."""
+        raise Invalid(f"There is nothing to {action or 'choose'} in frame {frame} (asked for {pick}).")
+
+    def placed(self, frame: int, x: float, y: float) -> None:
+        """A place of a frame was pointed at."""
+        raise Invalid(f"Frame {frame} takes no places (asked for {x:g}, {y:g}).")
+
+    def pressed(self, name: str) -> None:
+        """A button among the controls was pressed."""
+        raise Invalid(f"There is no button {name!r}.")
+
+    def picture(self) -> Any:
+        """The chart as a matplotlib figure."""
+        from gmmlab.plot.painter import Rows, paint
+
+        snapshot, columns = self.session.snapshot, self.columns()
+        rows = None if columns is None else Rows(columns, self._assigned(snapshot.assigned_by).labels)
+        return paint(self.chart(snapshot), rows=rows, theme=self.still, width=self.width)
+
+    def describe(self) -> str:
+        return f"{type(self).__name__}: {self.chart(self.session.snapshot).alt}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.session!r})"
+
+    def compose(self, snapshot: Snapshot, frame: int) -> Sent:
+        """A frame; what cannot be computed is told as an error in it."""
+        body: dict[str, Any] = {"chart": None, "controls": [control.message() for control in self.controls()], "k": 1}
+        failure, labels = snapshot.error, []
+        try:
+            chart = self.chart(snapshot)
+            body["chart"] = chart.message()
+            if any(isinstance(mark, Points) for part in chart.frames() for mark in getattr(part, "marks", ())):
+                body["k"] = snapshot.assigned_by.k
+                labels = [frames.labels(self._assigned(snapshot.assigned_by).labels)]
+        except Exception as err:  # noqa: BLE001
+            failure = Failure.of(err, "the drawing")
+        head = {"type": "frame", "frame": frame, "step": snapshot.step, "play": snapshot.play}
+        return head | body | {"status": snapshot.message, "error": frames.error(failure)}, labels
+
+    def send_rows(self) -> None:
+        """Once, and again when the columns are others."""
+        self.publisher.post(partial(self._rows, self.columns()))
+
+    def _rows(self, columns: Tensor | None) -> Sent:
+        columns = torch.empty(len(self.session.x), 0) if columns is None else columns
+        ranges = frames.ranges(columns)
+        parts = [gaps.parts(column, extent).float().cpu() for column, extent in zip(columns.T, ranges, strict=True)]
+        data = torch.cat(parts).numpy().tobytes() if parts else b""
+        return {"type": "rows", "n": len(columns), "ranges": [list(extent) for extent in ranges]}, [data]
+
+
+def pick(widget: ChartWidget, message: Message) -> None:
+    """An element was chosen."""
+    action = message.get("action", "")
+    if not isinstance(action, str):
+        raise Invalid(f"action is {action!r}; expected a word.")
+    widget.picked(integer(field(message, "frame"), "frame", 0), integer(field(message, "pick"), "pick", 0), action)
+
+
+def place(widget: ChartWidget, message: Message) -> None:
+    """A place was pointed at."""
+    x, y = numbers([field(message, "x"), field(message, "y")], "place", (2,)).tolist()
+    widget.placed(integer(field(message, "frame"), "frame", 0), x, y)
+
+
+def control(widget: ChartWidget, message: Message) -> None:
+    """A control was turned."""
+    name, value = field(message, "name"), field(message, "value")
+    known = {each.name: each for each in widget.controls()}
+    if name not in known:
+        raise Invalid(f"There is no control {name!r}; expected one of {', '.join(known) or 'none'}.")
+    if known[name].kind == "button":
+        return widget.pressed(name)
+    try:
+        setattr(widget, name, float(value) if isinstance(getattr(widget, name), float) else value)
+    except (traitlets.TraitError, TypeError, ValueError) as err:
+        raise Invalid(str(err)) from err
+    return None
+
+
+def brush(widget: ChartWidget, message: Message) -> None:
+    """Rows were marked, one bit each; None marks no rows."""
+    mask = field(message, "mask")
+    widget.session.brush(None if mask is None else unpacked(mask, len(widget.session.x)))
+
+
+def unpacked(text: Any, n: int) -> torch.Tensor:
+    """The mask of n rows behind base64."""
+    try:
+        bits = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    except (ValueError, TypeError) as err:
+        raise Invalid("mask is not base64; expected one bit a row.") from err
+    if len(bits) != -(-n // 8):
+        raise Invalid(f"mask has {8 * len(bits)} bits; expected one for each of {n} rows.")
+    return torch.from_numpy(np.unpackbits(bits, count=n).astype(bool))
+
+
+ChartWidget.ops = OPERATIONS | {"pick": pick, "place": place, "control": control, "brush": brush}

@@ -1,0 +1,39 @@
+"""What several panels of a session ask about one model, computed once."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Question = Callable[[Any, Any], T]
+
+
+class _Memory:
+    """The latest answer to each question, and the model it is about."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.answers: dict[Question, tuple[Any, Any]] = {}
+
+
+_memories: weakref.WeakKeyDictionary[Any, _Memory] = weakref.WeakKeyDictionary()
+_guard = threading.Lock()
+
+
+def once(session: Any, model: Any, question: Question[T]) -> T:
+    """`question(model, x)` for the rows of a session; a model that was asked about last is not computed again.
+
+    A question is a function that stays the same, not one made for the call. Whoever asks while the answer is being
+    computed waits for it.
+    """
+    with _guard:
+        memory = _memories.setdefault(session, _Memory())
+    with memory.lock:
+        known = memory.answers.get(question)
+        if known is None or known[0] is not model:
+            known = memory.answers[question] = (model, question(model, session.x))
+    answer: T = known[1]
+    return answer

@@ -1,0 +1,131 @@
+"""A widget on a session: what every panel can be asked, from Python and from the browser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import traitlets
+
+from gmmlab.algebra import assign
+from gmmlab.axes import Int, Tensor
+from gmmlab.widgets.base import LabWidget
+from gmmlab.widgets.messages import field, integer
+from gmmlab.widgets.once import once
+from gmmlab.widgets.session import Session
+from gmmlab.widgets.snapshot import Snapshot
+
+Message = dict[str, Any]
+
+
+class Assigned(NamedTuple):
+    """Labels and mean log-likelihood under a model."""
+
+    labels: Int[Tensor, "n"]
+    evidence: float | None
+
+
+class Panel(LabWidget):
+    """Watches and steers a session. A subclass composes frames and draws pictures of its snapshots."""
+
+    session_id = traitlets.Unicode(help="Links the panels of one session.").tag(sync=True)
+    height = traitlets.Int(420, min=80, max=4000, help="Height of the plot in pixels.").tag(sync=True)
+    theme = traitlets.Enum(["auto", "light", "dark"], "auto", help="Auto follows the page.").tag(sync=True)
+
+    def __init__(self, session: Session, **traits: Any) -> None:
+        self.session = session
+        super().__init__(session_id=f"{id(session):x}", **traits)
+        self.publisher.offer(session.snapshot)
+        self._unsubscribe = session.subscribe(self.publisher.offer)
+
+    @property
+    def model(self) -> Any:
+        """The model shown."""
+        return self.session.snapshot.model
+
+    def play(self) -> None:
+        """Starts the fit, or goes on with it; returns at once."""
+        self.session.play()
+
+    def wait(self, timeout: float | None = None) -> Snapshot:
+        """Until the session has settled."""
+        return self.session.wait(timeout)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The model once the session has settled; raises what a step raised."""
+        return self.session.result(timeout)
+
+    def png(self, path: str | Path | None = None) -> bytes:
+        """The picture as PNG, written to `path` if given."""
+        data: bytes = self.picture().png()
+        if path is not None:
+            Path(path).write_bytes(data)
+        return data
+
+    def close(self) -> None:
+        if hasattr(self, "_unsubscribe"):
+            self._unsubscribe()
+        super().close()
+
+    def send_rows(self) -> None:
+        """What a view gets of the rows when it appears; nothing, unless a panel says so."""
+
+    @property
+    def still(self) -> str:
+        """The theme of a static picture."""
+        return "dark" if self.theme == "dark" else "light"
+
+    def _redraw(self, _: Any = None) -> None:
+        """The same snapshot, shown anew."""
+        if hasattr(self, "_unsubscribe"):  # not while the widget is being made
+            self.publisher.offer(self.session.snapshot)
+
+    def _assigned(self, model: Any) -> Assigned:
+        return once(self.session, model, assigned)
+
+    def _evidence(self, snapshot: Snapshot) -> float | None:
+        """That of the shown model; unknown between M and the next E."""
+        if snapshot.evidence is not None or snapshot.assigned_by is not snapshot.model:
+            return snapshot.evidence
+        return self._assigned(snapshot.model).evidence
+
+
+def assigned(model: Any, x: Tensor) -> Assigned:
+    """Which component each row belongs to, and how well the model does."""
+    labels, evidence = assign(model, x)
+    return Assigned(labels, float(evidence) if math.isfinite(evidence) else None)
+
+
+# what the browser may ask of every panel: each operation checks its message and enqueues, nothing more
+
+
+def command(name: str) -> Callable[[Panel, Message], None]:
+    """A command of the session that takes nothing."""
+    return lambda panel, _: getattr(panel.session, name)()
+
+
+def ready(panel: Panel, _: Message) -> None:
+    """A view has appeared: it gets everything."""
+    panel.send_rows()
+    panel.publisher.ready()
+
+
+def ack(panel: Panel, message: Message) -> None:
+    """A view has painted a frame."""
+    panel.publisher.ack(integer(field(message, "frame"), "frame", 0))
+
+
+def seek(panel: Panel, message: Message) -> None:
+    """To a step of the history."""
+    panel.session.seek(integer(field(message, "step"), "step", 0))
+
+
+COMMANDS = ("play", "pause", "step", "estep", "mstep", "back", "stop", "reset")
+OPERATIONS: dict[str, Callable[[Any, Message], None]] = {name: command(name) for name in COMMANDS} | {
+    "ready": ready,
+    "ack": ack,
+    "seek": seek,
+}
+Panel.ops = OPERATIONS

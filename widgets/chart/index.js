@@ -1,0 +1,155 @@
+// The view of every widget that shows a chart: its frames and tables, its controls, and what is pointed at in them.
+import { Controls } from "../shared/controls.js";
+import { html, set } from "../shared/dom.js";
+import { Frame } from "../shared/frame.js";
+import { Panel, bytes, floats, widget } from "../shared/panel.js";
+import { Rows } from "../shared/rows.js";
+import { Table } from "../shared/table.js";
+import { Latest } from "../shared/wire.js";
+
+const KINDS = { frame: Frame, table: Table };
+
+export class ChartPanel extends Panel {
+  #parts = [];
+  #places = new Map();
+
+  constructor(model, el) {
+    super(model, el, "chart", { brush: null, grid: [], alt: "", note: "", controls: [] });
+    this.rows = new Rows();
+    this.latest = new Latest(this.wire);
+    this.heading = html("span", { class: "gl-heading" });
+    this.controls = new Controls((name, value) => this.latest.put("control", { name, value }));
+    this.bar = html("div", { class: "gl-toolbar gl-chart-bar" }, this.heading, this.controls.element);
+    this.grid = html("div", { class: "gl-chart-grid" });
+    this.note = html("p", { class: "gl-chart-note" });
+    this.tip = html("div", { class: "gl-tip", hidden: "" });
+    this.body = html("div", { class: "gl-chart-body" }, this.grid, this.tip, this.status.strip,
+      (this.empty = html("div", { class: "gl-empty" }, html("span", { class: "gl-spinner" }), "Waiting for the kernel")));
+  }
+
+  content() {
+    set(this.heading, { text: this.model.get("title") ?? "" });
+    return [this.bar, this.body, this.note];
+  }
+
+  get stage() {
+    return this.body;
+  }
+
+  told({ brush, row }) {
+    if (brush !== undefined) this.change({ brush });
+    if (row !== undefined) this.change({ row });
+  }
+
+  tell(what) {
+    this.change(what);
+    this.bus.tell(what);
+  }
+
+  hear(message, buffers) {
+    if (message.type === "rows") this.rows.take(message, floats(buffers[0]));
+    if (message.type === "brush") this.tell({ brush: buffers.length ? bytes(buffers[0]).slice() : null });
+  }
+
+  show({ chart, controls, k }, buffers) {
+    if (!chart) return;
+    Object.assign(this.state, chart, { controls });
+    if (buffers.length) this.rows.label(bytes(buffers[0]).slice(), k);
+    const parts = chart.grid.flat();
+    if (parts.map(({ kind }) => kind).join() !== this.#parts.map(({ spec }) => spec.kind).join()) this.#build(chart.grid);
+    parts.forEach((spec, i) => this.#parts[i].update(spec));
+  }
+
+  #build(grid) {
+    let index = 0;
+    this.#parts = [];
+    this.grid.replaceChildren(...grid.map((row) => {
+      const parts = row.map(({ kind }) => new KINDS[kind](this, index++));
+      this.#parts.push(...parts);
+      return html("div", { class: "gl-chart-row" }, ...parts.map(({ element }) => element));
+    }));
+  }
+
+  answered() {
+    this.latest.flush();
+  }
+
+  measure() {
+    for (const part of this.#parts) part.measure();
+  }
+
+  paint(everything) {
+    const { ready, connected, controls, note } = this.state;
+    const style = { ...this.style, edge: getComputedStyle(this.root).getPropertyValue("--gl-edge") };
+    for (const part of this.#parts) part.paint(style);
+    if (!everything) return;
+    this.empty.hidden = ready;
+    this.controls.update(controls, ready && connected);
+    set(this.note, { text: note });
+    this.note.hidden = !note;
+  }
+
+  facts() {
+    const { brush, step } = this.state;
+    const rows = brush ? brush.reduce((sum, v) => sum + (v ? 1 : 0), 0) : 0;
+    return [...(step ? [`step ${step}`] : []), ...(rows ? [`${rows.toLocaleString("en")} rows marked`] : [])];
+  }
+
+  words() {
+    return this.state.alt;
+  }
+
+  // what the person does
+
+  /** Something is pointed at: its words beside it, and its row marked in the other panels. */
+  point(frame, target) {
+    this.tip.hidden = !target?.words;
+    if (target?.words) {
+      const [x, y] = frame.spot(target);
+      const left = frame.element.offsetLeft + x;
+      set(this.tip, { text: target.words, style: `left:${Math.max(70, Math.min(this.body.clientWidth - 70, left))}px;top:${frame.element.offsetTop + y}px` });
+      this.status.say(target.words);
+    }
+    if (target?.row !== this.state.row) this.bus.tell({ row: target?.row ?? null });
+    this.draw(false);
+  }
+
+  pick(frame, pick, action = "") {
+    this.wire.send("pick", { frame, pick, action });
+  }
+
+  place(frame, [x, y]) {
+    this.#places.set(frame, [x, y]);
+    this.latest.put("place", { frame, x, y });
+  }
+
+  placed(frame) {
+    return this.#places.get(frame);
+  }
+
+  /** While rows are being chosen: all panels show it, the kernel hears of it in the end. */
+  brush(mask) {
+    this.tell({ brush: mask });
+  }
+
+  brushed(frame, box) {
+    if (!box) this.tell({ brush: null });
+    this.wire.send("brush", { mask: pack(this.state.brush) });
+  }
+
+  leave() {
+    this.rows = null;
+  }
+}
+
+/** One bit a row, as base64: a list of a million rows would be too long a message. */
+export function pack(mask) {
+  if (!mask) return null;
+  const packed = new Uint8Array(Math.ceil(mask.length / 8));
+  mask.forEach((v, i) => v && (packed[i >> 3] |= 128 >> (i & 7)));
+  let text = "";
+  for (let i = 0; i < packed.length; i += 8192) text += String.fromCharCode(...packed.subarray(i, i + 8192));
+  return btoa(text);
+}
+
+export default widget(ChartPanel);

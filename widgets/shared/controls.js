@@ -1,0 +1,108 @@
+// Buttons, choices, switches and sliders beside a view; the same everywhere.
+import { html, icon, set, uid, KEYS_STAY } from "./dom.js";
+import { number } from "./view.js";
+
+export const ICONS = {
+  play: ["M4.5 2.8v10.4L13 8z", true],
+  pause: ["M4.5 3h2.4v10H4.5zM9.1 3h2.4v10H9.1z", true],
+  step: ["M3.5 3.5v9l6-4.5zM12.2 3.5v9"],
+  back: ["M12.5 3.5v9l-6-4.5zM3.8 3.5v9"],
+  stop: ["M4 4h8v8H4z", true],
+  reset: ["M3.2 8a4.8 4.8 0 1 0 1.6-3.6M3 2.6v2.6h2.6"],
+  add: ["M8 3v10M3 8h10"],
+  remove: ["M3 8h10"],
+  fit: ["M7 2.6a4.4 4.4 0 1 0 0 8.8 4.4 4.4 0 0 0 0-8.8M10.2 10.2l3.3 3.3M7 7v.1"],
+  help: ["M6 6.1c.1-2.7 4.3-2.6 4.2 0C10.1 7.7 8 7.8 8 9.6M8 12.2v.1"],
+};
+
+/** A button with an icon if there is one of its name; nothing happens while it is disabled. */
+export function button(name, text, title, act, { label = text, short = text, attributes = {} } = {}) {
+  return html(
+    "button",
+    {
+      type: "button", class: "gl-button", "data-do": name, title, "aria-label": label, ...KEYS_STAY,
+      click: (event) => event.currentTarget.getAttribute("aria-disabled") !== "true" && act(event),
+      ...attributes,
+    },
+    ICONS[name] ? icon(...ICONS[name]) : null,
+    html("span", { class: ICONS[name] ? "gl-text" : "gl-letter", text: short }),
+  );
+}
+
+export const group = (label, ...parts) => html("div", { class: "gl-group", role: "group", "aria-label": label }, ...parts);
+
+/** Controls that the kernel describes (`Control` of gmmlab/plot/chart.py); kept while their names stay. */
+export class Controls {
+  #parts = new Map();
+
+  /** @param {(name: string, value: any) => void} turn */
+  constructor(turn) {
+    this.turn = turn;
+    this.element = html("div", { class: "gl-controls", role: "group", "aria-label": "Settings" });
+  }
+
+  update(controls, able = true) {
+    const names = controls.map(({ name, kind, options }) => [name, kind, JSON.stringify(options)].join(" "));
+    if (names.join() !== [...this.#parts.keys()].join()) {
+      this.#parts = new Map(controls.map((each, i) => [names[i], MAKE[each.kind](each, this.turn)]));
+      this.element.replaceChildren(...[...this.#parts.values()].map(({ element }) => element));
+    }
+    this.element.hidden = !controls.length;
+    controls.forEach((each, i) => this.#parts.get(names[i]).update(each, able));
+  }
+}
+
+function choice({ name, label, options, title }, turn) {
+  if (options.length > 4) return list({ name, label, options, title }, turn);
+  const buttons = options.map(([value, words]) =>
+    html("button", { type: "button", class: "gl-button gl-segment", text: words, "data-value": value, ...KEYS_STAY, click: () => turn(name, value) }));
+  const element = html("div", { class: "gl-control", role: "group", "aria-label": label, title }, html("span", { text: label }), html("div", { class: "gl-segments" }, ...buttons));
+  const update = ({ value }) => buttons.forEach((each, i) => set(each, { "aria-pressed": String(options[i][0] === value) }));
+  return { element, update };
+}
+
+function list({ name, label, options, title }, turn) {
+  const id = uid(name);
+  const select = html("select", { id, class: "gl-select", ...KEYS_STAY, change: (event) => turn(name, options[event.target.selectedIndex][0]) },
+    ...options.map(([, words]) => html("option", { text: words })));
+  const element = html("div", { class: "gl-control", title }, html("label", { for: id, text: label }), select);
+  return { element, update: ({ value }) => (select.selectedIndex = options.findIndex(([each]) => each === value)) };
+}
+
+function switch_({ name, label, title }, turn) {
+  let on = false;
+  const element = html("button", { type: "button", class: "gl-button gl-switch", title, text: label, ...KEYS_STAY, click: () => turn(name, !on) });
+  return { element, update: ({ value }) => set(element, { "aria-pressed": String((on = value)) }) };
+}
+
+/** A slider with its value beside it. */
+function slider({ name, label, low, high, step, title }, turn) {
+  const id = uid(name);
+  const value = html("output", { for: id });
+  let shown = null;
+  let held = null; // what the hand says, until the kernel says it too
+  const say = (v) => {
+    held = v;
+    set(value, { text: number(v, 3) });
+    turn(name, v);
+  };
+  const input = html("input", { id, type: "range", class: "gl-slider", min: low, max: high, step, ...KEYS_STAY,
+    input: (event) => say(Number(event.target.value)), change: () => (held = null) });
+  const element = html("div", { class: "gl-control", title }, html("label", { for: id, text: label }), input, value);
+  return {
+    element,
+    update: ({ value: now }) => {
+      if (held !== null || now === shown) return;
+      shown = now;
+      input.value = String(now);
+      set(value, { text: number(now, 3) });
+    },
+  };
+}
+
+function press({ name, label, title }, turn) {
+  const element = html("button", { type: "button", class: "gl-button gl-press", title, text: label, ...KEYS_STAY, click: () => turn(name, true) });
+  return { element, update() {} };
+}
+
+const MAKE = { choice, switch: switch_, number: slider, button: press };

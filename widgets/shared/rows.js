@@ -1,0 +1,69 @@
+// The rows of the data as the page has them: their columns, sent once, and the label of each.
+import { Raster, NONE } from "./raster.js";
+
+export class Rows {
+  #pairs = new Map();
+  #rasters = new Map();
+  #shown = null;
+  #brush = null;
+  n = 0;
+  k = 1;
+  labels = null;
+  columns = [];
+  ranges = [];
+  sheet = document.createElement("canvas");
+
+  /** @param {{n: number, ranges: [number, number][]}} message @param {Float32Array} all columns after each other */
+  take({ n, ranges }, all) {
+    Object.assign(this, { n, ranges, labels: null });
+    this.columns = ranges.map((_, j) => all.subarray(j * n, (j + 1) * n));
+    this.#pairs.clear();
+    this.#shown = null;
+  }
+
+  label(labels, k) {
+    Object.assign(this, { labels, k });
+    this.#shown = null;
+  }
+
+  has(dims) {
+    return dims.every((j) => this.columns[j]?.length);
+  }
+
+  /** Two columns, interleaved. */
+  pair([i, j]) {
+    const name = `${i} ${j}`;
+    if (!this.#pairs.has(name)) {
+      const xy = new Float32Array(2 * this.n);
+      for (let r = 0; r < this.n; r++) [xy[2 * r], xy[2 * r + 1]] = [this.columns[i][r], this.columns[j][r]];
+      this.#pairs.set(name, xy);
+    }
+    return this.#pairs.get(name);
+  }
+
+  /** Points are parts of their ranges: this takes them to the pixels of a view. */
+  map([i, j], { sx, sy, x, y }) {
+    const [[x0, x1], [y0, y1]] = [this.ranges[i], this.ranges[j]];
+    return { ax: (x1 - x0) * sx, bx: (x0 - x[0]) * sx, ay: (y1 - y0) * sy, by: (y0 - y[1]) * sy };
+  }
+
+  /** Labels with the rows outside the brush without one. */
+  shown(brush) {
+    if (!brush || !this.labels) return this.labels;
+    if (this.#shown && this.#brush === brush) return this.#shown;
+    this.#brush = brush;
+    this.#shown = this.labels.map((label, i) => (brush[i] ? label : NONE));
+    return this.#shown;
+  }
+
+  raster(width, height) {
+    const name = `${width} ${height}`;
+    if (!this.#rasters.has(name)) {
+      if (this.#rasters.size > 8) this.#rasters.clear();
+      const raster = new Raster();
+      raster.resize(width, height);
+      this.#rasters.set(name, raster);
+    }
+    return this.#rasters.get(name);
+  }
+}

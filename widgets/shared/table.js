@@ -1,0 +1,43 @@
+// A table of a chart: words in rows, of which one may be chosen, with buttons at the ends of the rows.
+import { html, set, KEYS_STAY } from "./dom.js";
+
+export class Table {
+  #written = "";
+
+  constructor(app, index) {
+    Object.assign(this, { app, index });
+    this.element = html("div", { class: "gl-table", role: "group", tabindex: 0, ...KEYS_STAY });
+  }
+
+  measure() {}
+
+  update(spec) {
+    this.spec = spec;
+    set(this.element, { "aria-label": spec.title || "Table", style: `height:${spec.height}px;flex:1 1 ${spec.width}px` });
+    const now = JSON.stringify(spec);
+    if (now === this.#written) return; // what is not rewritten keeps its focus
+    this.#written = now;
+    const focused = this.element.contains(this.element.getRootNode().activeElement) && this.element.getRootNode().activeElement.dataset.at;
+    const title = html("div", { class: "gl-table-title", text: spec.title });
+    if (!spec.cells.length) return this.element.replaceChildren(title, html("p", { class: "gl-quiet", text: spec.empty }));
+    const head = html("tr", {}, ...[...spec.columns, ...(spec.actions.length ? [""] : [])].map((name) => html("th", { scope: "col", text: name })));
+    this.element.replaceChildren(title, html("table", {}, html("thead", {}, head), html("tbody", {}, ...spec.cells.map((cells, i) => this.#row(cells, i)))));
+    if (focused) this.element.querySelector(`[data-at="${focused}"]`)?.focus({ preventScroll: true });
+  }
+
+  #row(cells, i) {
+    const { picks, rows, actions } = this.spec;
+    const press = (text, action) => html("button", { type: "button", class: "gl-button", text, "data-at": `${i} ${action}`, ...KEYS_STAY,
+      click: () => this.app.pick(this.index, picks[i], action) });
+    const [first, ...rest] = cells;
+    const lead = picks.length && !actions.length ? html("td", {}, press(first, "")) : html("td", { text: first });
+    const row = html("tr", {}, lead, ...rest.map((text) => html("td", { text })), actions.length ? html("td", {}, ...actions.map((action) => press(action, action))) : null);
+    if (rows[i] !== undefined) {
+      row.addEventListener("pointerenter", () => this.app.tell({ row: rows[i] }));
+      row.addEventListener("pointerleave", () => this.app.tell({ row: null }));
+    }
+    return row;
+  }
+
+  paint() {}
+}
