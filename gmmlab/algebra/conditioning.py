@@ -17,6 +17,7 @@ import torch
 from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData
 from gmmlab.families import conditioning
+from gmmlab.families.parts import columns_of
 from gmmlab.gates import Constant, Gate, Noisy
 from gmmlab.kernels.chunks import chunks
 from gmmlab.model import Mixture
@@ -35,10 +36,10 @@ class Regression(NamedTuple):
 
 
 def marginal(mixture: Mixture, columns: Sequence[int]) -> Mixture:
-    """The mixture of some columns, in the order given; at least one."""
+    """The mixture of some columns, in the order given; at least one. Of every family."""
     if not columns:
         raise ValueError("No column is left; expected at least one.")
-    return Mixture(conditioning.marginal(mixture.gaussian, columns), gate_of(mixture, columns))
+    return Mixture(columns_of(mixture.components, columns), gate_of(mixture, columns))
 
 
 def gate_of(mixture: Mixture, columns: Sequence[int]) -> Noisy | Gate:
@@ -84,7 +85,7 @@ def ordered(mixture: Mixture, given: Sequence[int], targets: Sequence[int]) -> M
 
 def _moments(model: Mixture, given: Sequence[int], rows: Float[Tensor, "n o"]) -> Regression:
     part = conditioning.conditional(model.gaussian, given, rows)
-    resp = model.gate.posterior(part.log_prob).resp
+    resp = torch.softmax(model.gate.joint(part.log_prob), dim=1)  # noise expects nothing
     mean = torch.einsum("nk,nkt->nt", resp, part.mean)
     spread = part.mean - mean[:, None]
     within = part.chol @ part.chol.mT if part.chol.ndim == 3 else torch.diag_embed(part.chol**2)

@@ -15,35 +15,34 @@ from typing import NamedTuple
 
 import torch
 
-from gmmlab.algebra.conditioning import ordered
+from gmmlab.algebra.univariate import column, column_given
 from gmmlab.axes import Bool, Float, Tensor
-from gmmlab.families.conditioning import conditional
+from gmmlab.families import Gaussian
+from gmmlab.gates import Noisy
 from gmmlab.model import Mixture
 
 
 def cdf(mixture: Mixture, x: Float[Tensor, "n 1"]) -> Float[Tensor, "n"]:
     """P(X <= x) of a mixture of one column."""
     _check_one_column(mixture)
-    z = (x.double() - mixture.gaussian.mean.T) / _sd(mixture)
-    return (_ndtr(z) @ mixture.weights).to(x)
+    return column(mixture, 0).cdf(x.T)[0].to(x)
 
 
 def quantile(mixture: Mixture, p: Float[Tensor, "n"]) -> Float[Tensor, "n 1"]:
     """The rows x with P(X <= x) = p, by bisection to the last digit; infinite for 0 and 1."""
     _check_one_column(mixture)
-    shape = (len(p), mixture.k)
-    weights, mean, sd = mixture.weights.expand(shape), mixture.gaussian.mean.T.expand(shape), _sd(mixture)
-    return _bisect(weights, mean, sd.expand(shape), p.double())[:, None].to(p)
+    return column(mixture, 0).quantile(p).T.to(p)
 
 
 def regress_quantile(
     mixture: Mixture, x: Float[Tensor, "n o"], given: Sequence[int], target: int, p: float
 ) -> Float[Tensor, "n"]:
-    """The p-quantile of one column given others: with two of them, a band around the curve of `regress`."""
-    model = ordered(mixture, given, [target])
-    part = conditional(model.gaussian, range(len(given)), x.double())
-    resp, sd = model.gate.posterior(part.log_prob).resp, part.chol.flatten()
-    return _bisect(resp, part.mean[:, :, 0], sd.expand_as(resp), resp.new_full((len(x),), p)).to(x)
+    """The p-quantile of one column given others: with two of them, a band around the curve of `regress`.
+
+    For rows that belong to a component: like that curve, it leaves noise out.
+    """
+    line = column_given(mixture, target, given, x).without_noise()
+    return line.quantile(line.scale.new_tensor([p]))[:, 0].to(x)
 
 
 class Level(NamedTuple):
@@ -70,7 +69,7 @@ def level_set(mixture: Mixture, mass: float, rng: torch.Generator, n: int = 100_
         raise ValueError(f"The mass of the region is {mass}; expected a number between 0 and 1.")
     if n < 100:
         raise ValueError(f"A threshold was asked for from {n} draws; expected at least 100.")
-    if mixture.k == 1:
+    if mixture.k == 1 and isinstance(mixture.components, Gaussian) and not isinstance(mixture.gate, Noisy):
         return Level(_one_component(mixture, mass), 0.0)
     values = mixture.log_prob(mixture.sample(n, rng)[0]).sort().values
     side = math.sqrt(mass * (1 - mass) / n)
@@ -85,41 +84,6 @@ def _one_component(mixture: Mixture, mass: float) -> float:
 
     top = mixture.log_prob(mixture.gaussian.mean.to(mixture.gaussian.origin))
     return float(top) - float(gammaincinv(mixture.d / 2, mass))
-
-
-def _bisect(
-    weights: Float[Tensor, "n k"], mean: Float[Tensor, "n k"], sd: Float[Tensor, "n k"], p: Float[Tensor, "n"]
-) -> Float[Tensor, "n"]:
-    """Quantiles of n mixtures. They lie between those of their components, where the bisection begins.
-
-    Above the median it is the upper tail that is compared, whose digits 1 - F would lose.
-    """
-    if not bool(((p >= 0) & (p <= 1)).all()):
-        raise ValueError(f"The probabilities go from {float(p.min())} to {float(p.max())}; expected them in [0, 1].")
-    ends = torch.special.ndtri(p)
-    step = torch.where(ends.isfinite(), ends, 0.0)[:, None] * sd
-    alive, slack = weights > 0, 1e-3 * sd  # ndtri is right to fewer digits than the bisection
-    low = torch.where(alive, mean + step - slack, torch.inf).amin(1)
-    high = torch.where(alive, mean + step + slack, -torch.inf).amax(1)
-    sign, tail = torch.where(p > 0.5, -1.0, 1.0).to(p), torch.minimum(p, 1 - p)
-    finest = torch.finfo(p.dtype).eps * torch.where(alive, sd, torch.inf).amin(1)
-    for _ in range(200):
-        middle = low + (high - low) / 2
-        mass = (weights * _ndtr(sign[:, None] * (middle[:, None] - mean) / sd)).sum(1)
-        below = sign * (mass - tail) < 0
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        if bool((high - low <= finest + torch.finfo(p.dtype).eps * high.abs()).all()):
-            break
-    return torch.where(ends.isfinite(), high, ends)
-
-
-def _ndtr(z: Tensor) -> Tensor:
-    """The normal distribution function; torch.special.ndtr loses the digits of the lower tail."""
-    return 0.5 * torch.special.erfc(-z / math.sqrt(2))
-
-
-def _sd(mixture: Mixture) -> Float[Tensor, "1 k"]:
-    return mixture.gaussian.chol.reshape(1, -1)
 
 
 def _check_one_column(mixture: Mixture) -> None:

@@ -6,15 +6,15 @@ sits on fewer rows than it has dimensions. One number (the best likelihood) hide
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 
-from gmmlab.axes import Float, Int, Tensor
+from gmmlab.axes import Float, Tensor
 from gmmlab.extras import needs
+from gmmlab.kernels.agreement import adjusted_rand
 from gmmlab.model import Mixture
 
 SAME_LOGLIK = 1e-4  # log-likelihoods per row, and
@@ -90,20 +90,6 @@ def landscape(
     return Landscape(table, tuple(optimum[i] for i in range(len(fits))), agreements)
 
 
-def adjusted_rand(a: Int[Tensor, "n"], b: Int[Tensor, "n"]) -> float:
-    """How much two partitions agree: 1 if they are the same, 0 on average over random ones.
-
-    Hubert and Arabie (1985), eq. 5. Two partitions that each have one group, or only single rows, agree.
-    """
-    both = torch.zeros(int(a.max()) + 1, int(b.max()) + 1, dtype=torch.float64, device=a.device)
-    both.index_put_((a, b), both.new_ones(()), accumulate=True)
-    pairs, total = float(_pairs(both).sum()), math.comb(len(a), 2)
-    of_a, of_b = float(_pairs(both.sum(1)).sum()), float(_pairs(both.sum(0)).sum())
-    expected = of_a * of_b / max(total, 1)
-    greatest = (of_a + of_b) / 2
-    return 1.0 if greatest == expected else (pairs - expected) / (greatest - expected)
-
-
 def condition_numbers(model: Mixture) -> Float[Tensor, "k"]:
     """Of the covariance of each component, in the 2-norm: its greatest over its least eigenvalue."""
     chol = model.gaussian.chol
@@ -136,7 +122,3 @@ def _smallest(model: Mixture, n: int) -> float:
 def _is_degenerate(model: Mixture, n: int) -> bool:
     # a d-variate covariance needs d + 1 rows; a millionth of a row is allowed for the rounding of weights
     return _smallest(model, n) < model.d + 1 - 1e-6 or not float(condition_numbers(model).max()) < CONDITION
-
-
-def _pairs(count: Tensor) -> Tensor:
-    return count * (count - 1) / 2

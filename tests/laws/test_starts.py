@@ -14,7 +14,6 @@ from sklearn.metrics import adjusted_rand_score
 from gmmlab.errors import BadData
 from gmmlab.families import Full
 from gmmlab.fit import landscape, last, plateau, run, whole
-from gmmlab.fit.landscape import adjusted_rand
 from gmmlab.init import (
     METHODS,
     RESPONSIBILITIES,
@@ -35,6 +34,7 @@ from gmmlab.init import (
 from gmmlab.init.hierarchy import merged_in_rounds, moments_of
 from gmmlab.init.kmeans import LARGE
 from gmmlab.init.partitions import one_hot
+from gmmlab.kernels.agreement import adjusted_rand
 from gmmlab.steps import e_step, m_step
 
 SEEDED = ("k-means++", "random", "random_from_data")  # starts that differ from seed to seed; others may find the same
