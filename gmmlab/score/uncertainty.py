@@ -18,9 +18,10 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.errors import NotPositiveDefinite
 from gmmlab.families import Gaussian
-from gmmlab.gates import Constant
+from gmmlab.families.parts import ellipsoids
 from gmmlab.kernels.cholesky import safe_cholesky
 from gmmlab.model import Mixture
+from gmmlab.record import Record
 from gmmlab.score.information import Parameters
 
 Scheme = Callable[[int, torch.Generator], Tensor]
@@ -70,7 +71,7 @@ def bootstrap_rows(
     mixture: Mixture, n: int, refit: Refit, rng: torch.Generator, *, draws: int = 200, scheme: Scheme = counts
 ) -> Replicates:
     """Refits of a mixture to its n rows weighted anew; `refit(weight, mixture)` gives each."""
-    return summary(mixture, _attempts(mixture, refit, (scheme(n, rng) for _ in range(draws))))
+    return summary(mixture, refits(mixture, refit, weightings(n, rng, draws, scheme)))
 
 
 def bootstrap_model(mixture: Mixture, n: int, refit: Refit, rng: torch.Generator, *, draws: int = 200) -> Replicates:
@@ -79,7 +80,24 @@ def bootstrap_model(mixture: Mixture, n: int, refit: Refit, rng: torch.Generator
     Right only as far as the model is; for it, the number of rows of each component varies and none is ever drawn twice.
     """
     dtype = mixture.gaussian.origin.dtype
-    return summary(mixture, _attempts(mixture, refit, (mixture.sample(n, rng)[0].to(dtype) for _ in range(draws))))
+    return summary(mixture, refits(mixture, refit, (mixture.sample(n, rng)[0].to(dtype) for _ in range(draws))))
+
+
+def weightings(n: int, rng: torch.Generator, draws: int, scheme: Scheme = counts) -> Iterator[Tensor]:
+    """Weights (n,) of the rows, one set after the other."""
+    return (scheme(n, rng) for _ in range(draws))
+
+
+def refits(mixture: Mixture, refit: Refit, data: Iterable[Tensor]) -> Iterator[Mixture | None]:
+    """Refits one by one, components in the order of the original; None where a covariance was singular.
+
+    `refit(each, mixture)` gives each. Nothing is fitted before it is asked for, so that a picture can fill as it goes.
+    """
+    for each in data:
+        try:
+            yield align(refit(each, mixture), mixture)
+        except NotPositiveDefinite:
+            yield None
 
 
 def summary(mixture: Mixture, refitted: Iterable[Mixture | None]) -> Replicates:
@@ -102,15 +120,19 @@ def summary(mixture: Mixture, refitted: Iterable[Mixture | None]) -> Replicates:
 def align(mixture: Mixture, reference: Mixture) -> Mixture:
     """The mixture with its components in the order that matches a reference with as many of them.
 
-    The assignment with the least sum of Bhattacharyya distances, which see means and covariances.
+    The assignment with the least sum of Bhattacharyya distances, which see means and covariances (of Student's t:
+    centres and scale matrices). Everything else the mixture has, such as noise, stays.
     """
     if (mixture.k, mixture.d) != (reference.k, reference.d):
         raise ValueError(
             f"The mixtures have {mixture.k} components in {mixture.d} columns and {reference.k} in {reference.d}; "
             "expected the same numbers."
         )
-    order = match(bhattacharyya(reference.gaussian, mixture.gaussian))
-    return Mixture(mixture.gaussian.take(order), Constant(mixture.weights[order].log()))
+    order = match(bhattacharyya(ellipsoids(reference.components), ellipsoids(mixture.components)))
+    components, gate = mixture.components, mixture.gate
+    assert isinstance(components, Record)
+    assert isinstance(gate, Record)
+    return mixture.replace(components=components.take(order), gate=gate.take(order))
 
 
 def match(cost: Float[Tensor, "k k"]) -> Int[Tensor, "k"]:
@@ -136,11 +158,3 @@ def bhattacharyya(left: Gaussian, right: Gaussian) -> Float[Tensor, "i j"]:
 def _log_det(chol: Tensor) -> Float[Tensor, "k"]:
     """Of the factor: half that of the covariance."""
     return (chol if chol.ndim == 2 else chol.diagonal(dim1=-2, dim2=-1)).log().sum(-1)
-
-
-def _attempts(mixture: Mixture, refit: Refit, data: Iterable[Tensor]) -> Iterator[Mixture | None]:
-    for each in data:
-        try:
-            yield refit(each, mixture)
-        except NotPositiveDefinite:
-            yield None

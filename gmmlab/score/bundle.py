@@ -1,0 +1,119 @@
+"""Mixtures that the data do not tell apart from the fitted one: drawn from its estimates, and what they agree on.
+
+A bundle comes one mixture at a time, so that a picture can fill: refits to rows drawn again
+(`gmmlab.score.uncertainty.refits`), or draws from the normal distribution of the estimates. None stands for a mixture
+that is none: a refit that failed, a draw whose covariance is not positive definite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+
+from gmmlab import algebra
+from gmmlab.axes import Float, Tensor
+from gmmlab.families.parts import columns_of, ellipsoids
+from gmmlab.gates import Constant
+from gmmlab.kernels.cholesky import safe_cholesky
+from gmmlab.model import Mixture
+from gmmlab.score.comparison import crosstab
+from gmmlab.score.information import Information
+
+
+def estimates(
+    mixture: Mixture,
+    information: Information,
+    rng: torch.Generator,
+    draws: int,
+    covariance: Float[Tensor, "p p"] | None = None,
+) -> Iterator[Mixture | None]:
+    """Draws of a mixture from N(theta, I^-1), the large-sample distribution of its estimates.
+
+    `covariance` is that of the coordinates: the inverse of the observed information unless given. In the coordinates of
+    the information (log ratios of weights, means, elements of covariances); one whose covariance is not positive
+    definite comes as None, which many do where a component has few rows: then take the bootstrap.
+
+    Raises `TypeError` for a mixture with noise, whose information is not known here.
+    """
+    if not isinstance(mixture.gate, Constant):
+        raise TypeError(
+            f"The weights are {type(mixture.gate).__name__}; expected constant ones, of which the observed information "
+            "is known. The bootstrap works for all."
+        )
+    covariance = information.covariance if covariance is None else covariance
+    size = covariance.diagonal().sqrt()  # the coordinates have different units
+    root = size[:, None] * safe_cholesky((covariance / (size[:, None] * size))[None])[0][0]
+    return (_drawn(mixture, information, root, rng) for _ in range(draws))
+
+
+class Ellipses(NamedTuple):
+    """Centres and scale matrices of b mixtures in some columns; of two, the ellipses of a picture."""
+
+    centre: Float[Tensor, "b k c"]
+    scale: Float[Tensor, "b k c c"]
+
+
+@torch.no_grad()
+def ellipses(models: Sequence[Mixture], columns: Sequence[int]) -> Ellipses:
+    """The components of mixtures of equal size in some columns, one after the other."""
+    parts = [ellipsoids(columns_of(model.components, columns)) for model in models]
+    if not parts:
+        raise ValueError("There are no mixtures to draw; expected at least one.")
+    return Ellipses(torch.stack([part.mean for part in parts]), torch.stack([part.cov for part in parts]))
+
+
+class Stability(NamedTuple):
+    """How well each cluster of a mixture is found again, in b others so far."""
+
+    jaccard: Float[Tensor, "b k"]  # NaN for a cluster without rows
+    failed: int = 0
+
+    @property
+    def mean(self) -> Float[Tensor, "k"]:
+        """Clusterwise stability: above 0.85 a cluster is highly stable, below 0.5 it dissolves (Hennig, 2007)."""
+        return self.jaccard.mean(0)
+
+    @property
+    def dissolved(self) -> Float[Tensor, "k"]:
+        """The share of mixtures in which at most half of the cluster is found again (Hennig, 2007)."""
+        return (self.jaccard <= 0.5).double().mean(0)
+
+
+@torch.no_grad()
+def stability(mixture: Mixture, x: Float[Tensor, "n d"], models: Iterable[Mixture | None]) -> Iterator[Stability]:
+    """Jaccard coefficients |A n B| / |A u B| of each cluster A with the most similar B of each mixture, as they come.
+
+    Every row is assigned by every mixture, also rows that a refit did not see. Noise is a cluster that may be found for
+    another, but none of those that are counted. See Hennig (2007).
+    """
+    labels = algebra.assign(mixture, x)[0]
+    state = Stability(torch.empty(0, mixture.k, dtype=torch.float64, device=x.device))
+    for model in models:
+        if model is None:
+            state = state._replace(failed=state.failed + 1)
+        else:
+            table = crosstab(labels, algebra.assign(model, x)[0], mixture.k, model.k)
+            found = jaccard(table)[: mixture.k].amax(1)
+            state = state._replace(jaccard=torch.cat([state.jaccard, found[None]]))
+        yield state
+
+
+def jaccard(table: Tensor) -> Float[Tensor, "i j"]:
+    """Rows in both of two clusters over rows in either, from counts of label pairs; NaN for an empty cluster."""
+    both = table.double()
+    of_a, of_b = both.sum(1, keepdim=True), both.sum(0)
+    return torch.where(of_a > 0, both / (of_a + of_b - both), torch.nan)
+
+
+def _drawn(mixture: Mixture, information: Information, root: Tensor, rng: torch.Generator) -> Mixture | None:
+    noise = torch.randn(len(root), generator=rng, dtype=torch.float64, device=rng.device).to(root)
+    log_w, mean, square = information.chart.unpack(information.theta + root @ noise)
+    if square.ndim == 2:
+        chol, good = square.clamp(min=0).sqrt(), bool((square > 0).all())
+    else:
+        chol, info = torch.linalg.cholesky_ex(square)
+        good = not bool(info.any())
+    components = mixture.gaussian.replace(mean=mean, chol=chol)
+    return mixture.replace(components=components, gate=Constant(log_w)) if good else None
