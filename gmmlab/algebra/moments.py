@@ -7,7 +7,9 @@ import math
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.families import Full, Gaussian, Tied
+from gmmlab.families import Components, Full, Gaussian, Student, Tied
+from gmmlab.families.parts import ellipsoids
+from gmmlab.gates import Constant, Noisy
 from gmmlab.kernels.cholesky import lower_factor, safe_cholesky
 from gmmlab.model import Mixture
 
@@ -25,14 +27,15 @@ def cov(mixture: Mixture) -> Float[Tensor, "d d"]:
 
 
 def affine(mixture: Mixture, matrix: Float[Tensor, "q d"], shift: Float[Tensor, "q"]) -> Mixture:
-    """The mixture of A X + b, where X has this one; A may have fewer rows than columns.
+    """The mixture of A X + b, where X has this one, of any family; A may have fewer rows than columns.
 
-    Covariances come out with a full structure, or a tied one where they were shared. Raises `NotPositiveDefinite` where
-    the rows of A depend on each other, for then A X has no density.
+    Covariances come out with a full structure, or a tied one where they were shared, and factor analysers as Gaussians.
+    The image of noise is uniform in no box: noise is left out, so that the weights sum to less than one. Raises
+    `NotPositiveDefinite` where the rows of A depend on each other, for then A X has no density.
     """
-    old, matrix = mixture.gaussian, matrix.double()
+    old, matrix = ellipsoids(mixture.components), matrix.double()
     root = old.chol if old.structure.dense else torch.diag_embed(old.chol)
-    components = Gaussian(
+    image: Components = Gaussian(
         mean=old.mean @ matrix.T + shift.double(),
         chol=lower_factor(matrix @ root),
         jitter=torch.zeros_like(old.jitter),
@@ -40,7 +43,10 @@ def affine(mixture: Mixture, matrix: Float[Tensor, "q d"], shift: Float[Tensor, 
         structure=Tied() if old.structure.shared else Full(),
         ridge=old.ridge,
     )
-    return mixture.replace(components=components)
+    if isinstance(mixture.components, Student):
+        image = mixture.components.replace(gaussian=image)
+    gate = Constant(mixture.gate.log_w) if isinstance(mixture.gate, Noisy) else mixture.gate
+    return Mixture(image, gate)
 
 
 def overlap(left: Mixture, right: Mixture) -> Float[Tensor, ""]:

@@ -75,6 +75,7 @@ class Bars(Mark):
     right: Numbers
     low: Numbers
     high: Numbers
+    opacity: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +135,7 @@ class Frame:
     snap: Literal["x", "near"] = "near"  # what a pointer finds: the element at its x, or one that is close
     place: bool = False  # clicks and drags say where they are
     brush: bool = False  # drags choose rows
+    dims: tuple[int, ...] = ()  # the two columns that panels of the session show after a click
     height: int = 200
     width: int = 240  # at least, or frames of a row are put below each other
 
@@ -233,6 +235,6 @@ def _plain(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         return [_plain(part) for part in value]
     return value

@@ -81,6 +81,8 @@ def _left(frame: spec.Frame, y_range: spec.Range) -> float:
 def _ticks(axes: Axes, frame: spec.Frame, look: Style) -> None:
     if not frame.ticks:
         axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=look.grid, linewidth=0.8)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=frame.whole))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
@@ -99,7 +101,10 @@ def _titles(axes: Axes, frame: spec.Frame, look: Style) -> None:
     axes.set_xlabel(frame.x_title, color=look.ink, fontsize=7.5, labelpad=2, loc="right")
     words = "   ".join(filter(None, [frame.title, f"↑ {frame.y_title}" if frame.y_title else ""]))
     axes.set_title(words, loc="left", color=look.ink, fontsize=8, pad=6)
+    room = axes.get_window_extent().width / 2 - LETTER * len(words)
     entries = [(mark, mark.label) for mark in frame.marks if mark.label]
+    while sum(LETTER * len(label) + 24 for _, label in entries) > room:
+        entries = entries[1:]
     if entries:
         handles = [_key(mark, look) for mark, _ in entries]
         axes.legend(
@@ -173,9 +178,8 @@ def _dots(axes: Axes, mark: spec.Dots, look: Style, _: Rows | None) -> None:
 
 def _bars(axes: Axes, mark: spec.Bars, look: Style, _: Rows | None) -> None:
     left, right, low, high = (np.asarray(part, dtype=float) for part in (mark.left, mark.right, mark.low, mark.high))
-    axes.bar(
-        left, high - low, right - left, low, align="edge", color=_tones(mark.tone, len(left), look), lw=0, zorder=2
-    )
+    drawn: dict[str, Any] = {"color": _tones(mark.tone, len(left), look), "alpha": mark.opacity, "lw": 0, "zorder": 2}
+    axes.bar(left, high - low, right - left, low, align="edge", **drawn)
 
 
 def _rule(axes: Axes, mark: spec.Rule, look: Style, _: Rows | None) -> None:

@@ -16,6 +16,16 @@ def labels_of(posterior: Posterior) -> Int[Tensor, "n"]:
     return top.indices if posterior.none is None else torch.where(posterior.none > top.values, -1, top.indices)
 
 
+def choices(posterior: Posterior) -> tuple[Int[Tensor, "n"], Int[Tensor, "n"]]:
+    """The most probable component of each row and the one after it; k stands for noise.
+
+    The second is of no meaning with one component and no noise.
+    """
+    first = labels_of(posterior)
+    first = torch.where(first < 0, posterior.resp.shape[1], first)
+    return first, _with_none(posterior).scatter(1, first[:, None], -1.0).argmax(1)
+
+
 def row_entropy(posterior: Posterior) -> Float[Tensor, "n"]:
     """How undecided each row is, -sum_k r_k log r_k in nats, noise counted as a component; between 0 and log k."""
     entropy = torch.special.entr(posterior.resp).sum(1)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from gmmlab.extras import needs
 from gmmlab.widgets import messages
 from gmmlab.widgets.display import live
-from gmmlab.widgets.publisher import Message, Publisher
+from gmmlab.widgets.publisher import Flow, Message, Publisher
 
 anywidget = needs("anywidget")
 
@@ -37,10 +37,11 @@ class LabWidget(anywidget.AnyWidget):  # type: ignore[name-defined]
     """
 
     ops: ClassVar[dict[str, Callable[..., None]]] = {}
+    rate: ClassVar[float] = 30.0  # frames a second at most
 
     def __init__(self, **traits: Any) -> None:
         refuse_unknown(traits, self.options(), type(self).__name__)
-        self.publisher = Publisher(self.send, self.compose)
+        self.publisher = Publisher(self.send, self.compose, flow=Flow(rate=self.rate))
         super().__init__(**traits)
         self.on_msg(self._receive)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-Question = Callable[[Any, Any], T]
+Question = Callable[..., T]
 
 
 class _Memory:
@@ -16,24 +16,25 @@ class _Memory:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.answers: dict[Question, tuple[Any, Any]] = {}
+        self.answers: dict[tuple[Any, ...], tuple[Any, Any]] = {}
 
 
 _memories: weakref.WeakKeyDictionary[Any, _Memory] = weakref.WeakKeyDictionary()
 _guard = threading.Lock()
 
 
-def once(session: Any, model: Any, question: Question[T]) -> T:
-    """`question(model, x)` for the rows of a session; a model that was asked about last is not computed again.
+def once(session: Any, model: Any, question: Question[T], *args: Any) -> T:
+    """`question(model, x, *args)` for the rows of a session; a model that was asked about last is not computed again.
 
     A question is a function that stays the same, not one made for the call. Whoever asks while the answer is being
     computed waits for it.
     """
     with _guard:
         memory = _memories.setdefault(session, _Memory())
+    key = question, *args
     with memory.lock:
-        known = memory.answers.get(question)
+        known = memory.answers.get(key)
         if known is None or known[0] is not model:
-            known = memory.answers[question] = (model, question(model, session.x))
+            known = memory.answers[key] = (model, question(model, session.x, *args))
     answer: T = known[1]
     return answer

@@ -106,8 +106,9 @@ export class Frame {
     ctx.textAlign = "center";
     for (const v of x.values) ctx.fillText(x.format(v), left + view.toScreen([v, 0])[0], top + height + 6);
     spec.x_names.forEach((name, j) => ctx.fillText(name, left + view.toScreen([j + 0.5, 0])[0], top + height + 5));
-    if (cells || !spec.ticks) return;
+    if (cells) return;
     ctx.strokeStyle = style.edge;
+    if (!spec.ticks) return ctx.strokeRect(left + 0.5, top + 0.5, width - 1, height - 1);
     ctx.beginPath();
     ctx.moveTo(left, top + height + 0.5);
     ctx.lineTo(left + width, top + height + 0.5);
@@ -188,11 +189,12 @@ export class Frame {
     if (!drag) return;
     if (drag.box) return this.app.brushed(this.index, drag.box.map((corner) => this.view.toData(corner)));
     if (this.spec.brush && this.app.state.brush) return this.app.brushed(this.index, null);
-    if (!this.spec.place) this.#pick(this.#near(this.#place(event)));
+    if (!this.spec.place) this.#choose(this.#near(this.#place(event)));
   }
 
-  #pick(target) {
+  #choose(target) {
     if (target?.pick !== undefined) this.app.pick(this.index, target.pick);
+    else if (this.spec.dims.length) this.app.tell({ dims: this.spec.dims });
   }
 
   #say(at) {
@@ -265,7 +267,7 @@ export class Frame {
 
   #key(event) {
     const by = nudge(event, 1);
-    if (event.key === "Enter" || event.key === " ") this.#pick(this.pointed);
+    if (event.key === "Enter" || event.key === " ") this.#choose(this.pointed);
     else if (!by) return;
     else if (this.spec.place) this.#nudgePlace(nudge(event, 8));
     else this.#walk(by);

@@ -100,15 +100,15 @@ function dots(mark, { ctx, view, style, app, find }) {
 }
 
 function bars(mark, { ctx, view, style, app, find }) {
-  const { left, right, low, high, rows = [] } = mark;
+  const { left, right, low, high, opacity = 1, rows = [] } = mark;
   left.forEach((at, i) => {
     if (low[i] === null || high[i] === null) return;
     const [x0, y0] = view.toScreen([at, high[i]]);
     const [x1, y1] = view.toScreen([right[i], low[i]]);
     const box = { x: Math.min(x0, x1), y: Math.min(y0, y1), w: Math.abs(x1 - x0), h: Math.abs(y1 - y0) };
-    ctx.globalAlpha = faint(app, rows, i) ? 0.15 : 1;
+    ctx.globalAlpha = faint(app, rows, i) ? 0.15 : opacity;
     ctx.fillStyle = tone(each(mark.tone, i), style);
-    ctx.fillRect(box.x, box.y, Math.max(0.5, box.w > 4 ? box.w - 1 : box.w), box.h);
+    ctx.fillRect(box.x, box.y, Math.max(0.5, box.w > 8 ? box.w - 1 : box.w), box.h);
     const target = found(mark, i);
     if (target) find({ ...target, ...box });
   });

@@ -1,0 +1,128 @@
+"""Whether rows look as if they came from a model: distances, columns, densities, and the rows that fit worst."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from gmmlab.algebra import assign
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.model import Mixture
+from gmmlab.plot.chart import Band, Bars, Chart, Dots, Frame, Line, Mark, Rule, Table
+from gmmlab.score.adequacy import (
+    Distances,
+    Predictive,
+    Uniformity,
+    Worst,
+    distances,
+    predictive,
+    transforms,
+    uniformity,
+    worst_rows,
+)
+
+WORST, DRAWS = 8, 4000
+
+
+class Check(NamedTuple):
+    """All that is checked of one model, but for the density of the column that is looked at."""
+
+    distances: tuple[Distances, ...]
+    columns: Uniformity
+    worst: Worst
+    labels: Int[Tensor, "w"]  # of the worst rows
+
+
+@torch.no_grad()
+def check(model: Mixture, x: Float[Tensor, "n d"]) -> Check:
+    """The same for the same model and rows: draws come from a generator of their own."""
+    rng = torch.Generator(x.device).manual_seed(0)
+    worst = worst_rows(model, x, WORST, rng, DRAWS)
+    return Check(
+        distances(model, x, m=240),
+        uniformity(transforms(model, x)),
+        worst,
+        assign(model, x[worst.rows])[0],
+    )
+
+
+def adequacy(
+    found: Check, density: Predictive, names: Sequence[str], *, column: int = 0, component: int | None = None
+) -> Chart:
+    """Distances of `component` (all of them unless given), transforms and density of `column`, and the worst rows."""
+    top = [_distances(found.distances, component), _transforms(found.columns, names[column], column)]
+    below: list[Frame | Table] = [_density(density, names[column]), _worst(found)]
+    gaps = [plot.gap for plot in found.distances if plot.n]
+    farthest = f"{max(gaps):.3f}" if gaps else "unknown"
+    alt = (
+        f"Fit check of {len(found.distances)} components: distances are at most {farthest} from what is expected, "
+        f"{names[column]} is {float(found.columns.gap[column]):.3f} from uniform."
+    )
+    note = "Grey: where 95 % of each point or bar would lie if the model were right."
+    return Chart([top, below], alt=alt, note=note)
+
+
+def _distances(plots: Sequence[Distances], component: int | None) -> Frame:
+    chosen = [(k, plot) for k, plot in enumerate(plots) if plot.n and component in (None, k)]
+    marks: list[Mark] = []
+    if chosen:
+        far = max(float(plot.expected[-1]) for _, plot in chosen)
+        marks.append(Line([0.0, far], [0.0, far], tone="quiet", width=1.0, dash=1))
+    if component is not None:
+        marks += [Band(plot.expected, plot.low, plot.high, tone="noise") for _, plot in chosen]
+    for k, plot in chosen:
+        rows = plot.rows.tolist()
+        words = [f"row {row}, distance {d:.3g}" for row, d in zip(rows, plot.observed.tolist(), strict=True)]
+        marks.append(Dots(plot.expected, plot.observed, size=2.5, tone=k, words=words, rows=rows, label=str(k + 1)))
+    return Frame(
+        marks=marks, y_title="squared distance", x_title="expected, if the component were right", brush=True, height=260
+    )
+
+
+def _transforms(columns: Uniformity, name: str, j: int) -> Frame:
+    counts = columns.counts[j].tolist()
+    edges = np.linspace(0.0, 1.0, len(counts) + 1)
+    low, high = (float(side[j]) for side in columns.band())
+    words = [f"{count} rows between {a:.2f} and {b:.2f}" for count, a, b in zip(counts, edges, edges[1:], strict=False)]
+    marks = [
+        Bars(edges[:-1], edges[1:], np.zeros(len(counts)), counts, tone="accent", opacity=0.55, words=words),
+        Band([0.0, 1.0], [low, low], [high, high], tone="noise", opacity=0.2),
+        Rule(y=(low + high) / 2, tone="quiet"),
+    ]
+    top = 1.1 * max(*counts, high)
+    title = f"{name}, put through its distribution"
+    return Frame(
+        marks=marks, y_title=title, x_title="should be level", x_range=(0.0, 1.0), y_range=(0.0, top), height=260
+    )
+
+
+def _density(shown: Predictive, name: str) -> Frame:
+    heights = shown.heights.numpy()
+    marks: list[Mark] = [
+        Bars(shown.edges[:-1], shown.edges[1:], np.zeros(len(heights)), heights, tone="noise", opacity=0.35),
+        *(Line(shown.at, part, width=1.5, tone=k) for k, part in enumerate(shown.parts)),
+        Line(shown.at, shown.density, width=1.75, tone="ink", label="model"),
+    ]
+    top = 1.06 * max(float(heights.max()), float(shown.density.max()))
+    return Frame(marks=marks, y_title="density", x_title=name, y_range=(0.0, top), height=260)
+
+
+def _worst(found: Check) -> Table:
+    parts = zip(found.worst.rows.tolist(), found.labels.tolist(), found.worst.log_prob, found.worst.tail, strict=True)
+    cells = [
+        (str(row), str(label + 1) if label >= 0 else "noise", f"{float(density):.2f}", f"{100 * float(tail):.2g} %")
+        for row, label, density, tail in parts
+    ]
+    rows = found.worst.rows.tolist()
+    return Table(
+        columns=("row", "component", "log density", "draws as rare"), cells=cells, title="rows that fit worst",
+        rows=rows, picks=rows, height=260,
+    )  # fmt: skip
+
+
+def density_of(model: Mixture, x: Float[Tensor, "n d"], column: int) -> Predictive:
+    """The density of one column beside its histogram."""
+    return predictive(model, x, column, points=240)

@@ -1,0 +1,60 @@
+"""Responsibilities: how sure the model is of each row, and which components it confuses."""
+
+from __future__ import annotations
+
+import traitlets
+
+from gmmlab.axes import Bool, Tensor
+from gmmlab.plot.ambiguity import Memberships, ambiguity, memberships
+from gmmlab.plot.chart import Chart, Control
+from gmmlab.score.membership import choices
+from gmmlab.widgets.chart import ChartWidget
+from gmmlab.widgets.once import once
+from gmmlab.widgets.snapshot import Snapshot
+
+BARS, ENTROPY, CONFUSION = range(3)
+
+
+class Responsibilities(ChartWidget):
+    """Rows as stacked bars, how undecided they are, and what is taken for what; clicks mark rows in all panels."""
+
+    heading = "Responsibilities"
+    rate = 5.0
+
+    threshold = traitlets.Float(0.5, min=0, max=1, help="Rows above this relative entropy are unsure.").tag(sync=True)
+
+    def chart(self, snapshot: Snapshot) -> Chart:
+        return ambiguity(self._found(snapshot), threshold=self.threshold)
+
+    def controls(self) -> list[Control]:
+        return [
+            Control("threshold", "unsure above", self.threshold, kind="number"),
+            Control("mark", "mark unsure rows", None, kind="button"),
+        ]
+
+    def pressed(self, name: str) -> None:  # noqa: ARG002 - there is one
+        self.session.brush(self._found(self.session.snapshot).entropy > self.threshold)
+
+    def placed(self, frame: int, x: float, y: float) -> None:
+        if frame != ENTROPY:
+            return super().placed(frame, x, y)
+        self.threshold = min(1.0, max(0.0, x))
+        return None
+
+    def picked(self, frame: int, pick: int, action: str) -> None:
+        found = self._found(self.session.snapshot)
+        if frame == BARS and pick < len(found.bars.size):
+            self.session.brush(found.bars.bar == pick)
+        elif frame == CONFUSION and pick < found.confusion.numel():
+            self.session.brush(between(found, *divmod(pick, len(found.confusion))))
+        else:
+            super().picked(frame, pick, action)
+
+    def _found(self, snapshot: Snapshot) -> Memberships:
+        return once(self.session, snapshot.model, memberships)
+
+
+def between(found: Memberships, i: int, j: int) -> Bool[Tensor, "n"]:
+    """Rows labelled i whose second choice is j; all rows labelled i for j = i. The last number is that of noise."""
+    first, second = choices(found.posterior)
+    return first == i if i == j else (first == i) & (second == j)
