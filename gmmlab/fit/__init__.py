@@ -6,6 +6,7 @@ from gmmlab.fit.loop import Info, Step, last, plateau, run
 from gmmlab.fit.online import Progress, advance, averaged, block_steps, stream_steps
 from gmmlab.fit.source import Exhausted, Source, drawn, in_turn, incremental, streamed, whole
 from gmmlab.fit.splitting import split_merge
+from gmmlab.fit.supervised import Supervised, supervised
 from gmmlab.fit.transforms import Transform, after, anderson, chain, forgetting, identity, squarem, stepwise
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Progress",
     "Source",
     "Step",
+    "Supervised",
     "Transform",
     "advance",
     "after",
@@ -38,5 +40,6 @@ __all__ = [
     "stepwise",
     "stream_steps",
     "streamed",
+    "supervised",
     "whole",
 ]

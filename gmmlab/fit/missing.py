@@ -59,11 +59,19 @@ def pattern_stats(
     """Statistics of rows that lack the same columns; `rows` has the others."""
     if not pattern.missing:
         return e_step(model, rows, weight)
-    stats = e_step(_seen(model, pattern.observed), rows, weight)
+    return completed(model, pattern, e_step(seen(model, pattern), rows, weight))
+
+
+def seen(model: Mixture, pattern: Pattern) -> Mixture:
+    """The mixture of the columns that are there; without any, every density is one."""
+    if not pattern.missing:
+        return model
+    return Mixture(conditioning.marginal(model.gaussian, pattern.observed), gate_of(model, pattern.observed))
+
+
+def completed(model: Mixture, pattern: Pattern, stats: MixtureStats) -> MixtureStats:
+    """Statistics of all columns from those of the columns that are there."""
+    if not pattern.missing:
+        return stats
     full = completion(model.gaussian, pattern.observed).push(stats.components, model.gaussian.origin)
     return stats.replace(components=full if pattern.observed else 0.0 * full)
-
-
-def _seen(model: Mixture, columns: list[int]) -> Mixture:
-    """The mixture of some columns; without any, every density is one."""
-    return Mixture(conditioning.marginal(model.gaussian, columns), gate_of(model, columns))

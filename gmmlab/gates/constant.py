@@ -49,6 +49,8 @@ class Constant(Record):
         """Log density of each row together with each component."""
         return table + self.log_w.to(table)
 
+    outcomes = joint  # every row belongs to a component
+
     def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
         """Log density of each row, log sum_k pi_k p_k(x)."""
         return torch.logsumexp(self.joint(table), dim=1)

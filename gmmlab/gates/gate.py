@@ -25,6 +25,9 @@ class Gate(Protocol):
     def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Log density of each row together with each component."""
 
+    def outcomes(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n j"]:
+        """The same with a last column for belonging to none, where rows may."""
+
     def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n ..."]:
         """Log density of each row; differentiable."""
 

@@ -75,20 +75,25 @@ class Noisy(Record):
         """Log density of each row together with each component."""
         return table + self.log_w.to(table)
 
+    def outcomes(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n j"]:
+        """The joint table with the noise as its last column."""
+        level = self.log_none - (self.high - self.low).log().sum()
+        return torch.cat([self.joint(table), level.to(table).expand(len(table), 1)], dim=1)
+
     def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
         """Log density of each row, log (sum_k pi_k p_k(x) + pi_0 / V)."""
-        return torch.logsumexp(self._with_noise(table), dim=1)
+        return torch.logsumexp(self.outcomes(table), dim=1)
 
     def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
         """Responsibilities pi_k p_k(x) / p(x), the evidence, and the probability of noise."""
-        resp, evidence = normalise_(self._with_noise(table))
+        resp, evidence = normalise_(self.outcomes(table))
         return Posterior(resp[:, :-1], evidence, resp[:, -1])
 
     posterior_ = posterior  # the table grows by a column: its memory cannot be taken
 
     def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:
         """Most probable component of each row; -1 where noise is more probable than any."""
-        best = self._with_noise(table).max(1).indices
+        best = self.outcomes(table).max(1).indices
         return torch.where(best == table.shape[1], -1, best)
 
     def weigh(self, posterior: Posterior, weight: Float[Tensor, "n"]) -> Posterior:
@@ -124,8 +129,3 @@ class Noisy(Record):
     def marginal(self, columns: Sequence[int]) -> Noisy:
         """The gate of rows of which only some columns are seen."""
         return self.replace(low=self.low[list(columns)], high=self.high[list(columns)])
-
-    def _with_noise(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n j"]:
-        """The joint table with the noise as its last column."""
-        level = self.log_none - (self.high - self.low).log().sum()
-        return torch.cat([self.joint(table), level.to(table).expand(len(table), 1)], dim=1)

@@ -36,6 +36,10 @@ class Stacked(Record):
         """Log density of each row together with each component."""
         return table + self.log_w.to(table)
 
+    def outcomes(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:  # noqa: ARG002 - the protocol's arguments
+        """Raises `TypeError`: the components of a stack are not one choice."""
+        raise TypeError("A stack of mixtures has no single choice of a component; take one of them first.")
+
     def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n g"]:
         """Log density of each row under each mixture."""
         parts = self.groups.blocks(self.joint(table).T)

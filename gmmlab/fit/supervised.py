@@ -1,0 +1,215 @@
+"""Semi-supervised fits: rows of which somebody has told the label, or that two are alike or unlike.
+
+What is known is an event E about the labels z, and the fit climbs the log-likelihood of rows and event together,
+
+    log p(x, E) = log sum over z in E of prod_i pi_{z_i} p_{z_i}(x_i)
+
+E-step: the posterior of z within E. M-step: as ever. A row with the label c brings log pi_c p_c(x). Rows that must be
+alike, a chunklet, share one posterior, that of the product of their densities. Rows that must be unlike are summed over
+the labels that they may have together, exactly (`kernels/links.py`). Rows of which nothing is known have the E-step
+that they always had. Rows are taken to be drawn one by one and told of afterwards, so that each row of a chunklet
+counts in the weights. See Shental, Bar-Hillel, Hertz and Weinshall (2003), whose chunklets are drawn whole, and for
+labels Miller and Uyar (1997).
+
+Belonging to no component is no component: unlike rows may both be noise, and alike rows are when all are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.errors import BadData
+from gmmlab.fit.known import Known, Pairs, known
+from gmmlab.fit.missing import check_columns, completed, seen
+from gmmlab.fit.pieces import Piece, over
+from gmmlab.fit.source import total
+from gmmlab.gates import Posterior
+from gmmlab.kernels.chunks import chunk_rows
+from gmmlab.kernels.links import NEVER, labelled
+from gmmlab.kernels.logspace import normalise_
+from gmmlab.kernels.patterns import Pattern, patterns
+from gmmlab.model import Mixture
+from gmmlab.steps import MixtureStats, stats_of
+
+LARGEST = 1 << 22  # numbers of a table over which linked chunklets are summed
+
+
+def supervised(
+    x: Float[Tensor, "n d"],
+    labels: Int[Tensor, "_"] | None = None,
+    *,
+    must: Pairs = (),
+    cannot: Pairs = (),
+    weight: Float[Tensor, "n"] | None = None,
+) -> Supervised:
+    """All rows in every step, with what is known of their labels; without any of it, what `whole` gives.
+
+        run(model, supervised(x, labels, must=[(0, 7)], cannot=[(0, 3)]))
+
+    `labels` are the numbers of components, -1 where unknown; links are pairs of rows. Rows may have gaps (NaN). A row
+    of weight 2 counts as two rows, which are alike where it is linked. Raises `BadData` for labels and links that
+    contradict each other. When statistics are asked for it is raised for labels of no component, links that so few
+    components cannot keep, and links in so dense a web that a table of the exact sum has more than 4 million numbers.
+    """
+    return Supervised(x, known(len(x), labels, must, cannot), weight)
+
+
+class Supervised:
+    """A source of statistics that knows something of the labels; it has no memory."""
+
+    def __init__(self, x: Float[Tensor, "n d"], facts: Known, weight: Float[Tensor, "n"] | None = None) -> None:
+        check_columns(x)
+        told = facts.labels >= 0
+        told[facts.rows] = True
+        self._x, self._weight, self.facts = x, weight, facts
+        self._told, free = (mask.nonzero().flatten().to(x.device) for mask in (told, ~told))
+        self._bound = _parts(x[self._told])
+        nothing_told = len(free) == len(x)
+        rows, w = (x, weight) if nothing_told else (x[free], None if weight is None else weight[free])
+        self._free = [part.piece(w) for part in _parts(rows)]
+
+    @torch.no_grad()
+    def __call__(self, model: Mixture) -> MixtureStats:
+        """Statistics of all rows under a model; the evidence is log p(x, E)."""
+        parts = [over(self._free)(model)] if self._free else []
+        if len(self._told):
+            outcomes = _outcomes(model, self._bound)
+            resp, evidence = self._settled(outcomes, model.k)
+            parts += self._stats(model, resp, evidence)
+        return total(parts)
+
+    @torch.no_grad()
+    def posterior(self, model: Mixture) -> Posterior:
+        """Responsibilities of all rows given what is known, and evidence: of linked rows in equal parts.
+
+        Where rows have weights, evidence is times weight.
+        """
+        outcomes = _outcomes(model, _parts(self._x))
+        told = self._settled(outcomes[self._told], model.k)
+        resp, evidence = normalise_(outcomes)
+        evidence = evidence if self._weight is None else evidence * self._weight
+        resp[self._told], evidence[self._told] = told
+        return Posterior(resp[:, : model.k], evidence, resp[:, model.k] if resp.shape[1] > model.k else None)
+
+    def unsure(self, model: Mixture, most: int = 1) -> Int[Tensor, "_"]:
+        """Up to so many rows without a label whose responsibilities have the highest entropy, highest first.
+
+        Of rows that must be alike only the first is named, as its label tells of all.
+        """
+        posterior, facts = self.posterior(model), self.facts
+        entropy = torch.special.entr(posterior.resp).sum(1)
+        entropy = entropy if posterior.none is None else entropy + torch.special.entr(posterior.none)
+        asked = facts.labels < 0
+        asked[[row for rows in facts.of for row in rows[1:]]] = False
+        rows = asked.nonzero().flatten().to(entropy.device)
+        return rows[entropy[rows].sort(descending=True, stable=True).indices[:most]]
+
+    def _settled(self, outcomes: Float[Tensor, "m j"], k: int) -> tuple[Float[Tensor, "m j"], Float[Tensor, "m"]]:
+        """Responsibilities and evidence of the rows of which something is known, from their log joint densities."""
+        facts, device = self.facts, outcomes.device
+        self._check_labels(k)
+        labels = facts.labels.to(device)[self._told]
+        if self._weight is not None:  # nothing is known of a row of weight zero, -inf included
+            w = self._weight[self._told, None].to(outcomes)
+            outcomes = torch.where(w > 0, w * outcomes, 0.0)
+        has = labels >= 0
+        resp = torch.nn.functional.one_hot(labels.clamp(min=0), outcomes.shape[1]).to(outcomes)
+        evidence = outcomes.gather(1, labels.clamp(min=0)[:, None]).squeeze(1)
+        if bool(has.all()):
+            return resp, evidence
+        at = torch.searchsorted(self._told, facts.rows.to(device))
+        chunklet = facts.chunklet.to(device)
+        size = torch.bincount(chunklet)
+        table = outcomes.new_zeros(len(size), outcomes.shape[1]).index_add_(0, chunklet, outcomes[at])
+        table[tuple(facts.ruled_out.to(device).T)] = NEVER
+        shared, parts = self._labelled(table, k)
+        resp[at], evidence[at] = shared[chunklet], (parts / size)[chunklet]
+        return resp, evidence
+
+    def _labelled(self, table: Float[Tensor, "c j"], k: int) -> tuple[Float[Tensor, "c j"], Float[Tensor, "c"]]:
+        """Responsibilities of chunklets, and the evidence of each web in equal parts."""
+        resp, evidence = torch.empty_like(table), table.new_empty(len(table))
+        j = table.shape[1]
+        alike = torch.arange(j, device=table.device) >= k
+        for web, chunklets in self.facts.nets:
+            if j**web.width > LARGEST:
+                raise BadData(
+                    f"Cannot-links tie the rows {self._named(chunklets[0])} together so densely that the exact sum "
+                    f"over their labels takes a table of {j}^{web.width} numbers; expected at most {LARGEST:,}. Give "
+                    "some of them a label, or take links back."
+                )
+            for part in chunklets.to(table.device).split(max(1, LARGEST // j**web.width)):
+                probability, log_z = labelled(table[part], web, alike)
+                if bool((log_z < NEVER / 2).any()):
+                    stuck = part[int((log_z < NEVER / 2).nonzero()[0])]
+                    raise BadData(
+                        f"No labels of {k} components keep all links and labels of rows {self._named(stuck)}; expected "
+                        "fewer unlike rows than that, or components with a weight. Take a link back."
+                    )
+                resp[part] = probability
+                evidence[part] = (log_z / web.size)[:, None].expand(part.shape)
+        return resp, evidence
+
+    def _stats(
+        self, model: Mixture, resp: Float[Tensor, "m j"], evidence: Float[Tensor, "m"]
+    ) -> Iterator[MixtureStats]:
+        """Statistics of the rows of which something is known."""
+        weight = None if self._weight is None else self._weight[self._told].to(resp)
+        counted = resp if weight is None else resp * weight[:, None]
+        none = counted[:, model.k] if counted.shape[1] > model.k else None
+        posterior = Posterior(counted[:, : model.k].to(self._x.dtype), evidence, none)
+        for part in self._bound:
+            visible = seen(model, part.pattern) if part.pattern else model
+            size = chunk_rows(visible.components.width, part.x.element_size(), part.x.device)
+            for rows, at in zip(part.x.split(size), part.at.split(size), strict=True):
+                stats = stats_of(visible, visible.components.features(rows), posterior.take(at))
+                stats = stats if weight is None else stats.replace(n=weight[at].sum())
+                yield completed(model, part.pattern, stats) if part.pattern else stats
+
+    def _check_labels(self, k: int) -> None:
+        labels = self.facts.labels
+        if beyond := (labels >= k).nonzero().flatten().tolist():
+            raise BadData(
+                f"Row {beyond[0]} has the label {int(labels[beyond[0]])}; expected one of the {k} components, numbered "
+                f"0 to {k - 1}, or -1 for unknown."
+            )
+
+    def _named(self, chunklets: Int[Tensor, "s"]) -> str:
+        members = self.facts.of
+        rows = sorted(row for chunklet in chunklets.tolist() for row in members[chunklet])
+        return ", ".join(map(str, rows[:6])) + (", ..." if len(rows) > 6 else "")
+
+
+class _Part(NamedTuple):
+    """Rows of which the same columns are there, and where they stand among all of them."""
+
+    x: Float[Tensor, "m c"]
+    at: Int[Tensor, "m"]
+    pattern: Pattern | None
+
+    def piece(self, weight: Float[Tensor, "n"] | None) -> Piece:
+        """The same for a source."""
+        return Piece(self.x, None if weight is None else weight[self.at], self.pattern)
+
+
+def _parts(x: Float[Tensor, "n d"]) -> list[_Part]:
+    if len(x) == 0:
+        return []
+    if not bool(torch.isnan(x).any()):
+        return [_Part(x, torch.arange(len(x), device=x.device), None)]
+    return [_Part(x[p.rows][:, p.observed], p.rows, p) for p in patterns(x)]
+
+
+def _outcomes(model: Mixture, parts: list[_Part]) -> Float[Tensor, "n j"]:
+    """Log density of each row together with all that it may belong to, in float64."""
+    rows = []
+    for part in parts:
+        visible = seen(model, part.pattern) if part.pattern else model
+        rows += [visible.gate.outcomes(table).double() for table in visible.tables(part.x)]
+    order = torch.cat([part.at for part in parts])
+    table = torch.cat(rows)
+    return torch.empty_like(table).index_copy_(0, order, table)
