@@ -2,8 +2,10 @@
 
 from gmmlab.fit.ahead import Ahead
 from gmmlab.fit.landscape import Landscape, Optimum, landscape
+from gmmlab.fit.lineage import Lineage
 from gmmlab.fit.loop import Info, Step, last, plateau, run
 from gmmlab.fit.online import Progress, advance, averaged, block_steps, stream_steps
+from gmmlab.fit.pins import Pins, pinned
 from gmmlab.fit.source import Exhausted, Source, drawn, in_turn, incremental, streamed, whole
 from gmmlab.fit.splitting import split_merge
 from gmmlab.fit.supervised import Supervised, supervised
@@ -14,7 +16,9 @@ __all__ = [
     "Exhausted",
     "Info",
     "Landscape",
+    "Lineage",
     "Optimum",
+    "Pins",
     "Progress",
     "Source",
     "Step",
@@ -33,6 +37,7 @@ __all__ = [
     "incremental",
     "landscape",
     "last",
+    "pinned",
     "plateau",
     "run",
     "split_merge",

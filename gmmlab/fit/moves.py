@@ -1,17 +1,23 @@
 """Moves: changes of a model that a person (or a search) makes between steps. Each returns a new, valid mixture.
 
 Noise stays: a new component takes its weight from the noise as from the others, and one that goes gives it back to all.
-So does a prior, of which every component keeps its own part, and of a shared covariance an equal share.
+So does a prior, of which every component keeps its own part, and of a shared covariance an equal share. `Lineage` says
+how a move renumbers components.
+
+What is said of means and covariances holds for the centres and scale matrices of Student-t components. A new one has
+degrees of freedom nu by which the variance 2 / nu of its scales is that of all others, or of the pair it was.
+Components of factor analysers can be moved and removed; other moves raise `TypeError`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.families import Gaussian, Prior
+from gmmlab.families import FactorAnalyzers, Gaussian, Prior, Student
 from gmmlab.gates import Constant, Gate, Noisy
 from gmmlab.model import Mixture
 from gmmlab.record import cat
@@ -20,9 +26,7 @@ from gmmlab.record import cat
 def move(model: Mixture, k: int, mean: Float[Tensor, "d"]) -> Mixture:
     """Component k with another mean."""
     _check_component(model, k)
-    means = model.gaussian.mean.clone()
-    means[k] = mean
-    return model.replace(components=model.gaussian.replace(mean=means))
+    return model.relocated(mean=_with_row(model.located.mean, k, mean))
 
 
 def reshape(model: Mixture, k: int, cov: Float[Tensor, "d d"]) -> Mixture:
@@ -32,10 +36,10 @@ def reshape(model: Mixture, k: int, cov: Float[Tensor, "d d"]) -> Mixture:
     one. Raises `NotPositiveDefinite`.
     """
     _check_component(model, k)
-    old = model.gaussian
+    old = _shaped(model)
     pulled = _with_row(torch.zeros_like(model.weights), k, torch.ones_like(model.weights[k]))
     new = type(old).of(old.mean, _with_row(old.cov, k, cov.to(old.cov)), old.structure, origin=old.origin, w=pulled)
-    return model.replace(components=old.replace(chol=new.chol, jitter=new.jitter))
+    return model.relocated(chol=new.chol, jitter=new.jitter)
 
 
 def add(
@@ -48,7 +52,7 @@ def add(
 
     What the structure shares, it takes from the others.
     """
-    old, weight = model.gaussian, 1 / (model.k + 1) if weight is None else weight
+    old, weight = _shaped(model), 1 / (model.k + 1) if weight is None else weight
     if not 0 < weight < 1:
         raise ValueError(f"The weight of a new component is {weight}; expected a number between 0 and 1.")
     average = (model.weights[:, None, None] * old.cov).sum(0) / model.weights.sum()
@@ -58,10 +62,11 @@ def add(
     all_of_them = type(old).of(means, covs, old.structure, origin=old.origin, ridge=old.ridge, w=known)
     new = all_of_them.take(torch.tensor([model.k], device=known.device))
     of = [*range(model.k), 0]
-    components = cat([old.replace(prior=None), new]).replace(prior=_prior(old, of))
+    gaussian = cat([old.replace(prior=None), new]).replace(prior=_prior(old, of))
     others = 1 - weight
     weights = torch.cat([model.weights * others, model.weights.new_tensor([weight])])
-    return model.replace(components=components, gate=_gate(model, weights, of, others))
+    grown = model.replace(components=_on(gaussian, model, of), gate=_gate(model, weights, of, others))
+    return _blended(grown, model.k, model, model.weights / model.weights.sum())
 
 
 def remove(model: Mixture, k: int) -> Mixture:
@@ -73,9 +78,9 @@ def remove(model: Mixture, k: int) -> Mixture:
     weights = model.weights[kept]
     if not bool(weights.sum() > 0):
         weights = (model.weights.sum() / len(kept)).expand(len(kept))  # all the weight was on k
-    components = model.gaussian.take(torch.tensor(kept, device=weights.device))
-    components = components.replace(prior=_prior(model.gaussian, kept))
-    return model.replace(components=components, gate=_gate(model, weights, kept))
+    components: Any = model.components  # a record, whatever the family
+    left = model.replace(components=components.take(torch.tensor(kept, device=weights.device)))
+    return left.relocated(prior=_prior(model.located, kept)).replace(gate=_gate(model, weights, kept))
 
 
 def merge(model: Mixture, i: int, j: int) -> Mixture:
@@ -90,17 +95,20 @@ def merge(model: Mixture, i: int, j: int) -> Mixture:
     pair, weights = torch.tensor(sorted((i, j)), device=model.weights.device), model.weights
     total = weights[pair].sum()
     share = weights[pair] / total if bool(total > 0) else torch.full_like(weights[pair], 0.5)
-    mean, cov = model.gaussian.mean, model.gaussian.cov
+    old = _shaped(model)
+    mean, cov = old.mean, old.cov
     apart = mean[pair[0]] - mean[pair[1]]
     joined = torch.einsum("k,kde->de", share, cov[pair]) + share.prod() * torch.outer(apart, apart)
     kept = [k for k in range(model.k) if k != int(pair[1])]
-    return _rebuilt(
+    at = int(pair[0])
+    merged = _rebuilt(
         model,
-        _with_row(mean, int(pair[0]), share @ mean[pair])[kept],
-        _with_row(cov, int(pair[0]), joined)[kept],
-        _with_row(weights, int(pair[0]), total)[kept],
+        _with_row(mean, at, share @ mean[pair])[kept],
+        _with_row(cov, at, joined)[kept],
+        _with_row(weights, at, total)[kept],
         of=kept,
     )
+    return _blended(merged, at, model, torch.zeros_like(weights).index_copy(0, pair, share))
 
 
 def split(model: Mixture, k: int, apart: float = 0.5) -> Mixture:
@@ -114,7 +122,8 @@ def split(model: Mixture, k: int, apart: float = 0.5) -> Mixture:
     _check_component(model, k)
     if not 0 < apart < 1:
         raise ValueError(f"apart={apart}; expected standard deviations between 0 and 1, where a covariance is left.")
-    mean, cov = model.gaussian.mean, model.gaussian.cov
+    old = _shaped(model)
+    mean, cov = old.mean, old.cov
     length, axes = torch.linalg.eigh(cov[k])  # ascending
     step = apart * length[-1].clamp(min=0).sqrt() * axes[:, -1]
     narrow, half = cov[k] - torch.outer(step, step), model.weights[k] / 2
@@ -134,10 +143,39 @@ def _rebuilt(
     weights: Float[Tensor, "k"],
     of: Sequence[int],
 ) -> Mixture:
-    """The mixture of these components, brought to the model's structure together; `of` says whose prior each has."""
-    old = model.gaussian
-    new = type(old).of(mean, cov, old.structure, origin=old.origin, ridge=old.ridge)
-    return model.replace(components=new.replace(prior=_prior(old, of)), gate=_gate(model, weights, of))
+    """The mixture of these components, brought to the model's structure together.
+
+    `of` says whose prior and degrees of freedom each has.
+    """
+    old = _shaped(model)
+    new = type(old).of(mean, cov, old.structure, origin=old.origin, ridge=old.ridge).replace(prior=_prior(old, of))
+    return model.replace(components=_on(new, model, of), gate=_gate(model, weights, of))
+
+
+def _shaped(model: Mixture) -> Gaussian:
+    """The Gaussians whose covariances are, or scale, those of the components."""
+    if isinstance(model.components, FactorAnalyzers):
+        raise TypeError(
+            "This move makes covariances, and those of factor analysers are loadings and noise; expected Gaussian or "
+            "Student-t components. Factor analysers can be moved and removed."
+        )
+    return model.located
+
+
+def _on(gaussian: Gaussian, model: Mixture, of: Sequence[int]) -> Gaussian | Student:
+    """Components of the model's family on these Gaussians, each with what else one of the old ones has."""
+    old = model.components
+    return old.replace(gaussian=gaussian, dof=old.dof[list(of)]) if isinstance(old, Student) else gaussian
+
+
+def _blended(new: Mixture, at: int, old: Mixture, share: Float[Tensor, "_"]) -> Mixture:
+    """Student-t components with degrees of freedom nu, at one place, by which 1 / nu is a mean over old ones."""
+    if not isinstance(new.components, Student) or not isinstance(old.components, Student):
+        return new
+    dof = old.components.dof
+    like = dof[share.argmax()]  # relative to one of them, so that equal ones stay what they are to the bit
+    blend = like / (1 + share @ (like / dof - 1))
+    return new.replace(components=new.components.replace(dof=_with_row(new.components.dof, at, blend)))
 
 
 def _gate(model: Mixture, weights: Float[Tensor, "k"], of: Sequence[int], scale: float = 1.0) -> Gate:

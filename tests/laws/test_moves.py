@@ -6,17 +6,18 @@ import cases
 import pytest
 import torch
 
-from gmmlab.families import Diagonal, Full, Prior, Tied
+from gmmlab.families import Diagonal, Full, Prior, Student, Tied
+from gmmlab.families.student import Common, Fixed, Own
 from gmmlab.fit import moves
 from gmmlab.gates import Noisy
 
 MOVES = {
-    "add": lambda model: moves.add(model, model.gaussian.mean[0] + 1, weight=0.2),
+    "add": lambda model: moves.add(model, model.located.mean[0] + 1, weight=0.2),
     "remove": lambda model: moves.remove(model, 1),
     "merge": lambda model: moves.merge(model, 0, 2),
     "split": lambda model: moves.split(model, 1),
-    "move": lambda model: moves.move(model, 1, model.gaussian.mean[0]),
-    "reshape": lambda model: moves.reshape(model, 1, 2 * model.gaussian.cov[1]),
+    "move": lambda model: moves.move(model, 1, model.located.mean[0]),
+    "reshape": lambda model: moves.reshape(model, 1, 2 * model.located.cov[1]),
 }
 
 
@@ -87,3 +88,42 @@ def test_each_keeps_its_own_prior(rng):
     model = model.relocated(prior=prior)
     kappas = {name: MOVES[name](model).gaussian.prior.kappa.tolist() for name in ("add", "remove", "merge", "split")}
     assert kappas == {"add": [1, 2, 3, 1], "remove": [1, 3], "merge": [1, 2], "split": [1, 2, 3, 2]}
+
+
+@pytest.mark.parametrize("structure", [Full(), Tied(), Diagonal()], ids=lambda s: s.name)
+def test_student_components_move_as_the_gaussians_they_are_built_on(move, structure, rng):
+    model, x = noisy(structure, rng)
+    model = model.relocated(prior=Prior.weak(structure, 3, x))
+    dof = torch.tensor([3.0, 7.0, 49.0], dtype=torch.float64)
+    student = model.replace(components=Student(model.gaussian, dof, Own()))
+    moved, expected = MOVES[move](student), MOVES[move](model)
+    assert isinstance(moved.components, Student) and moved.components.rule == Own()
+    for name in ("mean", "chol"):
+        assert torch.equal(getattr(moved.located, name), getattr(expected.gaussian, name))
+    assert torch.equal(moved.located.prior.scale, expected.gaussian.prior.scale)
+    assert torch.equal(moved.weights, expected.weights)
+    tails = {
+        "add": [3, 7, 49, float(model.weights.sum() / (model.weights / dof).sum())],
+        "remove": [3, 49],
+        "merge": [float(model.weights[[0, 2]].sum() / (model.weights / dof)[[0, 2]].sum()), 7],
+        "split": [3, 7, 49, 7],
+    }
+    assert moved.components.dof.tolist() == pytest.approx(tails.get(move, [3, 7, 49]))
+    assert torch.isfinite(moved.log_prob(x)).all()
+
+
+@pytest.mark.parametrize("rule", [Fixed(), Common()], ids=lambda rule: type(rule).__name__)
+def test_equal_tails_stay_equal_to_the_bit(move, rule, rng):
+    model, _ = noisy(Full(), rng)
+    student = model.replace(components=Student(model.gaussian, torch.full((3,), 4.9, dtype=torch.float64), rule))
+    assert set(MOVES[move](student).components.dof.tolist()) == {4.9}
+
+
+def test_factor_analysers_can_be_moved_and_removed(move, rng):
+    model, x = noisy(Full(), rng)
+    factors = model.replace(components=cases.FAMILIES["factor analyzers"](x, 3, rng))
+    if move in ("move", "remove"):
+        assert torch.isfinite(MOVES[move](factors).log_prob(x)).all()
+    else:
+        with pytest.raises(TypeError, match="Factor analysers can be moved and removed"):
+            MOVES[move](factors)
