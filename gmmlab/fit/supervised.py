@@ -22,20 +22,17 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.errors import BadData
 from gmmlab.fit.known import Known, Pairs, known
 from gmmlab.fit.missing import check_columns, completed, seen
 from gmmlab.fit.pieces import Piece, over
+from gmmlab.fit.restricted import restricted
 from gmmlab.fit.source import total
 from gmmlab.gates import Posterior
 from gmmlab.kernels.chunks import chunk_rows
-from gmmlab.kernels.links import NEVER, labelled
 from gmmlab.kernels.logspace import normalise_
 from gmmlab.kernels.patterns import Pattern, patterns
 from gmmlab.model import Mixture
 from gmmlab.steps import MixtureStats, stats_of
-
-LARGEST = 1 << 22  # numbers of a table over which linked chunklets are summed
 
 
 def supervised(
@@ -77,9 +74,7 @@ class Supervised:
         """Statistics of all rows under a model; the evidence is log p(x, E)."""
         parts = [over(self._free)(model)] if self._free else []
         if len(self._told):
-            outcomes = _outcomes(model, self._bound)
-            resp, evidence = self._settled(outcomes, model.k)
-            parts += self._stats(model, resp, evidence)
+            parts += self._stats(model, *self._restricted(model, _outcomes(model, self._bound)))
         return total(parts)
 
     @torch.no_grad()
@@ -89,7 +84,7 @@ class Supervised:
         Where rows have weights, evidence is times weight.
         """
         outcomes = _outcomes(model, _parts(self._x))
-        told = self._settled(outcomes[self._told], model.k)
+        told = self._restricted(model, outcomes[self._told])
         resp, evidence = normalise_(outcomes)
         evidence = evidence if self._weight is None else evidence * self._weight
         resp[self._told], evidence[self._told] = told
@@ -108,51 +103,12 @@ class Supervised:
         rows = asked.nonzero().flatten().to(entropy.device)
         return rows[entropy[rows].sort(descending=True, stable=True).indices[:most]]
 
-    def _settled(self, outcomes: Float[Tensor, "m j"], k: int) -> tuple[Float[Tensor, "m j"], Float[Tensor, "m"]]:
+    def _restricted(self, model: Mixture, outcomes: Float[Tensor, "m j"]) -> tuple[Tensor, Tensor]:
         """Responsibilities and evidence of the rows of which something is known, from their log joint densities."""
-        facts, device = self.facts, outcomes.device
-        self._check_labels(k)
-        labels = facts.labels.to(device)[self._told]
-        if self._weight is not None:  # nothing is known of a row of weight zero, -inf included
+        if self._weight is not None:
             w = self._weight[self._told, None].to(outcomes)
-            outcomes = torch.where(w > 0, w * outcomes, 0.0)
-        has = labels >= 0
-        resp = torch.nn.functional.one_hot(labels.clamp(min=0), outcomes.shape[1]).to(outcomes)
-        evidence = outcomes.gather(1, labels.clamp(min=0)[:, None]).squeeze(1)
-        if bool(has.all()):
-            return resp, evidence
-        at = torch.searchsorted(self._told, facts.rows.to(device))
-        chunklet = facts.chunklet.to(device)
-        size = torch.bincount(chunklet)
-        table = outcomes.new_zeros(len(size), outcomes.shape[1]).index_add_(0, chunklet, outcomes[at])
-        table[tuple(facts.ruled_out.to(device).T)] = NEVER
-        shared, parts = self._labelled(table, k)
-        resp[at], evidence[at] = shared[chunklet], (parts / size)[chunklet]
-        return resp, evidence
-
-    def _labelled(self, table: Float[Tensor, "c j"], k: int) -> tuple[Float[Tensor, "c j"], Float[Tensor, "c"]]:
-        """Responsibilities of chunklets, and the evidence of each web in equal parts."""
-        resp, evidence = torch.empty_like(table), table.new_empty(len(table))
-        j = table.shape[1]
-        alike = torch.arange(j, device=table.device) >= k
-        for web, chunklets in self.facts.nets:
-            if j**web.width > LARGEST:
-                raise BadData(
-                    f"Cannot-links tie the rows {self._named(chunklets[0])} together so densely that the exact sum "
-                    f"over their labels takes a table of {j}^{web.width} numbers; expected at most {LARGEST:,}. Give "
-                    "some of them a label, or take links back."
-                )
-            for part in chunklets.to(table.device).split(max(1, LARGEST // j**web.width)):
-                probability, log_z = labelled(table[part], web, alike)
-                if bool((log_z < NEVER / 2).any()):
-                    stuck = part[int((log_z < NEVER / 2).nonzero()[0])]
-                    raise BadData(
-                        f"No labels of {k} components keep all links and labels of rows {self._named(stuck)}; expected "
-                        "fewer unlike rows than that, or components with a weight. Take a link back."
-                    )
-                resp[part] = probability
-                evidence[part] = (log_z / web.size)[:, None].expand(part.shape)
-        return resp, evidence
+            outcomes = torch.where(w > 0, w * outcomes, 0.0)  # a row of weight zero says nothing, nor does its -inf
+        return restricted(outcomes, self.facts, self._told, model.k)
 
     def _stats(
         self, model: Mixture, resp: Float[Tensor, "m j"], evidence: Float[Tensor, "m"]
@@ -169,19 +125,6 @@ class Supervised:
                 stats = stats_of(visible, visible.components.features(rows), posterior.take(at))
                 stats = stats if weight is None else stats.replace(n=weight[at].sum())
                 yield completed(model, part.pattern, stats) if part.pattern else stats
-
-    def _check_labels(self, k: int) -> None:
-        labels = self.facts.labels
-        if beyond := (labels >= k).nonzero().flatten().tolist():
-            raise BadData(
-                f"Row {beyond[0]} has the label {int(labels[beyond[0]])}; expected one of the {k} components, numbered "
-                f"0 to {k - 1}, or -1 for unknown."
-            )
-
-    def _named(self, chunklets: Int[Tensor, "s"]) -> str:
-        members = self.facts.of
-        rows = sorted(row for chunklet in chunklets.tolist() for row in members[chunklet])
-        return ", ".join(map(str, rows[:6])) + (", ..." if len(rows) > 6 else "")
 
 
 class _Part(NamedTuple):
