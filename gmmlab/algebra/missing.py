@@ -26,9 +26,10 @@ def log_prob(mixture: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
     has all.
     """
     _check_width(mixture, x)
-    out = x.new_empty(len(x))
+    out = x.new_empty(len(x), dtype=torch.promote_types(x.dtype, mixture.located.origin.dtype))
     for pattern in patterns(x):
-        out[pattern.rows] = gate_of(mixture, pattern.observed).log_prob(_table(mixture, x, pattern))
+        table = _table(mixture, x, pattern)
+        out[pattern.rows] = gate_of(mixture, pattern.observed).log_prob(table).to(out)
     return out
 
 

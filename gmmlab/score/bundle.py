@@ -15,7 +15,7 @@ import torch
 from gmmlab import algebra
 from gmmlab.axes import Float, Tensor
 from gmmlab.families.parts import columns_of, ellipsoids
-from gmmlab.gates import Constant
+from gmmlab.gates import Constant, Noisy
 from gmmlab.kernels.cholesky import safe_cholesky
 from gmmlab.model import Mixture
 from gmmlab.score.comparison import crosstab
@@ -33,19 +33,16 @@ def estimates(
 
     `covariance` is that of the coordinates: the inverse of the observed information unless given. In the coordinates of
     the information (log ratios of weights, means, elements of covariances); one whose covariance is not positive
-    definite comes as None, which many do where a component has few rows: then take the bootstrap.
-
-    Raises `TypeError` for a mixture with noise, whose information is not known here.
+    definite comes as None, which many do where a component has few rows: then take the bootstrap. Noise keeps its
+    weight, as it does in the information.
     """
-    if not isinstance(mixture.gate, Constant):
-        raise TypeError(
-            f"The weights are {type(mixture.gate).__name__}; expected constant ones, of which the observed information "
-            "is known. The bootstrap works for all."
-        )
+    gate = mixture.gate
+    if not isinstance(gate, Constant | Noisy):
+        raise TypeError(f"The weights are {type(gate).__name__}; expected Constant or Noisy ones. Try the bootstrap.")
     covariance = information.covariance if covariance is None else covariance
     size = covariance.diagonal().sqrt()  # the coordinates have different units
     root = size[:, None] * safe_cholesky((covariance / (size[:, None] * size))[None])[0][0]
-    return (_drawn(mixture, information, root, rng) for _ in range(draws))
+    return (_drawn(mixture, gate, information, root @ _normal(root, rng)) for _ in range(draws))
 
 
 class Ellipses(NamedTuple):
@@ -107,13 +104,18 @@ def jaccard(table: Tensor) -> Float[Tensor, "i j"]:
     return torch.where(of_a > 0, both / (of_a + of_b - both), torch.nan)
 
 
-def _drawn(mixture: Mixture, information: Information, root: Tensor, rng: torch.Generator) -> Mixture | None:
-    noise = torch.randn(len(root), generator=rng, dtype=torch.float64, device=rng.device).to(root)
-    log_w, mean, square = information.chart.unpack(information.theta + root @ noise)
+def _normal(root: Tensor, rng: torch.Generator) -> Tensor:
+    return torch.randn(len(root), generator=rng, dtype=torch.float64, device=rng.device).to(root)
+
+
+def _drawn(mixture: Mixture, gate: Constant | Noisy, information: Information, step: Tensor) -> Mixture | None:
+    """The mixture one step away, None if there is none."""
+    log_w, mean, square = information.chart.unpack(information.theta + step)
     if square.ndim == 2:
         chol, good = square.clamp(min=0).sqrt(), bool((square > 0).all())
     else:
         chol, info = torch.linalg.cholesky_ex(square)
         good = not bool(info.any())
     components = mixture.gaussian.replace(mean=mean, chol=chol)
-    return mixture.replace(components=components, gate=Constant(log_w)) if good else None
+    log_w = log_w + gate.log_w.logsumexp(0)  # what the noise leaves
+    return mixture.replace(components=components, gate=gate.replace(log_w=log_w)) if good else None

@@ -18,6 +18,7 @@ from gmmlab.model import Mixture
 from gmmlab.score.bundle import ellipses, estimates, jaccard, stability
 from gmmlab.score.information import UNITS, observed_information
 from gmmlab.score.uncertainty import align, exponential, refits, weightings
+from gmmlab.stack import stack
 from gmmlab.steps import e_step, m_step
 
 
@@ -74,11 +75,16 @@ def test_a_draw_that_is_no_mixture_is_none(rng):
         assert all(bool(m.gaussian.chol.isfinite().all()) for m in drawn if m is not None)
 
 
-def test_information_of_noise_is_refused(rng):
+def test_noise_keeps_its_weight(rng):
     x, mixture = fitted(Full(), rng)
     noisy = mixture.replace(gate=Noisy.around(x, mixture.weights, 0.1))
-    with pytest.raises(TypeError, match="Noisy; expected constant ones"):
-        estimates(noisy, observed_information(mixture, x), rng, 3)
+    for model in estimates(noisy, observed_information(noisy, x), rng, 3):
+        assert float(model.gate.none) == pytest.approx(0.1)
+        assert float(model.weights.sum()) == pytest.approx(0.9)
+        assert not torch.equal(model.weights, noisy.weights)
+    two = stack([mixture, mixture])
+    with pytest.raises(TypeError, match="Stacked; expected Constant or Noisy"):
+        estimates(two, observed_information(mixture, x), rng, 3)
 
 
 def test_refits_come_one_by_one_in_the_order_of_the_original(rng):

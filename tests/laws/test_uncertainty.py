@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gmmlab.errors import NotPositiveDefinite
 from gmmlab.families import Full, Gaussian, Structure
-from gmmlab.gates import Constant
+from gmmlab.gates import Constant, Noisy
 from gmmlab.model import Mixture
 from gmmlab.score.information import UNITS, Chart, observed_information
 from gmmlab.score.uncertainty import (
@@ -77,6 +77,21 @@ def test_information_equals_automatic_differentiation(structure, rng):
     torch.testing.assert_close(info.empirical, (each.T * weight) @ each, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(info.gradient, weight @ each, rtol=1e-9, atol=1e-9)
     hessian = torch.func.jacrev(torch.func.jacrev(lambda t: loglik(info.chart, x, weight, t)))(info.theta)
+    torch.testing.assert_close(info.observed, -hessian, rtol=1e-9, atol=1e-9 * float(hessian.abs().max()))
+
+
+def test_information_of_noise_holds_its_weight(structure, rng):
+    """The coordinates are those of the components: noise keeps its weight and its box."""
+    x = cases.blobs(rng, n=20, d=2)
+    mixture = cases.random_mixture(structure, x, 3, rng)
+    noisy = mixture.replace(gate=Noisy.around(x, mixture.weights, 0.2))
+    info, level = observed_information(noisy, x), noisy.gate.log_none - (x.amax(0) - x.amin(0)).log().sum()
+
+    def total(theta: Tensor) -> Tensor:
+        rows = loglik_rows(info.chart, x, theta) + math.log(0.8)
+        return torch.logaddexp(rows, level.expand_as(rows)).sum()
+
+    hessian = torch.func.jacrev(torch.func.jacrev(total))(info.theta)
     torch.testing.assert_close(info.observed, -hessian, rtol=1e-9, atol=1e-9 * float(hessian.abs().max()))
 
 

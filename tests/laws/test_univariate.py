@@ -154,6 +154,18 @@ def test_one_component_of_any_family_has_a_level_that_holds_its_mass(family, gat
     assert float(held) == pytest.approx(0.8, abs=5 * (2 * 0.16 / 20_000) ** 0.5)
 
 
+def test_rows_and_models_may_differ_in_precision(mixture, x):
+    """A model fitted to float64 rows scores float32 ones, with gaps or without."""
+    rows = x.float()
+    rows[::3, 0] = torch.nan
+    whole = ~rows.isnan().any(1)
+    found = algebra.log_prob(mixture, rows)
+    assert found.dtype == mixture.located.origin.dtype
+    torch.testing.assert_close(found[whole], mixture.log_prob(rows[whole]))
+    part = algebra.marginal(mixture, [1, 2]).log_prob(rows[~whole][:, 1:])
+    torch.testing.assert_close(found[~whole], part)
+
+
 def test_what_cannot_be_given_is_refused(rng):
     x = cases.blobs(rng, d=2)
     mixture = cases.random_mixture(cases.STRUCTURES["VVV"], x, 2, rng)
