@@ -18,7 +18,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData
 from gmmlab.families import conditioning
 from gmmlab.families.parts import columns_of
-from gmmlab.gates import Constant, Gate, Noisy
+from gmmlab.gates import Constant
 from gmmlab.kernels.chunks import chunks
 from gmmlab.model import Mixture
 
@@ -39,12 +39,7 @@ def marginal(mixture: Mixture, columns: Sequence[int]) -> Mixture:
     """The mixture of some columns, in the order given; at least one. Of every family."""
     if not columns:
         raise ValueError("No column is left; expected at least one.")
-    return Mixture(columns_of(mixture.components, columns), gate_of(mixture, columns))
-
-
-def gate_of(mixture: Mixture, columns: Sequence[int]) -> Noisy | Gate:
-    """How rows of which only some columns are seen are assigned: noise is spread over those alone."""
-    return mixture.gate.marginal(columns) if isinstance(mixture.gate, Noisy) else mixture.gate
+    return Mixture(columns_of(mixture.components, columns), mixture.gate.marginal(columns))
 
 
 def condition(mixture: Mixture, columns: Sequence[int], values: Float[Tensor, "o"]) -> Mixture:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from gmmlab.algebra.conditioning import gate_of, marginal
+from gmmlab.algebra.conditioning import marginal
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families.conditioning import Conditional, conditional
 from gmmlab.gates import Posterior, join
@@ -29,7 +29,7 @@ def log_prob(mixture: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
     out = x.new_empty(len(x), dtype=torch.promote_types(x.dtype, mixture.located.origin.dtype))
     for pattern in patterns(x):
         table = _table(mixture, x, pattern)
-        out[pattern.rows] = gate_of(mixture, pattern.observed).log_prob(table).to(out)
+        out[pattern.rows] = mixture.gate.marginal(pattern.observed).log_prob(table).to(out)
     return out
 
 
@@ -38,7 +38,7 @@ def posterior(mixture: Mixture, x: Float[Tensor, "n d"]) -> Posterior:
     """Responsibilities and evidence given the observed entries; the mixing weights for a row that has none."""
     _check_width(mixture, x)
     found = patterns(x)
-    parts = [gate_of(mixture, p.observed).posterior(_table(mixture, x, p)) for p in found]
+    parts = [mixture.gate.marginal(p.observed).posterior(_table(mixture, x, p)) for p in found]
     return join(parts).take(torch.cat([p.rows for p in found]).argsort())
 
 
@@ -53,7 +53,7 @@ def assign(mixture: Mixture, x: Float[Tensor, "n d"]) -> tuple[Int[Tensor, "n"],
     _check_width(mixture, x)
     labels, total = torch.empty(len(x), dtype=torch.int64, device=x.device), x.new_zeros((), dtype=torch.float64)
     for pattern in patterns(x):
-        table, gate = _table(mixture, x, pattern), gate_of(mixture, pattern.observed)
+        table, gate = _table(mixture, x, pattern), mixture.gate.marginal(pattern.observed)
         labels[pattern.rows] = gate.assign(table)
         total += gate.log_prob(table).sum(dtype=torch.float64)
     return labels, total / len(x)
@@ -99,7 +99,7 @@ def _gaps(mixture: Mixture, x: Float[Tensor, "n d"]) -> Iterator[_Gap]:
         columns = torch.tensor(pattern.missing, device=x.device)
         for rows in pattern.rows.split(size) if pattern.missing else ():
             part = conditional(mixture.gaussian, pattern.observed, x[rows][:, pattern.observed])
-            resp = gate_of(mixture, pattern.observed).posterior(part.log_prob).resp
+            resp = mixture.gate.marginal(pattern.observed).posterior(part.log_prob).resp
             yield _Gap((rows[:, None], columns), resp / resp.sum(1, keepdim=True), part)  # noise expects nothing
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from gmmlab.algebra.conditioning import gate_of, marginal, ordered
+from gmmlab.algebra.conditioning import marginal, ordered
 from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData
 from gmmlab.families.conditioning import conditional
@@ -140,7 +140,7 @@ def column_given(mixture: Mixture, target: int, given: Sequence[int], values: Fl
         delta = squared_distances(ellipsoids(marginal(part, range(o)).components), values)
         scale = torch.where(dof.isfinite(), scale * ((dof + delta) / (dof + o)).sqrt(), scale)
     none = posterior.resp.new_zeros(len(values)) if posterior.none is None else posterior.none
-    gate = gate_of(part, [o])
+    gate = part.gate.marginal([o])
     low, high = (gate.low[0], gate.high[0]) if isinstance(gate, Noisy) else (none.new_zeros(()), none.new_ones(()))
     return Univariate(posterior.resp, centre, scale, dof + o, none, low.double(), high.double())
 
@@ -148,7 +148,7 @@ def column_given(mixture: Mixture, target: int, given: Sequence[int], values: Fl
 def _posterior(part: Mixture, values: Float[Tensor, "b o"]) -> Posterior:
     """Responsibilities given the first columns; the mixing weights for none."""
     o = values.shape[1]
-    gate = gate_of(part, range(o))
+    gate = part.gate.marginal(range(o))
     table = torch.cat(list(marginal(part, range(o)).tables(values))) if o else values.new_zeros(len(values), part.k)
     posterior = gate.posterior(table.double())
     if not bool(posterior.resp.isfinite().all()):

@@ -6,7 +6,7 @@ from gmmlab.fit.lineage import Lineage
 from gmmlab.fit.loop import Info, Step, last, plateau, run
 from gmmlab.fit.online import Progress, advance, averaged, block_steps, stream_steps
 from gmmlab.fit.pins import Pins, pinned
-from gmmlab.fit.source import Exhausted, Source, drawn, in_turn, incremental, streamed, whole
+from gmmlab.fit.source import Exhausted, Source, drawn, in_turn, incremental, streamed, tempered, whole
 from gmmlab.fit.splitting import split_merge
 from gmmlab.fit.supervised import Supervised, supervised
 from gmmlab.fit.transforms import Transform, after, anderson, chain, forgetting, identity, squarem, stepwise
@@ -46,5 +46,6 @@ __all__ = [
     "stream_steps",
     "streamed",
     "supervised",
+    "tempered",
     "whole",
 ]

@@ -11,7 +11,6 @@ from operator import add
 
 import torch
 
-from gmmlab.algebra.conditioning import gate_of
 from gmmlab.axes import Bool, Float, Tensor
 from gmmlab.errors import BadData
 from gmmlab.families import conditioning
@@ -66,7 +65,7 @@ def seen(model: Mixture, pattern: Pattern) -> Mixture:
     """The mixture of the columns that are there; without any, every density is one."""
     if not pattern.missing:
         return model
-    return Mixture(conditioning.marginal(model.gaussian, pattern.observed), gate_of(model, pattern.observed))
+    return Mixture(conditioning.marginal(model.gaussian, pattern.observed), model.gate.marginal(pattern.observed))
 
 
 def completed(model: Mixture, pattern: Pattern, stats: MixtureStats) -> MixtureStats:

@@ -7,6 +7,7 @@ under the model. `incremental` gives those of all rows, of which one block is br
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from itertools import islice
@@ -16,6 +17,7 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData
+from gmmlab.gates import Tempered
 from gmmlab.kernels.chunks import Chunk, check_reread
 from gmmlab.model import Mixture
 from gmmlab.steps import MixtureStats, e_step
@@ -39,6 +41,18 @@ def streamed(chunks: Iterable[Chunk]) -> Source:
     """
     check_reread(chunks, "every step of this fit is a pass over all of them")
     return lambda model: total(e_step(model, *chunk) for chunk in chunks)
+
+
+def tempered(source: Source, temperature: float) -> Source:
+    """A source whose rows are assigned at a temperature: see `gates/tempered.py`. At 1 it is the source itself.
+
+    Raises `ValueError` for a temperature that is not a positive number.
+    """
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature={temperature}; expected a positive number, 1 for EM and more for softer labels.")
+    if temperature == 1:
+        return source
+    return lambda model: source(model.replace(gate=Tempered(model.gate, float(temperature))))
 
 
 def incremental(blocks: Iterable[Chunk]) -> Source:

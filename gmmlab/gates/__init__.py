@@ -5,5 +5,6 @@ from gmmlab.gates.gate import Gate
 from gmmlab.gates.noisy import Noisy
 from gmmlab.gates.posterior import Posterior, join
 from gmmlab.gates.stacked import Stacked
+from gmmlab.gates.tempered import Tempered
 
-__all__ = ["Constant", "Gate", "Noisy", "Posterior", "Stacked", "join"]
+__all__ = ["Constant", "Gate", "Noisy", "Posterior", "Stacked", "Tempered", "join"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
@@ -87,3 +89,7 @@ class Constant(Record):
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         """Labels of n rows."""
         return torch.multinomial(self.weights, n, replacement=True, generator=rng)
+
+    def marginal(self, columns: Sequence[int]) -> Constant:  # noqa: ARG002 - the protocol's arguments
+        """The same: weights look at no column."""
+        return self

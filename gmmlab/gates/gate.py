@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -51,6 +52,9 @@ class Gate(Protocol):
 
     def penalty(self) -> Float[Tensor, ""]:
         """Log prior density of the parameters, up to a constant; zero without a prior."""
+
+    def marginal(self, columns: Sequence[int]) -> Any:
+        """The gate of rows of which only these columns are seen."""
 
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         """Labels of n rows."""

@@ -6,6 +6,8 @@ own columns, and the evidence has one column per mixture.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
@@ -82,3 +84,7 @@ class Stacked(Record):
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:  # noqa: ARG002 - the protocol's arguments
         """Raises `TypeError`: a stack is no distribution."""
         raise TypeError("A stack of mixtures has no single distribution to draw from; take one of them first.")
+
+    def marginal(self, columns: Sequence[int]) -> Stacked:  # noqa: ARG002 - the protocol's arguments
+        """The same: weights look at no column."""
+        return self
