@@ -8,6 +8,13 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Listener = Callable[[str, type[Warning]], None]
+
+_listener: ContextVar[Listener | None] = ContextVar("_listener", default=None)
 
 
 class NotPositiveDefinite(ValueError):
@@ -30,8 +37,24 @@ class DataWarning(UserWarning):
     """Rows were dropped, or columns carry no information; the message says which."""
 
 
+@contextmanager
+def telling(listener: Listener) -> Iterator[None]:
+    """Within this block, and in this thread alone, what we would warn of is told to `listener` instead.
+
+    (`warnings.catch_warnings` is for the whole process, so that threads would take each other's warnings.)
+    """
+    before = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
+
+
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the first line up the stack that is neither ours nor scikit-learn's."""
+    """Warn at the first line up the stack that is neither ours nor scikit-learn's, or tell whoever listens."""
+    if (listener := _listener.get()) is not None:
+        listener(message, category)
+        return
     inside = ("gmmlab", "sklearn", "jaxtyping")  # jaxtyping wraps our functions in the test run
     frame, level = sys._getframe(), 1
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in inside:

@@ -71,7 +71,7 @@ def selecting(
     max_iter: int = 1000,
     random_state: Any = None,
     verbose: int = 0,
-) -> Iterator[tuple[Selection, Progress]]:
+) -> Selecting:
     """Fit every covariance type with every number of components, in one batch, and rank them.
 
     Parameters
@@ -134,11 +134,33 @@ def selecting(
     _check_distinct(data, ks[-1])
     cells = [Cell(name, sk.structure(name), k) for name in _names(covariance_types, data.sample.x.shape[1]) for k in ks]
     asked = Asked(data, criterion, starting, Budget(float(tol), int(max_iter)), float(reg_covar))
-    starts = starting.starts(data.sample, ks, data.columns, rng)
-    shown = 0.0
-    for progress in search(
-        data.sample, cells, starts, could_win(criterion, data.sample.n), asked.budget, ridge=asked.ridge
-    ):
+    return Selecting(asked, cells, _steps(asked, cells, ks, rng, verbose))
+
+
+class Selecting(Iterator[tuple["Selection", Progress]]):
+    """The steps of a search: what there is so far, and how many of the fits that is.
+
+    Attributes
+    ----------
+    start : Selection
+        What there is before the first step: no cell is fitted yet.
+    """
+
+    def __init__(self, asked: Asked, cells: Sequence[Cell], steps: Iterator[tuple[Selection, Progress]]) -> None:
+        waiting = [Fitted(cell, refused="not fitted yet") for cell in cells]
+        self.start, self._steps = Selection(asked, Progress(0, len(cells), 0.0, lambda: waiting)), steps
+
+    def __next__(self) -> tuple[Selection, Progress]:
+        return next(self._steps)
+
+
+def _steps(
+    asked: Asked, cells: Sequence[Cell], ks: list[int], rng: torch.Generator, verbose: int
+) -> Iterator[tuple[Selection, Progress]]:
+    data, shown = asked.data, 0.0
+    starts = asked.starting.starts(data.sample, ks, data.columns, rng)
+    close = could_win(asked.criterion, data.sample.n)
+    for progress in search(data.sample, cells, starts, close, asked.budget, ridge=asked.ridge):
         if verbose and progress.seconds > shown + 1:
             shown = progress.seconds
             print(f"  {progress.finished} of {progress.total} fits, about {progress.remaining:.0f} s left")
@@ -373,6 +395,8 @@ class Selection:
             return "Selection(nothing fitted yet)"
         best = self._first()
         refused = sum(one.model is None for one in self.fitted)
+        if best.model is None:
+            return f"Selection(no model: {best.refused}; {len(self.fitted)} cells, {refused} refused)"
         return (
             f"Selection(best: {best.cell.covariance_type} with {best.cell.k} components, {self.criterion} "
             f"{ranks(self.criterion, self.fitted, self.n)[best.cell]:.3f}; {len(self.fitted)} cells, {refused} refused)"

@@ -1,4 +1,4 @@
-"""What a session remembers: immutable states, and a bounded history of them with a cursor.
+"""What a session remembers: immutable states, and a history of them with a cursor, bounded in states and bytes.
 
 A state is a model together with what is shown of it. `pending` is the model of the fit's next step: an E
 half-step asks the fit for that step (whose evidence belongs to the shown model), an M half-step adopts its model.
@@ -12,11 +12,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gmmlab.widgets.pins import Origin, Pins, carried
+from gmmlab.widgets.values import n_bytes
+
+MOST_BYTES = 1 << 28  # of the models that a history holds
+LONGEST = 100_000  # points of a trace
+RECENT = 1_000  # of which so many stay when it is thinned
+
 Point = tuple[int, float]
 
 
 class Trace(Sequence[Point]):
-    """(step, evidence) pairs that grow at the end; earlier versions share the storage and stay as they were."""
+    """(step, evidence) pairs that grow at the end; earlier versions share the storage and stay as they were.
+
+    Of a trace that has become very long every second point is left out, but for the latest.
+    """
 
     def __init__(self, points: list[Point] | None = None, length: int = 0) -> None:
         self._points = [] if points is None else points
@@ -26,8 +36,10 @@ class Trace(Sequence[Point]):
         """This trace with `value` at `step`; what was known of that step and later ones is left out."""
         length = self.before(step)._length
         points = self._points if length == len(self._points) else self._points[:length]
+        if length >= LONGEST:
+            points = points[: length - RECENT : 2] + points[length - RECENT : length]
         points.append((step, value))
-        return Trace(points, length + 1)
+        return Trace(points, len(points))
 
     def before(self, step: int) -> Trace:
         """What is known of the steps before `step`."""
@@ -40,7 +52,9 @@ class Trace(Sequence[Point]):
         return self._length
 
     def __getitem__(self, index: Any) -> Any:
-        return tuple(self._points[: self._length])[index]
+        if isinstance(index, slice):
+            return tuple(self._points[i] for i in range(*index.indices(self._length)))
+        return self._points[range(self._length)[index]]
 
     def __iter__(self) -> Iterator[Point]:
         return iter(self._points[: self._length])
@@ -59,6 +73,7 @@ class State:
     evidence: float | None = None
     pending: Any = None
     trace: Trace = field(default_factory=Trace)
+    pins: Pins = field(default_factory=dict)
 
     def scored(self, pending: Any, evidence: float | None) -> State:
         """After an E half-step: labels and evidence are those of the shown model."""
@@ -69,24 +84,67 @@ class State:
         """After an M half-step: the pending model, still with the labels that it was fitted to."""
         return replace(self, step=self.step + 1, model=self.pending, evidence=None, pending=None)
 
-    def edited(self, model: Any) -> State:
+    def watched(self, model: Any, evidence: float | None) -> State:
+        """After a whole step, whose evidence is that of the model before it."""
+        trace = self.trace if evidence is None else self.trace.at(self.step, evidence)
+        return replace(self, step=self.step + 1, model=model, assigned_by=model, trace=trace)
+
+    def edited(self, model: Any, origin: Origin | None = None) -> State:
         """After a change by hand: the labels follow at once, and the evidence of what was here before is forgotten."""
-        trace = self.trace.before(self.step)
-        return replace(self, model=model, assigned_by=model, evidence=None, pending=None, trace=trace)
+        trace, pins = self.trace.before(self.step), carried(self.pins, self.model, model, origin)
+        return replace(self, model=model, assigned_by=model, evidence=None, pending=None, trace=trace, pins=pins)
+
+    def unsettled(self) -> State:
+        """After a change of the fit: what it would do next is forgotten."""
+        return replace(self, pending=None)
+
+
+class Ledger:
+    """Bytes of the different models of some states: the next model of one is the model of another."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, tuple[int, int]] = {}  # how often and how many bytes, by identity
+        self.bytes = 0
+
+    def enter(self, state: State) -> None:
+        for model in (state.model, state.pending, state.assigned_by):
+            times, size = self._held.get(id(model), (0, 0))
+            if not times:
+                size = n_bytes(model)
+                self.bytes += size
+            self._held[id(model)] = times + 1, size
+
+    def leave(self, state: State) -> None:
+        for model in (state.model, state.pending, state.assigned_by):
+            times, size = self._held.pop(id(model))
+            if times > 1:
+                self._held[id(model)] = times - 1, size
+            else:
+                self.bytes -= size
 
 
 class History:
-    """The last `size` states and a cursor among them; a new state forgets those after the cursor."""
+    """The last states and a cursor among them; a new state forgets those after the cursor.
 
-    def __init__(self, start: State, size: int) -> None:
+    At most `size` states are held, and fewer where their models would take more than `most_bytes`, but always two.
+    """
+
+    def __init__(self, start: State, size: int, most_bytes: int = MOST_BYTES) -> None:
         if size < 2:
             raise ValueError(f"history={size}: a session needs room for at least 2 states.")
-        self.start = start
-        self._states: deque[State] = deque([start], maxlen=size)
-        self._cursor = 0
+        self.start, self._size, self._most_bytes = start, size, most_bytes
+        self._ledger = Ledger()
+        self._states: deque[State] = deque()
+        self._cursor = -1
+        self.push(start)
 
     def __len__(self) -> int:
         return len(self._states)
+
+    @property
+    def bytes(self) -> int:
+        """Of the models held."""
+        return self._ledger.bytes
 
     @property
     def now(self) -> State:
@@ -98,21 +156,23 @@ class History:
         return max(self.now.trace, self._states[-1].trace, key=len)
 
     def push(self, state: State) -> None:
-        while len(self._states) > self._cursor + 1:
-            self._states.pop()
-        self._states.append(state)
-        self._cursor = len(self._states) - 1
+        self._forget_from(self._cursor + 1)
+        self._append(state)
 
     def replace(self, state: State) -> None:
         """In place of the state at the cursor; those after it are forgotten too."""
-        self.push(state)
-        del self._states[self._cursor - 1]
-        self._cursor = len(self._states) - 1
+        self._forget_from(self._cursor)
+        self._append(state)
 
     def back(self) -> State:
         if self._cursor == 0:
             raise LookupError("There is nothing earlier to go back to.")
         self._cursor -= 1
+        return self.now
+
+    def forward(self) -> State:
+        """To the latest state."""
+        self._cursor = len(self._states) - 1
         return self.now
 
     def seek(self, step: int) -> State:
@@ -123,3 +183,14 @@ class History:
             raise LookupError(f"Step {step} is not in the history, which holds steps {held[0]} to {held[-1]}.")
         self._cursor = found[-1]
         return self.now
+
+    def _forget_from(self, place: int) -> None:
+        while len(self._states) > place:
+            self._ledger.leave(self._states.pop())
+
+    def _append(self, state: State) -> None:
+        self._states.append(state)
+        self._ledger.enter(state)
+        while len(self._states) > 2 and (len(self._states) > self._size or self.bytes > self._most_bytes):
+            self._ledger.leave(self._states.popleft())
+        self._cursor = len(self._states) - 1

@@ -2,54 +2,41 @@
 
     session = Session(x, model).play()      # returns at once
     session.move(0, [3.0, 70.0])            # between two steps; the fit goes on from the edited model
+    session.set(tol=1e-8)                   # the same fit with another setting
     session.result()                        # waits, and gives the model
 
-Commands only enqueue. The worker takes one command or one step at a time, so that a stop takes effect within a
-step. Nothing here knows what a fit computes.
+    Session.selecting(X, range(1, 10)).play()   # the map of all models, as it fills
+
+Here are the commands; `driver` carries them out.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import threading
-import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 
-from gmmlab.fit import moves, plateau, run, whole
-from gmmlab.fit.missing import observed
-from gmmlab.widgets.snapshot import Failure, Snapshot
-from gmmlab.widgets.stepper import Fit, Refused, Stepper
-from gmmlab.widgets.worker import Worker
+from gmmlab.axes import Int, Tensor
+from gmmlab.fit import moves
+from gmmlab.widgets import pins, runs
+from gmmlab.widgets.arguments import mask_of, place
+from gmmlab.widgets.driver import HALTS, Driver
+from gmmlab.widgets.fits import Recipe, expectation_maximisation
+from gmmlab.widgets.history import MOST_BYTES
+from gmmlab.widgets.pins import Origin, Pin
+from gmmlab.widgets.stepper import stepper
 
-MOST_BYTES = 1 << 28  # of models that a history holds
-BREATH = 0.002  # seconds between turns in which other threads get the interpreter; a ring ends it
-
-
-class _Command(NamedTuple):
-    name: str
-    run: Callable[[], str]
-    tag: Any = None
+__all__ = ["Session", "expectation_maximisation"]
 
 
-#: What each command leaves behind when it interrupts a fit that plays; edits are absent: they let it play on.
-_HALTS = {"pause": "paused", "stop": "idle", "reset": "idle"} | dict.fromkeys(
-    ("step", "estep", "mstep", "back", "seek"), "paused"
-)
-
-
-class Session:
+class Session(Driver):
     """A fit of `model` to the rows `x`, run step by step in a worker thread.
 
-    `fit` is any callable from a model to an iterator of steps; expectation maximisation by default. The last
-    `history` states can be gone back to (fewer of a model so large that they would take more than 256 MB). Quick
-    repeats of one edit (a drag) count as one state.
+    `fit` is any callable from a model to an iterator of steps (see `fits`); expectation maximisation by default. The
+    last `history` states can be gone back to (fewer of models so large that they would take more than 256 MB). Quick
+    repeats of one edit (a drag) count as one state. `names` are those of the columns, `name` that of the session.
     """
 
     def __init__(
@@ -57,121 +44,164 @@ class Session:
         x: Any,
         model: Any,
         *,
-        fit: Fit | None = None,
+        fit: Any = None,
         names: list[str] | None = None,
+        name: str | None = None,
         history: int = 500,
     ) -> None:
         self.x = x
         self.names = names or [f"x{i}" for i in range(x.shape[1])]
-        self._stepper = Stepper(fit or expectation_maximisation(x), model, history=_affordable(model, history))
-        self._lock = threading.Lock()
-        self._queue: deque[_Command] = deque()
-        self._busy = False
-        self._subscribers: list[Callable[[Snapshot], None]] = []
-        self._snapshot = Snapshot(seq=0, step=0, model=model, assigned_by=model)
-        self._worker = Worker(self._turn, name="gmmlab-session")
+        recipe = Recipe.of(expectation_maximisation(x) if fit is None else fit)
+        super().__init__(stepper(recipe, model, history=history, most_bytes=MOST_BYTES), len(x))
+        self.key = f"{id(self):x}"
+        self.name = runs.register(self, name)
+
+    @classmethod
+    def selecting(cls, X: Any, *args: Any, name: str | None = None, **options: Any) -> Self:
+        """A search for the number of components and the covariance type, with the arguments of `gmmlab.select`.
+
+        The model of its snapshots is a `Selection` of what has been fitted so far, from the start on. The search goes
+        its own way: it can be paused and stopped, not steered. Bad arguments raise here, before anything is fitted.
+        """
+        from gmmlab.widgets.choosing import watched
+
+        search = watched(X, *args, **options)
+        return cls(search.x, search.start, fit=search.fit, names=search.names, name=name)
 
     def __repr__(self) -> str:
         return f"Session(step={self.snapshot.step}, {self.snapshot.play}, n={len(self.x)})"
 
-    # reading
+    @property
+    def brushed(self) -> Int[Tensor, "m"]:
+        """Numbers of the rows that are marked."""
+        mask = self.snapshot.brushed
+        return torch.zeros(0, dtype=torch.long) if mask is None else mask.nonzero().flatten()
 
     @property
-    def snapshot(self) -> Snapshot:
-        return self._snapshot
-
-    @property
-    def closed(self) -> bool:
-        return self._worker.closed
-
-    def wait(self, timeout: float | None = None) -> Snapshot:
-        """Until nothing is queued and nothing plays. Raises `TimeoutError`; an interrupt of the kernel gets through."""
-        if threading.current_thread() is self._worker.thread:
-            raise RuntimeError("wait() in a subscriber would wait for itself; read the snapshot it is given.")
-        deadline, nap = math.inf if timeout is None else time.monotonic() + timeout, 0.001
-        while not self._settled():
-            if time.monotonic() >= deadline:
-                raise TimeoutError(f"The fit still runs after {timeout} s, at step {self.snapshot.step}.")
-            time.sleep(nap)
-            nap = min(0.05, 2 * nap)
-        return self.snapshot
-
-    def result(self, timeout: float | None = None) -> Any:
-        """The model, once the session has settled; raises the error of a failed step."""
-        snapshot = self.wait(timeout)
-        if snapshot.play == "failed" and snapshot.error is not None:
-            raise snapshot.error.exception
-        return snapshot.model
-
-    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
-        """Calls `callback(snapshot)` in the worker thread after every change; returns what ends it."""
-        with self._lock:
-            self._subscribers = [*self._subscribers, callback]
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._subscribers = [known for known in self._subscribers if known is not callback]
-
-        return unsubscribe
+    def n_bytes(self) -> int:
+        """About how much memory the session holds: the rows and the models of its history."""
+        return int(self.x.nbytes) + self._stepper.history.bytes
 
     # commands: each returns at once
 
     def play(self) -> Self:
+        """Starts the fit, or goes on with it."""
         return self._enqueue("play", lambda: "")
 
     def pause(self) -> Self:
+        """Until the next `play`."""
         return self._enqueue("pause", lambda: "")
 
     def step(self) -> Self:
         """E and M, and the new model's own labels."""
-        return self._enqueue("step", lambda: "" if self._stepper.advance() else "The fit has converged.")
+        return self._enqueue("step", lambda: "" if self._stepper.advance() else self._stepper.ending)
 
     def estep(self) -> Self:
+        """Labels and evidence of the shown model."""
         return self._enqueue("estep", self._stepper.estep)
 
     def mstep(self) -> Self:
+        """The model refitted to the shown labels."""
         return self._enqueue("mstep", self._stepper.mstep)
 
     def back(self) -> Self:
+        """To the state before."""
         return self._enqueue("back", self._stepper.back)
 
     def seek(self, step: int) -> Self:
+        """To a step of the history."""
         return self._enqueue("seek", lambda: self._stepper.seek(step))
 
     def stop(self) -> Self:
-        """Ends the fit here, with what was queued before; edits are kept."""
+        """Ends the fit here, with what was queued of it before; edits and settings are kept."""
         with self._lock:
-            self._queue = deque(command for command in self._queue if command.name == "edit")
+            dropped = {"play", *HALTS}
+            self._queue = type(self._queue)(command for command in self._queue if command.name not in dropped)
         return self._enqueue("stop", self._stop)
 
     def reset(self) -> Self:
-        return self._enqueue("reset", self._stepper.reset)
+        """To the start; what came since can be gone back to."""
+        return self._enqueue("reset", self._reset, event=("restart", "Begun anew from the start."))
 
     def move(self, k: int, mean: Any) -> Self:
-        change = partial(moves.move, k=self._component(k), mean=self._tensor(mean, "mean", 1))
-        return self.edit(change, tag=("move", k))
+        """Component k with another mean."""
+        change = partial(moves.move, k=self._component(k), mean=place(mean, "mean", 1, self.x))
+        return self.edit(change, tag=("move", k), words=f"Component {k} was moved.")
 
     def reshape(self, k: int, cov: Any) -> Self:
-        change = partial(moves.reshape, k=self._component(k), cov=self._tensor(cov, "cov", 2))
-        return self.edit(change, tag=("reshape", k))
+        """Component k with another covariance."""
+        change = partial(moves.reshape, k=self._component(k), cov=place(cov, "cov", 2, self.x))
+        return self.edit(change, tag=("reshape", k), words=f"Component {k} was reshaped.")
 
     def add(self, mean: Any, cov: Any = None) -> Self:
-        cov = None if cov is None else self._tensor(cov, "cov", 2)
-        return self.edit(partial(moves.add, mean=self._tensor(mean, "mean", 1), cov=cov))
+        """One more component, the last."""
+        cov = None if cov is None else place(cov, "cov", 2, self.x)
+        change = partial(moves.add, mean=place(mean, "mean", 1, self.x), cov=cov)
+        return self.edit(change, words="A component was added.")
 
     def remove(self, k: int) -> Self:
-        return self.edit(partial(moves.remove, k=self._component(k)))
+        """All components but k."""
+        change = partial(moves.remove, k=self._component(k))
+        return self.edit(change, words=f"Component {k} was removed.", origin=pins.without(k))
+
+    def split(self, k: int) -> Self:
+        """Component k as two, in its place and the last."""
+        change = partial(moves.split, k=self._component(k))
+        return self.edit(change, kind="split", words=f"Component {k} was split.", origin=pins.halved(k))
+
+    def merge(self, i: int, j: int) -> Self:
+        """Components i and j as one, in the lower place."""
+        change = partial(moves.merge, i=self._component(i), j=self._component(j))
+        words = f"Components {i} and {j} were merged."
+        return self.edit(change, kind="merge", words=words, origin=pins.joined(i, j))
 
     def set_model(self, model: Any) -> Self:
-        return self.edit(lambda _: model)
+        """Another model in place of the shown one."""
+        return self.edit(lambda _: model, words="Another model was set.")
 
-    def edit(self, change: Callable[[Any], Any], *, tag: Any = None) -> Self:
-        """Any pure change of the model, made between steps; one that is refused leaves a message."""
-        return self._enqueue("edit", lambda: self._stepper.edit(change, tag), tag)
+    def edit(
+        self,
+        change: Callable[[Any], Any],
+        *,
+        tag: Any = None,
+        kind: str = "edit",
+        words: str = "The model was edited.",
+        origin: Origin | None = None,
+    ) -> Self:
+        """Any pure change of the model, made between steps; one that is refused leaves a message.
 
-    def close(self) -> None:
-        """Ends the worker thread after the step it is in; the last snapshot stays readable."""
-        self._worker.close()
+        `kind` and `words` are what the log says of it. `origin` tells pins which component is which afterwards; without
+        it new components are the last.
+        """
+        return self._enqueue("edit", lambda: self._stepper.edit(change, tag, origin), tag, (kind, words))
+
+    def pin(self, k: int, *, mean: bool = True, cov: bool = False, weight: bool = False) -> Self:
+        """From now on the fit leaves the mean, covariance or weight of component k as it is. Edits by hand go on."""
+        if not self._stepper.fit.pins:
+            raise TypeError("This fit takes no pins, so that nothing of a component can be kept as it is.")
+        k, pin = self._component(k), Pin(mean, cov, weight)
+        return self._enqueue("pin", lambda: self._stepper.pin(k, pin), event=("pin", f"Component {k}: {pin.words}."))
+
+    def unpin(self, k: int) -> Self:
+        """The fit changes all of component k again."""
+        return self.pin(k, mean=False)
+
+    def set(self, **settings: Any) -> Self:
+        """Other settings of the fit, which goes on with them from the shown model; `snapshot.settings` has all.
+
+        Raises `TypeError` for a name that the fit does not know, and `ValueError` for a value that it refuses.
+        """
+        self._stepper.fit.having(**settings)
+        words = ", ".join(f"{name} = {value}" for name, value in settings.items())
+        return self._enqueue("set", lambda: self._stepper.adjust(**settings), event=("settings", f"{words}."))
+
+    def brush(self, rows: Any) -> Self:
+        """Marks rows, by their numbers or a mask, for all that look at this session; None for none.
+
+        The fit and its history take no notice.
+        """
+        mask = mask_of(rows, len(self.x))
+        return self._enqueue("brush", lambda: self._mark(mask), tag="brush")
 
     # the worker's side
 
@@ -181,116 +211,13 @@ class Session:
             raise ValueError(f"There is no component {k}: the model has {self.snapshot.model.k}, counted from 0.")
         return k
 
-    def _tensor(self, value: Any, name: str, ndim: int) -> torch.Tensor:
-        """A finite tensor with one axis of d for a mean, two for a covariance."""
-        tensor = torch.as_tensor(value, dtype=torch.float64, device=self.x.device)
-        shape = (self.x.shape[1],) * ndim
-        if tensor.shape != shape:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected {shape} for these rows.")
-        if not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"{name} holds a number that is not finite: {tensor.tolist()}.")
-        return tensor
-
-    def _enqueue(self, name: str, action: Callable[[], str], tag: Any = None) -> Self:
-        if self.closed:
-            raise RuntimeError(f"This session is closed: {name} has no effect. Make a new one from its snapshot.model.")
-        with self._lock:
-            if tag is not None and self._queue and self._queue[-1].tag == tag:
-                self._queue.pop()  # a drag sends faster than a slow step takes: only its latest place counts
-            self._queue.append(_Command(name, action, tag))
-        self._worker.ring()
-        return self
-
-    def _settled(self) -> bool:
-        with self._lock:
-            return self.closed or not (self._queue or self._busy or self._snapshot.play == "playing")
-
-    def _turn(self) -> float | None:
-        """One command, or one step of a fit that plays."""
-        _leave_a_core()
-        with self._lock:
-            command = self._queue.popleft() if self._queue else None
-            self._busy = command is not None or self._snapshot.play == "playing"
-        if not self._busy:
-            return None
-        try:
-            changes = self._obey(command) if command else self._play_on()
-        except Refused as refusal:
-            play = "done" if command is None else self._snapshot.play
-            changes = {"message": str(refusal), "play": play}
-        except Exception as err:  # noqa: BLE001 - whatever a fit raises is shown, not lost
-            changes = {"play": "failed", "error": Failure.of(err), "message": f"The step failed: {err}"}
-        self._publish(changes)
-        return BREATH
-
-    def _obey(self, command: _Command) -> dict[str, Any]:
-        message = command.run()
-        if command.name == "play":
-            play = "playing"
-        elif command.name in _HALTS:
-            play = _HALTS[command.name]
-        else:
-            play = self._snapshot.play if self._snapshot.play in ("playing", "idle") else "paused"
-        return {"play": play, "message": message, "error": None}
-
-    def _play_on(self) -> dict[str, Any]:
-        if self._stepper.advance():
-            return {}
-        return {"play": "done", "message": "The fit has converged."}
-
     def _stop(self) -> str:
         self._stepper.drop()
         return ""
 
-    def _publish(self, changes: dict[str, Any]) -> None:
-        state = self._stepper.now
-        shown = {name: getattr(state, name) for name in ("step", "model", "assigned_by", "evidence")}
-        trace = self._stepper.history.trace
-        snapshot = replace(self._snapshot, seq=self._snapshot.seq + 1, trace=trace, **shown, **changes)
-        with self._lock:
-            self._snapshot = snapshot
-            subscribers = self._subscribers
-        for callback in subscribers:
-            self._tell(callback, snapshot)
-        with self._lock:
-            self._busy = False
+    def _reset(self) -> str:
+        self._pace.clear()
+        return self._stepper.reset()
 
-    def _tell(self, callback: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
-        """A subscriber that raises is unsubscribed and reported; the fit goes on."""
-        try:
-            callback(snapshot)
-        except Exception as err:  # noqa: BLE001
-            with self._lock:
-                self._subscribers = [known for known in self._subscribers if known is not callback]
-                message = f"A subscriber raised {err!r} and was removed."
-                self._snapshot = replace(
-                    self._snapshot, seq=self._snapshot.seq + 1, error=Failure.of(err, "a subscriber"), message=message
-                )
-
-
-def expectation_maximisation(x: Any, *, tol: float = 1e-6) -> Fit:
-    """The default fit: all rows in every step, until the mean log-likelihood rises by less than `tol`.
-
-    Entries may be missing (NaN); see `fit.missing`.
-    """
-    source = observed(x) if bool(torch.isnan(x).any()) else whole(x)
-    return lambda model: run(model, source, stop=plateau(tol))
-
-
-def _affordable(model: Any, history: int) -> int:
-    """How many states to remember of a model of this size; any fit can be watched, so models without tensors too."""
-    size = 1
-
-    def weigh(tensor: torch.Tensor) -> torch.Tensor:
-        nonlocal size
-        size += tensor.nbytes
-        return tensor
-
-    if hasattr(model, "map"):
-        model.map(weigh)
-    return min(history, max(2, MOST_BYTES // size))
-
-
-def _leave_a_core() -> None:
-    """Browser and server need a core too; with all cores taken, a step on a busy machine is many times slower."""
-    torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) - 1)))
+    def _mark(self, mask: Any) -> None:
+        self._brushed = mask

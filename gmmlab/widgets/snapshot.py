@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gmmlab.axes import Bool, Tensor
+from gmmlab.widgets.events import Event
 from gmmlab.widgets.history import Trace
+from gmmlab.widgets.pins import Pins
+from gmmlab.widgets.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +37,7 @@ class Snapshot:
     """What a session shows at one moment.
 
     `assigned_by` is the model that the labels belong to, `evidence` that of the shown model (None while unknown). The
-    trace may reach beyond the shown step, after steps back.
+    trace may reach beyond the shown step, after steps back. `events` are the latest, in the order in which they came.
     """
 
     seq: int
@@ -44,6 +49,11 @@ class Snapshot:
     trace: Trace = field(default_factory=Trace)
     message: str = ""
     error: Failure | None = None
+    progress: Progress = field(default_factory=Progress)
+    events: tuple[Event, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    pins: Pins = field(default_factory=dict)
+    brushed: Bool[Tensor, "n"] | None = None
 
     def __repr__(self) -> str:
         return f"Snapshot(step={self.step}, {self.play}, evidence={self.evidence})"

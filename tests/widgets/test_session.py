@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import math
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 import weakref
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import hypothesis.strategies as st
@@ -18,10 +20,16 @@ import torch
 from cases import STRUCTURES, blobs, random_mixture
 from hypothesis import given, settings
 
+from gmmlab.errors import NumericalWarning, warn
 from gmmlab.fit import last, plateau, run, whole
 from gmmlab.steps import e_step, m_step
+from gmmlab.widgets import history
+from gmmlab.widgets.events import MOST, Log, rescued
+from gmmlab.widgets.fits import Recipe
 from gmmlab.widgets.history import Trace
-from gmmlab.widgets.session import Session
+from gmmlab.widgets.pins import Pin
+from gmmlab.widgets.session import Session, expectation_maximisation
+from gmmlab.widgets.values import tensors
 
 PATIENCE = 20  # seconds; nothing here takes one
 
@@ -192,10 +200,11 @@ class Gate:
 
     def __init__(self) -> None:
         self.tokens = threading.Semaphore(0)
-        self.taken = 0
+        self.asked = self.taken = 0
 
     def __call__(self, model):
         while True:
+            self.asked += 1
             assert self.tokens.acquire(timeout=PATIENCE)
             self.taken += 1
             yield Step(0, model := model + 1, Info(float(model)))
@@ -433,17 +442,453 @@ def test_a_dropped_session_ends_its_thread(playing):
     assert ghost() is None
 
 
+def test_closing_while_playing_leaves_nothing_playing():
+    gate = Gate()
+    session = toy(gate).play()
+    gate.let(3)
+    until(lambda: gate.asked == 4)  # the worker is inside a step
+    session.close()
+    assert session.snapshot.play == "playing"
+    gate.let(50)
+    session._worker.thread.join(PATIENCE)
+    assert (session.snapshot.play, session.snapshot.message) == ("idle", "The session was closed.")
+    assert gate.taken <= 4
+    assert session.wait(0.01).model == session.snapshot.model
+
+
+def test_an_interrupt_of_the_kernel_gets_through_and_the_fit_plays_on():
+    gate = Gate()
+    session = toy(gate).play()
+    threading.Timer(0.1, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        session.wait(PATIENCE)
+    gate.let(3)
+    until(lambda: gate.taken == 3)
+    assert session.snapshot.play == "playing"
+    session.stop()
+    gate.let(50)
+    assert session.wait(PATIENCE).play == "idle"
+
+
+def test_closing_between_steps_leaves_nothing_playing():
+    session = toy()
+    session._snapshot = session.snapshot.__class__(seq=3, step=0, model=0, assigned_by=0, play="playing")
+    session.close()
+    assert (session.snapshot.play, session.snapshot.seq) == ("idle", 4)
+
+
+# any fit
+
+
+def test_steps_need_no_evidence_and_models_no_tensors():
+    session = toy(lambda word: (SimpleNamespace(model=word + letter) for letter in "abc"))
+    session.set_model("")
+    assert session.estep().mstep().wait(PATIENCE).model == "a"
+    shown = session.step().wait(PATIENCE)
+    assert (shown.model, shown.evidence, tuple(shown.trace)) == ("b", None, ())
+    assert shown.progress.total is None
+
+
+def test_steps_without_a_model_say_so():
+    session = toy(lambda _: iter([(1, 2)])).play()
+    with pytest.raises(TypeError, match="yields a tuple; expected steps that have"):
+        session.result(PATIENCE)
+
+
+def test_what_is_no_fit_is_refused_at_once():
+    with pytest.raises(TypeError, match="fit is a list; expected a function"):
+        toy([1, 2])
+
+
+def test_an_iterator_is_watched_and_not_steered():
+    session = toy(counting(0)).step().step()
+    assert session.wait(PATIENCE).model == 2
+    assert session.snapshot.trace[-1] == (1, -9.0), "the evidence is that of the model before the step"
+    assert "whole steps only" in session.estep().wait(PATIENCE).message
+    assert "whole steps only" in session.mstep().wait(PATIENCE).message
+    assert "watched, not steered" in session.edit(lambda _: 7).wait(PATIENCE).message
+    assert session.back().wait(PATIENCE).model == 1
+    assert session.step().wait(PATIENCE).model == 3, "the fit goes on where it was"
+    assert session.play().result(PATIENCE) == 10
+    assert session.snapshot.message == "The fit has come to its end."
+    shown = session.play().wait(PATIENCE)
+    assert (shown.play, shown.model) == ("done", 10)
+    assert "reset begins it anew" in shown.message
+
+
+def test_a_watched_fit_that_was_stopped_keeps_what_it_has():
+    gate = Gate()
+    session = toy(Recipe(lambda: gate, steers=False)).play()
+    gate.let(3)
+    until(lambda: session.snapshot.model == 3)
+    session.stop()
+    gate.let(1)
+    shown = session.wait(PATIENCE)
+    assert (shown.play, shown.model) == ("idle", shown.step)
+    assert "reset begins it anew" in session.step().wait(PATIENCE).message
+    gate.let(1)
+    assert session.reset().step().wait(PATIENCE).model == 1
+
+
+def test_stopping_what_has_not_begun_leaves_it_able_to_begin():
+    assert toy(counting(0)).stop().step().wait(PATIENCE).model == 1
+
+
+def test_a_model_that_is_broken_is_a_failure_and_the_last_good_one_stays(x, start):
+    def fit(model):
+        for step in run(model, whole(x)):
+            mean = step.model.components.mean * (math.nan if step.i == 3 else 1)
+            yield step._replace(model=step.model.replace(components=step.model.components.replace(mean=mean)))
+
+    session = Session(x, start, fit=fit).play()
+    with pytest.raises(FloatingPointError, match="not numbers"):
+        session.result(PATIENCE)
+    shown = session.snapshot
+    assert (shown.play, shown.step) == ("failed", 1)
+    assert torch.isfinite(shown.model.components.mean).all()
+    assert shown.events[-1].kind == "failure"
+    assert session.move(0, [0.0, 0.0]).step().wait(PATIENCE).play == "paused", "one can go on"
+
+
+def test_a_broken_model_cannot_be_set(x, start):
+    broken = start.replace(components=start.components.replace(mean=start.components.mean * math.nan))
+    shown = Session(x, start).set_model(broken).wait(PATIENCE)
+    assert shown.model is start
+    assert "not numbers" in shown.message
+
+
+def test_infinite_parameters_may_be_meant(x, start):
+    gate = start.gate.replace(log_w=torch.tensor([0.0, -math.inf, -math.inf], dtype=torch.float64))
+    one = start.replace(gate=gate)
+    assert Session(x, start).set_model(one).wait(PATIENCE).model is one
+
+
+# settings
+
+
+def paced(by: int, *, limit: int = 100):
+    if by < 1:
+        raise ValueError(f"by={by}; expected at least 1.")
+
+    def fit(model):
+        for value in range(model, limit, by):
+            yield Step(0, value + by, Info(float(value)))
+
+    return fit
+
+
+def test_a_setting_takes_hold_from_the_shown_model():
+    session = toy(Recipe(paced, {"by": 1})).step().step()
+    assert session.wait(PATIENCE).model == 2
+    shown = session.set(by=10).wait(PATIENCE)
+    assert (shown.model, shown.settings["by"], shown.play) == (2, 10, "paused")
+    assert session.step().wait(PATIENCE).model == 12, "and not what the old fit had in mind"
+    assert session.back().step().wait(PATIENCE).model == 12
+    assert [event.kind for event in session.snapshot.events] == ["settings"]
+    assert "by = 10" in session.snapshot.events[0].words
+
+
+def test_a_fit_that_plays_plays_on_with_the_new_setting():
+    session = toy(Recipe(paced, {"by": 1, "limit": 10**9})).play()
+    until(lambda: session.snapshot.step > 3)
+    session.set(by=10**6)
+    until(lambda: session.snapshot.model > 10**6)
+    assert session.snapshot.play == "playing"
+    session.stop().wait(PATIENCE)
+
+
+def test_stop_keeps_settings_and_marks_that_were_queued():
+    gate = Gate()
+    session = toy(Recipe(lambda speed: gate, {"speed": 1})).play()  # noqa: ARG005
+    until(lambda: gate.asked)
+    session.step().set(speed=2).step().brush([1]).stop()
+    gate.let(100)
+    shown = session.wait(PATIENCE)
+    assert (shown.settings, session.brushed.tolist(), shown.play) == ({"speed": 2}, [1], "idle")
+    assert gate.taken <= 2
+
+
+def test_wrong_settings_say_so_at_once():
+    session = toy(Recipe(paced, {"limit": 10, "by": 1}))
+    with pytest.raises(TypeError, match=r"no setting 'limt'\. Did you mean 'limit'"):
+        session.set(limt=3)
+    with pytest.raises(ValueError, match="by=0; expected at least 1"):
+        session.set(by=0)
+    assert session.wait(PATIENCE).settings == {"limit": 10, "by": 1}
+    with pytest.raises(TypeError, match=r"no setting 'tol'\. It has none"):
+        toy().set(tol=1e-3)
+
+
+def test_tolerance_and_steps_of_expectation_maximisation(x, start):
+    session = Session(x, start, fit=expectation_maximisation(x, tol=1e-2)).play()
+    early = session.wait(PATIENCE)
+    assert early.settings == {"tol": 1e-2, "max_iter": None}
+    late = session.set(tol=1e-9).play().wait(PATIENCE)
+    assert late.step > early.step
+    expected = last(run(early.model, whole(x), stop=plateau(1e-9)))
+    assert torch.equal(late.model.components.mean, expected.model.components.mean)
+    for wrong in ({"tol": 0}, {"tol": math.nan}, {"tol": "small"}, {"max_iter": 0}, {"max_iter": 1.5}):
+        with pytest.raises(ValueError, match="expected a"):
+            session.set(**wrong)
+
+
+def test_a_fit_of_so_many_steps_says_how_many_are_left(x, start):
+    session = Session(x, start, fit=expectation_maximisation(x, tol=1e-12, max_iter=5))
+    totals = []
+    session.subscribe(lambda shown: totals.append((shown.play, shown.progress.done, shown.progress.total)))
+    shown = session.play().wait(PATIENCE)
+    assert (shown.play, shown.step) == ("done", 5)
+    assert "max_iter=5" in shown.message
+    assert totals[1:5] == [("playing", i, 5) for i in range(1, 5)]
+    assert session.play().wait(PATIENCE).step == 10
+
+
+# pins
+
+
+class Numbered(NamedTuple):
+    """A toy model of components that have names."""
+
+    names: tuple
+
+    @property
+    def k(self) -> int:
+        return len(self.names)
+
+
+def pinnable(asked: list) -> Recipe:
+    def make(pins):
+        asked.append(dict(pins))
+        return lambda model: (SimpleNamespace(model=model) for _ in range(100))
+
+    return Recipe(make, pins=True)
+
+
+def test_pins_reach_the_fit_and_can_be_undone():
+    asked = []
+    session = Session(torch.zeros(3, 2), Numbered(("a", "b")), fit=pinnable(asked))
+    assert session.pin(1, weight=True).wait(PATIENCE).pins == {1: Pin(mean=True, weight=True)}
+    session.step().wait(PATIENCE)
+    assert asked[-1] == {1: Pin(mean=True, weight=True)}
+    assert session.snapshot.events[-1].words == "Component 1: mean and weight pinned."
+    assert session.unpin(1).wait(PATIENCE).pins == {}
+    assert session.back().wait(PATIENCE).pins == {1: Pin(mean=True, weight=True)}
+    session.step().wait(PATIENCE)
+    assert asked[-1] == {1: Pin(mean=True, weight=True)}
+    with pytest.raises(ValueError, match="no component 2"):
+        session.pin(2)
+
+
+def test_pins_follow_their_components(x, start):
+    em = expectation_maximisation(x)
+    session = Session(x, start, fit=Recipe(lambda **_: em, pins=True))
+    session.pin(0).pin(2, cov=True)
+    assert session.add([0.0, 0.0]).wait(PATIENCE).pins.keys() == {0, 2}
+    assert session.remove(1).wait(PATIENCE).pins == {0: Pin(mean=True), 1: Pin(mean=True, cov=True)}
+    assert session.split(0).wait(PATIENCE).pins.keys() == {1}, "what came of it is not what was pinned"
+    assert session.merge(0, 3).wait(PATIENCE).pins.keys() == {1}
+    assert session.merge(2, 1).wait(PATIENCE).pins == {}
+    assert session.back().wait(PATIENCE).pins.keys() == {1}
+    assert session.edit(lambda _: start).wait(PATIENCE).pins.keys() == {1}
+    session.edit(lambda _: random_mixture(STRUCTURES["VVV"], x, 2, torch.Generator().manual_seed(0)))
+    assert session.wait(PATIENCE).pins == {}, "nobody said which components went"
+
+
+def test_a_fit_without_pins_says_so(x, start):
+    with pytest.raises(TypeError, match="takes no pins"):
+        toy().pin(0)
+
+
+# split and merge
+
+
+def test_split_and_merge(x, start):
+    session = Session(x, start)
+    mean, cov = start.components.mean[1], start.components.cov[1]
+    halves = session.split(1).wait(PATIENCE).model
+    assert halves.k == 4
+    assert torch.allclose(halves.weights[1], halves.weights[3])
+    assert torch.allclose((halves.components.mean[1] + halves.components.mean[3]) / 2, mean)
+    again = session.merge(3, 1).wait(PATIENCE).model
+    assert again.k == 3
+    assert torch.allclose(again.components.cov[1], cov)
+    assert [event.kind for event in session.snapshot.events] == ["split", "merge"]
+    with pytest.raises(ValueError, match="no component 3"):
+        session.split(3)
+    assert "cannot be merged with itself" in session.merge(1, 1).wait(PATIENCE).message
+    assert len(session.snapshot.events) == 2, "what was refused did not happen"
+
+
+# brushing
+
+
+def test_brushing_marks_rows_and_disturbs_nothing(x, start):
+    session = Session(x, start).step()
+    before = session.wait(PATIENCE)
+    assert (before.brushed, session.brushed.tolist()) == (None, [])
+    shown = session.brush([3, 1, 3]).wait(PATIENCE)
+    assert session.brushed.tolist() == [1, 3]
+    assert shown.brushed.dtype == torch.bool
+    assert shown.seq > before.seq
+    assert (shown.step, shown.model, shown.play, shown.message) == (1, before.model, before.play, before.message)
+    assert (len(session._stepper.history), session._stepper.taken) == (2, 2), "no step was computed for it"
+    assert session.step().wait(PATIENCE).brushed is shown.brushed
+    mask = x[:, 0] > 0
+    session.brush(mask).wait(PATIENCE)
+    assert session.brushed.tolist() == mask.nonzero().flatten().tolist()
+    mask[:] = False
+    assert session.snapshot.brushed.any(), "a snapshot does not change"
+    assert session.brush(mask.numpy()).wait(PATIENCE).brushed is None
+    assert session.brush([]).wait(PATIENCE).brushed is None
+    assert session.brush([0]).brush(None).wait(PATIENCE).brushed is None
+
+
+def test_brushing_lets_a_failure_stand(x):
+    session = toy(failing).play()
+    assert session.wait(PATIENCE).play == "failed"
+    shown = session.brush([0]).wait(PATIENCE)
+    assert (shown.play, shown.error is None) == ("failed", False)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([0, 3], "no row 3; expected numbers from 0 to 2"),
+        ([-1], "no row -1"),
+        ([True, False], "shape \\(2,\\); expected \\(3,\\)"),
+        ([0.5], "expected row numbers"),
+        ([[0]], "expected row numbers"),
+    ],
+)
+def test_wrong_rows_say_so_at_once(rows, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        toy().brush(rows)
+
+
+# events
+
+
+def test_events_are_told_in_order_and_once_in_a_drag(x, start):
+    session = Session(x, start)
+    for place in range(5):
+        session.move(0, [float(place), 0.0])
+        session.wait(PATIENCE)
+    session.add([0.0, 0.0]).step().remove(0).reset()
+    kinds = [(event.step, event.kind, event.words) for event in session.wait(PATIENCE).events]
+    assert kinds == [
+        (0, "edit", "Component 0 was moved."),
+        (0, "edit", "A component was added."),
+        (1, "edit", "Component 0 was removed."),
+        (1, "restart", "Begun anew from the start."),
+    ]
+
+
+def test_a_log_is_bounded():
+    log = Log()
+    for step in range(5 * MOST):
+        log.note(step, "edit", "")
+    assert len(log.events) == MOST
+    assert log.events[-1].step == 5 * MOST - 1
+
+
+def test_components_that_nearly_collapsed_are_told_once(x, start):
+    def fit(model):
+        jitter = torch.tensor([0.0, 1e-9, 0.0], dtype=torch.float64)
+        for _ in range(4):
+            model = model.replace(components=model.components.replace(jitter=jitter))
+            yield SimpleNamespace(model=model)
+
+    zero = start.replace(components=start.components.replace(jitter=torch.zeros(3, dtype=torch.float64)))
+    shown = Session(x, zero, fit=fit).play().wait(PATIENCE)
+    (event,) = shown.events
+    assert (event.step, event.kind) == (1, "collapse")
+    assert "Component 1 nearly collapsed: 1e-09" in event.words
+    assert rescued([0.0], [0.0, 1.0]) == [], "another number of components is another story"
+
+
+def test_warnings_in_a_step_become_events_and_others_stay_warnings():
+    heard = threading.Event()
+
+    def fit(model):
+        for step in counting(model):
+            if step.model == 2:
+                warn("0.5 was added.", NumericalWarning)
+                heard.set()
+            yield step
+
+    session = toy(fit).play()
+    heard.wait(PATIENCE)
+    with pytest.warns(NumericalWarning, match="ours"):
+        warn("This is ours.", NumericalWarning)
+    shown = session.wait(PATIENCE)
+    assert shown.play == "done"
+    assert [(event.kind, event.words) for event in shown.events] == [("warning", "0.5 was added.")]
+
+
+# memory
+
+
+def held(session) -> int:
+    """Bytes of the distinct tensors of the history's models."""
+    models = [m for s in session._stepper.history._states for m in (s.model, s.pending, s.assigned_by)]
+    return sum(t.nbytes for t in {id(t): t for model in models for t in tensors(model)}.values())
+
+
+def test_the_bytes_of_a_history_are_counted(x, start):
+    session = Session(x, start, history=4)
+    for command in ("estep", "mstep", "step", "step", "back", "mstep", "step"):
+        getattr(session, command)()
+    session.wait(PATIENCE)
+    counted = session._stepper.history.bytes
+    assert held(session) <= counted <= 1.3 * held(session), "tensors that models share may count twice"
+    assert session.n_bytes == x.nbytes + counted
+
+
+def test_models_that_grow_shorten_the_history(x, start, monkeypatch):
+    monkeypatch.setattr("gmmlab.widgets.session.MOST_BYTES", 20_000)
+    session = Session(x, start)
+    for _ in range(40):
+        session.add([0.0, 0.0])
+    session.step().step().wait(PATIENCE)
+    history = session._stepper.history
+    assert history.bytes <= 20_000
+    assert 2 <= len(history) < 10
+
+
+def test_very_long_traces_are_thinned(monkeypatch):
+    monkeypatch.setattr(history, "LONGEST", 100)
+    monkeypatch.setattr(history, "RECENT", 10)
+    trace = old = Trace()
+    for step in range(1000):
+        trace = trace.at(step, float(step))
+        old = trace if step == 50 else old
+    assert len(trace) <= 101
+    steps = [step for step, _ in trace]
+    assert steps == sorted(set(steps))
+    assert steps[-10:] == list(range(990, 1000))
+    assert [step for step, _ in old] == list(range(51)), "earlier versions stay as they were"
+    assert (trace[-1], trace[-2:]) == ((999, 999.0), ((998, 998.0), (999, 999.0)))
+
+
+def test_rows_are_not_copied(x, start):
+    assert Session(x, start).x is x
+
+
 COMMANDS = st.sampled_from(["play", "pause", "step", "estep", "mstep", "back", "stop", "reset"])
 EDITS = st.one_of(
     st.tuples(st.just("seek"), st.integers(0, 5)),
     st.tuples(st.just("move"), st.integers(0, 4), st.tuples(st.floats(-9, 9), st.floats(-9, 9))),
     st.tuples(st.just("add"), st.tuples(st.floats(-9, 9), st.floats(-9, 9))),
     st.tuples(st.just("remove"), st.integers(0, 4)),
+    st.tuples(st.just("split"), st.integers(0, 4)),
+    st.tuples(st.just("merge"), st.integers(0, 4), st.integers(0, 4)),
+    st.tuples(st.just("brush"), st.lists(st.integers(0, 59), max_size=3)),
 )
+SETTINGS = st.sampled_from([{"tol": 1e-2}, {"tol": 1e-9, "max_iter": 3}, {"max_iter": None}])
 
 
 @settings(max_examples=60, deadline=None)
-@given(script=st.lists(st.one_of(COMMANDS.map(lambda name: (name,)), EDITS), max_size=25))
+@given(script=st.lists(st.one_of(COMMANDS.map(lambda name: (name,)), EDITS, SETTINGS), max_size=25))
 def test_any_order_of_commands_leaves_a_valid_model(script):
     rng = torch.Generator().manual_seed(1)
     x = blobs(rng, n=60, d=2)
@@ -452,9 +897,12 @@ def test_any_order_of_commands_leaves_a_valid_model(script):
     session = Session(x, start, history=8)
     seen = []
     session.subscribe(seen.append)
-    for name, *arguments in script:
+    for entry in script:
         try:
-            getattr(session, name)(*arguments)
+            if isinstance(entry, dict):
+                session.set(**entry)
+            else:
+                getattr(session, entry[0])(*entry[1:])
         except ValueError as error:
             assert "no component" in str(error)  # noqa: PT017 - only a wrong component is refused at once
     shown = session.wait(PATIENCE)

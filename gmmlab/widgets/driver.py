@@ -1,0 +1,220 @@
+"""The engine of a session: commands in, one turn at a time in a worker thread, immutable snapshots out.
+
+Commands only enqueue. The worker takes one command or one step at a time, so that a stop takes effect within a
+step. Nothing here knows what a fit computes, nor what the commands are.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple, Self
+
+import torch
+
+from gmmlab.axes import Bool, Tensor
+from gmmlab.errors import telling
+from gmmlab.widgets.events import Log
+from gmmlab.widgets.progress import WINDOWS, Pace, Progress, progress
+from gmmlab.widgets.snapshot import Failure, Snapshot
+from gmmlab.widgets.stepper import Refused, Stepper
+from gmmlab.widgets.worker import Worker
+
+BREATH = 0.002  # seconds between turns in which other threads get the interpreter; a ring ends it
+
+#: What each command leaves behind when it interrupts a fit that plays; others let it play on.
+HALTS = {"pause": "paused", "stop": "idle", "reset": "idle"} | dict.fromkeys(
+    ("step", "estep", "mstep", "back", "seek"), "paused"
+)
+
+
+class Command(NamedTuple):
+    """Something to do between two steps. `run` returns a sentence, or None when the fit is not concerned.
+
+    Of commands with the same tag, one after the other, only the last counts. `event` is the kind and the words of what
+    goes into the log.
+    """
+
+    name: str
+    run: Callable[[], str | None]
+    tag: Any = None
+    event: tuple[str, str] | None = None
+
+
+class Driver:
+    """Owns the queue, the thread and the subscribers. `rows` is how many rows a step sees."""
+
+    def __init__(self, stepper: Stepper, rows: int) -> None:
+        self._stepper, self._rows = stepper, rows
+        self._lock = threading.Lock()
+        self._queue: deque[Command] = deque()
+        self._busy = False
+        self._subscribers: list[Callable[[Snapshot], None]] = []
+        self._log, self._pace = Log(), Pace()
+        self._brushed: Bool[Tensor, "n"] | None = None
+        model, settings = stepper.now.model, stepper.fit.settings
+        self._snapshot = Snapshot(seq=0, step=0, model=model, assigned_by=model, settings=settings)
+        self._worker = Worker(self._turn, name="gmmlab-session")
+
+    # reading
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is shown now."""
+        return self._snapshot
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session takes no more commands."""
+        return self._worker.closed
+
+    def wait(self, timeout: float | None = None) -> Snapshot:
+        """Until nothing is queued and nothing plays. Raises `TimeoutError`; an interrupt of the kernel gets through."""
+        if threading.current_thread() is self._worker.thread:
+            raise RuntimeError("wait() in a subscriber would wait for itself; read the snapshot it is given.")
+        deadline, nap = math.inf if timeout is None else time.monotonic() + timeout, 0.001
+        while not self._settled():
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"The fit still runs after {timeout} s, at step {self.snapshot.step}.")
+            time.sleep(nap)
+            nap = min(0.05, 2 * nap)
+        return self.snapshot
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The model, once the session has settled; raises the error of a failed step."""
+        snapshot = self.wait(timeout)
+        if snapshot.play == "failed" and snapshot.error is not None:
+            raise snapshot.error.exception
+        return snapshot.model
+
+    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
+        """Calls `callback(snapshot)` in the worker thread after every change; returns what ends it."""
+        with self._lock:
+            self._subscribers = [*self._subscribers, callback]
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._subscribers = [known for known in self._subscribers if known is not callback]
+
+        return unsubscribe
+
+    def close(self) -> None:
+        """Ends the worker thread after the step it is in; the last snapshot stays readable."""
+        self._worker.close()
+        with self._lock:
+            if not self._busy:  # or the worker says so after its step
+                self._snapshot = _at_rest(self._snapshot)
+
+    # the worker's side
+
+    def _enqueue(
+        self,
+        name: str,
+        action: Callable[[], str | None],
+        tag: Any = None,
+        event: tuple[str, str] | None = None,
+    ) -> Self:
+        if self.closed:
+            raise RuntimeError(f"This session is closed: {name} has no effect. Make a new one from its snapshot.model.")
+        with self._lock:
+            if tag is not None and self._queue and self._queue[-1].tag == tag:
+                self._queue.pop()  # a drag sends faster than a slow step takes: only its latest place counts
+            self._queue.append(Command(name, action, tag, event))
+        self._worker.ring()
+        return self
+
+    def _settled(self) -> bool:
+        with self._lock:
+            return self.closed or not (self._queue or self._busy or self._snapshot.play == "playing")
+
+    def _turn(self) -> float | None:
+        """One command, or one step of a fit that plays."""
+        _leave_a_core()
+        with self._lock:
+            command = self._queue.popleft() if self._queue else None
+            self._busy = command is not None or self._snapshot.play == "playing"
+        if not self._busy:
+            return None
+        before, taken, began = self._stepper.now, self._stepper.taken, time.perf_counter()
+        try:
+            with telling(lambda words, _: self._log.note(before.step, "warning", words)):
+                changes = self._obey(command) if command else self._play_on()
+        except Refused as refusal:
+            play = "done" if command is None else self._snapshot.play
+            changes = {"message": str(refusal), "play": play}
+        except Exception as err:  # noqa: BLE001 - whatever a fit raises is shown, not lost
+            changes = {"play": "failed", "error": Failure.of(err), "message": f"The step failed: {err}"}
+            self._log.note(before.step, "failure", str(err))
+        if steps := self._stepper.taken - taken:
+            self._pace.took(time.perf_counter() - began, steps)
+            self._log.compare(self._stepper.now.step, before.model, self._stepper.now.model)
+        self._publish(changes)
+        return BREATH
+
+    def _obey(self, command: Command) -> dict[str, Any]:
+        step, message = self._stepper.now.step, command.run()
+        if command.event is not None:
+            self._log.note(step, *command.event)
+        if message is None:
+            return {}
+        if command.name == "play":
+            play = "playing"
+        elif command.name in HALTS:
+            play = HALTS[command.name]
+        else:
+            play = self._snapshot.play if self._snapshot.play in ("playing", "idle") else "paused"
+        return {"play": play, "message": message, "error": None}
+
+    def _play_on(self) -> dict[str, Any]:
+        if self._stepper.advance():
+            return {}
+        return {"play": "done", "message": self._stepper.ending}
+
+    def _publish(self, changes: dict[str, Any]) -> None:
+        state, stepper = self._stepper.now, self._stepper
+        shown = {name: getattr(state, name) for name in ("step", "model", "assigned_by", "evidence", "pins")}
+        shown |= {"trace": stepper.history.trace, "settings": stepper.fit.settings, "progress": self._progress()}
+        shown |= {"events": self._log.events, "brushed": self._brushed}
+        with self._lock:
+            snapshot = replace(self._snapshot, seq=self._snapshot.seq + 1, **shown, **changes)
+            self._snapshot = snapshot = _at_rest(snapshot) if self.closed else snapshot
+            subscribers = self._subscribers
+        for callback in subscribers:
+            self._tell(callback, snapshot)
+        with self._lock:
+            self._busy = False
+
+    def _progress(self) -> Progress:
+        state, stepper = self._stepper.now, self._stepper
+        latest = [value for _, value in state.trace[-max(WINDOWS) - 2 :]]
+        tol, counted = stepper.fit.settings.get("tol"), getattr(stepper.last, "progress", None)
+        return progress(state.step, latest, self._pace, self._rows, tol=tol, left=stepper.left, counted=counted)
+
+    def _tell(self, callback: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
+        """A subscriber that raises is unsubscribed and reported; the fit goes on."""
+        try:
+            callback(snapshot)
+        except Exception as err:  # noqa: BLE001
+            with self._lock:
+                self._subscribers = [known for known in self._subscribers if known is not callback]
+                message = f"A subscriber raised {err!r} and was removed."
+                self._snapshot = replace(
+                    self._snapshot, seq=self._snapshot.seq + 1, error=Failure.of(err, "a subscriber"), message=message
+                )
+
+
+def _at_rest(snapshot: Snapshot) -> Snapshot:
+    """The last snapshot of a session that is closed: nothing plays any more."""
+    if snapshot.play != "playing":
+        return snapshot
+    return replace(snapshot, seq=snapshot.seq + 1, play="idle", message="The session was closed.")
+
+
+def _leave_a_core() -> None:
+    """Browser and server need a core too; with all cores taken, a step on a busy machine is many times slower."""
+    torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) - 1)))
