@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from gmmlab.fit import plateau, run, whole
+from gmmlab.fit import plateau, run, tempered, whole
 from gmmlab.fit.loop import Step, Stop
 from gmmlab.fit.missing import observed
+from gmmlab.fit.pins import Pins as Kept
 from gmmlab.widgets.names import refuse_unknown
-from gmmlab.widgets.pins import Pins
+from gmmlab.widgets.pins import Pin, Pins
 
 Fit = Callable[[Any], Iterator[Any]]
 
@@ -58,22 +59,24 @@ class Recipe:
         """The same with other settings. Raises `TypeError` for unknown names, and what `make` raises for values."""
         refuse_unknown(changes, self.settings, "This fit", "setting")
         changed = replace(self, settings={**self.settings, **changes})
-        changed.make(**changed.settings)
+        changed.make(**changed.settings, **({"pins": {}} if self.pins else {}))
         return changed
 
 
 def expectation_maximisation(x: Any, *, tol: float = 1e-6, max_iter: int | None = None) -> Recipe:
     """The default fit: all rows in every step, until the mean log-likelihood rises by less than `tol`.
 
-    It ends after `max_iter` steps, if that is given. Entries may be missing (NaN); see `fit.missing`.
+    It ends after `max_iter` steps, if that is given. Rows are assigned at a `temperature` (see `gates/tempered.py`),
+    which is 1 to begin with. Entries may be missing (NaN); see `fit.missing`.
     """
     source = observed(x) if bool(torch.isnan(x).any()) else whole(x)
 
-    def make(tol: Any, max_iter: Any) -> Fit:
-        stop = ending(tol, max_iter)
-        return lambda model: run(model, source, stop=stop)
+    def make(tol: Any, max_iter: Any, temperature: Any, pins: Pins) -> Fit:
+        stop, softened = ending(tol, max_iter), tempered(source, temperature)
+        kept = [frozenset(k for k, pin in pins.items() if getattr(pin, part)) for part in Pin._fields]
+        return lambda model: run(model, softened, stop=stop, refit=Kept(*kept))
 
-    return Recipe(make, {"tol": tol, "max_iter": max_iter})
+    return Recipe(make, {"tol": tol, "max_iter": max_iter, "temperature": 1.0}, pins=True)
 
 
 def ending(tol: Any, max_iter: Any = None) -> Stop:

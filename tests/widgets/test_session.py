@@ -622,7 +622,7 @@ def test_wrong_settings_say_so_at_once():
 def test_tolerance_and_steps_of_expectation_maximisation(x, start):
     session = Session(x, start, fit=expectation_maximisation(x, tol=1e-2)).play()
     early = session.wait(PATIENCE)
-    assert early.settings == {"tol": 1e-2, "max_iter": None}
+    assert early.settings == {"tol": 1e-2, "max_iter": None, "temperature": 1.0}
     late = session.set(tol=1e-9).play().wait(PATIENCE)
     assert late.step > early.step
     expected = last(run(early.model, whole(x), stop=plateau(1e-9)))
@@ -925,3 +925,27 @@ def test_sessions_need_no_widget_libraries():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+# the settings of expectation maximisation
+
+
+def test_the_default_fit_keeps_what_is_pinned(x):
+    session = Session(x, random_mixture(STRUCTURES["VVV"], x, 3, torch.Generator().manual_seed(0)))
+    before = session.snapshot.model
+    session.pin(1, mean=True, weight=True).play()
+    after = session.result(PATIENCE)
+    assert torch.equal(after.components.mean[1], before.components.mean[1])
+    torch.testing.assert_close(after.weights[1], before.weights[1])
+    assert not torch.equal(after.components.mean[0], before.components.mean[0])
+    assert not torch.equal(after.components.chol[1], before.components.chol[1])
+
+
+def test_the_default_fit_has_a_temperature(x):
+    session = Session(x, random_mixture(STRUCTURES["VVV"], x, 3, torch.Generator().manual_seed(0)))
+    session.set(temperature=1e6).step()
+    hot = session.wait(PATIENCE).model
+    torch.testing.assert_close(hot.components.mean, x.double().mean(0).expand(3, -1), atol=1e-3, rtol=1e-3)
+    session.set(temperature=1.0)
+    with pytest.raises(ValueError, match="expected a positive number"):
+        session.set(temperature=0.0)
