@@ -10,6 +10,7 @@ from gmmlab.fit.source import Exhausted, Source, drawn, in_turn, incremental, st
 from gmmlab.fit.splitting import split_merge
 from gmmlab.fit.supervised import Supervised, supervised
 from gmmlab.fit.transforms import Transform, after, anderson, chain, forgetting, identity, squarem, stepwise
+from gmmlab.fit.variants import variant
 
 __all__ = [
     "Ahead",
@@ -47,5 +48,6 @@ __all__ = [
     "streamed",
     "supervised",
     "tempered",
+    "variant",
     "whole",
 ]

@@ -193,7 +193,11 @@ class Chart:
 
 @dataclass(frozen=True)
 class Control:
-    """A choice beside a chart: one of `options`, a switch, or a number from `low` to `high`."""
+    """A choice beside a chart: one of `options`, a switch, a button, or a number from `low` to `high`.
+
+    A number may stand for its power of ten (`power`), have words at its two ends in place of numbers, and a `home` to
+    which Delete takes it back.
+    """
 
     name: str
     label: str
@@ -204,6 +208,9 @@ class Control:
     step: float = 0.01
     kind: Literal["choice", "switch", "number", "button"] = field(default="choice")
     title: str = ""
+    power: bool = False
+    ends: tuple[str, str] = ("", "")
+    home: float | None = None
 
     def message(self) -> dict[str, Any]:
         """The control as words that travel."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from gmmlab.fit import plateau, run, tempered, whole
+from gmmlab.fit import plateau, run, tempered, variant, whole
 from gmmlab.fit.loop import Step, Stop
 from gmmlab.fit.missing import observed
 from gmmlab.fit.pins import Pins as Kept
@@ -66,17 +66,19 @@ class Recipe:
 def expectation_maximisation(x: Any, *, tol: float = 1e-6, max_iter: int | None = None) -> Recipe:
     """The default fit: all rows in every step, until the mean log-likelihood rises by less than `tol`.
 
-    It ends after `max_iter` steps, if that is given. Rows are assigned at a `temperature` (see `gates/tempered.py`),
-    which is 1 to begin with. Entries may be missing (NaN); see `fit.missing`.
+    It ends after `max_iter` steps, if that is given. Settings to be turned while it runs are the `temperature` at which
+    rows are assigned (1 to begin with; see `gates/tempered.py`), and the assumptions of `fit.variant`: `dof`, `noise`
+    and `prior`, which are None for those of the model. Entries may be missing (NaN); see `fit.missing`.
     """
     source = observed(x) if bool(torch.isnan(x).any()) else whole(x)
 
-    def make(tol: Any, max_iter: Any, temperature: Any, pins: Pins) -> Fit:
+    def make(tol: Any, max_iter: Any, temperature: Any, pins: Pins, **assumptions: Any) -> Fit:
         stop, softened = ending(tol, max_iter), tempered(source, temperature)
         kept = [frozenset(k for k, pin in pins.items() if getattr(pin, part)) for part in Pin._fields]
-        return lambda model: run(model, softened, stop=stop, refit=Kept(*kept))
+        return lambda model: run(variant(model, x, **assumptions), softened, stop=stop, refit=Kept(*kept))
 
-    return Recipe(make, {"tol": tol, "max_iter": max_iter, "temperature": 1.0}, pins=True)
+    settings = {"tol": tol, "max_iter": max_iter, "temperature": 1.0, "dof": None, "noise": None, "prior": None}
+    return Recipe(make, settings, pins=True)
 
 
 def ending(tol: Any, max_iter: Any = None) -> Stop:

@@ -622,7 +622,14 @@ def test_wrong_settings_say_so_at_once():
 def test_tolerance_and_steps_of_expectation_maximisation(x, start):
     session = Session(x, start, fit=expectation_maximisation(x, tol=1e-2)).play()
     early = session.wait(PATIENCE)
-    assert early.settings == {"tol": 1e-2, "max_iter": None, "temperature": 1.0}
+    assert early.settings == {
+        "tol": 1e-2,
+        "max_iter": None,
+        "temperature": 1.0,
+        "dof": None,
+        "noise": None,
+        "prior": None,
+    }
     late = session.set(tol=1e-9).play().wait(PATIENCE)
     assert late.step > early.step
     expected = last(run(early.model, whole(x), stop=plateau(1e-9)))

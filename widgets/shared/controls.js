@@ -75,27 +75,42 @@ function switch_({ name, label, title }, turn) {
   return { element, update: ({ value }) => set(element, { "aria-pressed": String((on = value)) }) };
 }
 
-/** A slider with its value beside it. */
-function slider({ name, label, low, high, step, title }, turn) {
+/** A slider with its value beside it; Delete or a double click takes it home. */
+function slider({ name, label, low, high, step, title, power, ends, home }, turn) {
   const id = uid(name);
   const value = html("output", { for: id });
   let shown = null;
   let held = null; // what the hand says, until the kernel says it too
+  const written = (v) => (v <= low && ends[0]) || (v >= high && ends[1]) || number(power ? 10 ** v : v, power ? 2 : 3);
+  const input = html("input", { id, type: "range", class: "gl-slider", min: low, max: high, step, ...KEYS_STAY });
+  const write = (v) => {
+    input.value = String(v);
+    set(value, { text: written(v) });
+    set(input, { "aria-valuetext": written(v) });
+  };
   const say = (v) => {
     held = v;
-    set(value, { text: number(v, 3) });
+    write(v);
     turn(name, v);
   };
-  const input = html("input", { id, type: "range", class: "gl-slider", min: low, max: high, step, ...KEYS_STAY,
-    input: (event) => say(Number(event.target.value)), change: () => (held = null) });
+  const release = () => (held = null);
+  const reset = (event) => {
+    if (home === null) return;
+    event.preventDefault();
+    say(home);
+    release();
+  };
+  input.addEventListener("input", () => say(Number(input.value)));
+  input.addEventListener("change", release);
+  input.addEventListener("dblclick", reset);
+  input.addEventListener("keydown", (event) => ["Delete", "Backspace"].includes(event.key) && reset(event));
   const element = html("div", { class: "gl-control", title }, html("label", { for: id, text: label }), input, value);
   return {
     element,
     update: ({ value: now }) => {
       if (held !== null || now === shown) return;
       shown = now;
-      input.value = String(now);
-      set(value, { text: number(now, 3) });
+      write(now);
     },
   };
 }
