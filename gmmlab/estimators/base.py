@@ -120,8 +120,8 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         """The way up from a start."""
         return by_passes(sample.source)
 
-    def _together(self) -> bool:
-        """Whether several starts may climb together, in one pass over the rows for all."""
+    def _plain(self) -> bool:
+        """Whether the way up from a start is by EM for Gaussians without priors: several starts may climb together."""
         return False
 
     # -- fitting ---------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         budget, climb = self._budget(), self._climb(sample, rng)
         models: Iterable[Begin] = begins(self, sample, rng)
         alone = self.n_init == 1 or self.max_iter == 0 or self.verbose or self.warm_start or self.noise
-        if sample.complete and not alone and self._together():
+        if sample.complete and not alone and self._plain():
             models = list(models)
             best, fits = best_together(models, sample.source, budget)
             if fits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from gmmlab.estimators.fitting import Begin
 from gmmlab.estimators.sample import Sample
 from gmmlab.families import Gaussian
 from gmmlab.gates import Constant, Noisy
-from gmmlab.init import METHODS, Started, from_responsibilities, given_responsibilities
+from gmmlab.init import METHODS, NEAR, Goal, Started, from_responsibilities, given_responsibilities
 from gmmlab.model import Mixture
 
 NOISE = 0.05  # of the rows, to begin with
@@ -31,8 +30,7 @@ def begins(estimator: Any, sample: Sample, rng: torch.Generator) -> Iterator[Beg
         started = _start(estimator, sample, given, rng)
         model = finish(started.model)
         same = sample.complete and model.gate is started.model.gate and model.components is model.located
-        known = same and model.located.prior is None and math.isfinite(started.evidence)
-        yield Begin(model, bounds=[started.evidence] if known else [])
+        yield Begin(model, bounds=[*started.bounds] if same and model.located.prior is None else [])
 
 
 def _resumed(estimator: Any, sample: Sample) -> Mixture:
@@ -67,9 +65,19 @@ def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator) -> Star
     k, structure, ridge = int(estimator.n_components), estimator._structure(), float(estimator.reg_covar)
     if isinstance(estimator.init_params, str):
         x, weight = sample.counting
-        return METHODS[estimator.init_params](x, k, structure, rng, ridge=ridge, weight=weight)
+        goal = _goal(estimator, sample)
+        return METHODS[estimator.init_params](x, k, structure, rng, ridge=ridge, weight=weight, goal=goal)
     resp = given_responsibilities(estimator.init_params, len(sample.x), k).to(sample.x)
     return Started(from_responsibilities(sample.x, resp, structure, ridge=ridge, weight=sample.weight))
+
+
+def _goal(estimator: Any, sample: Sample) -> Goal:
+    """How far the start may climb in place of the fit: where both take the same steps, and nobody watches them."""
+    given = any(getattr(estimator, f"{name}_init") is not None for name in ("weights", "means", "precisions"))
+    watched = estimator.verbose or estimator.noise or given or estimator.n_init > 1
+    if watched or not sample.complete or not estimator._plain():
+        return NEAR
+    return Goal(float(estimator.tol), int(estimator.max_iter) - 1)
 
 
 def _given(estimator: Any, sample: Sample) -> dict[str, Tensor]:

@@ -73,7 +73,7 @@ class Budget(NamedTuple):
 class Begin(NamedTuple):
     """Where a fit begins: a model, and the objective before its first step, if it is resumed.
 
-    The last step of a start that climbs is the first of its fit: `bounds` has its objective.
+    The last steps of a start that climbs are the first of its fit: `bounds` has their objectives.
     """
 
     model: Mixture
@@ -120,7 +120,7 @@ def best_of(begins: Iterable[Begin], climb: Climb, budget: Budget, report: Repor
     try:
         for i, begin in enumerate(begins):
             report.start(i)
-            current = Fit(begin.model, begin.bounds[: budget.max_iter], jitter=float(begin.model.located.jitter.max()))
+            current = _reached(begin, budget)
             for climbed in _climbing(begin, current, climb, budget, report):
                 current = climbed
             if budget.max_iter > 0:
@@ -169,8 +169,17 @@ def moved(fit: Fit, source: Source, rows: Chunk, budget: Budget, report: Reporte
     return reached
 
 
+def _reached(begin: Begin, budget: Budget) -> Fit:
+    """How far a fit is before its first step; a start may have taken them all."""
+    bounds = begin.bounds[: budget.max_iter]
+    settled = len(bounds) > 1 and abs(bounds[-1] - bounds[-2]) < budget.tol
+    return Fit(begin.model, bounds, settled, float(begin.model.located.jitter.max()))
+
+
 def _climbing(begin: Begin, fit: Fit, climb: Climb, budget: Budget, report: Reporter) -> Iterator[Fit]:
     """The fit after every step."""
+    if fit.converged:
+        return
     stop = plateau(budget.tol)
     begin = begin._replace(previous=fit.bound) if fit.bounds else begin
     for step in islice(climb(begin, stop), budget.max_iter - len(fit.bounds)):

@@ -127,7 +127,7 @@ class GaussianMixture(ShapedMixture):
     }
     _takes_gaps: ClassVar[bool] = True
 
-    def _together(self) -> bool:
+    def _plain(self) -> bool:
         return (
             self.prior is None and self.weights_prior is None and self.acceleration is None and self.batch_size is None
         )

@@ -4,7 +4,7 @@ from gmmlab.init.coreset import Coreset, MergeReduce, coreset, lightweight, merg
 from gmmlab.init.given import given_responsibilities
 from gmmlab.init.hierarchy import Determinant, Tree, agglomerate, svd_scaled, ward, whitened
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
-from gmmlab.init.partitions import Started, from_labels, from_responsibilities
+from gmmlab.init.partitions import NEAR, Goal, Started, from_labels, from_responsibilities
 from gmmlab.init.projected import in_leading_components
 from gmmlab.init.race import Race, corrected
 from gmmlab.init.short import automatic
@@ -12,9 +12,11 @@ from gmmlab.init.start import METHODS, RESPONSIBILITIES, Method, by_hierarchy, s
 
 __all__ = [
     "METHODS",
+    "NEAR",
     "RESPONSIBILITIES",
     "Coreset",
     "Determinant",
+    "Goal",
     "MergeReduce",
     "Method",
     "Race",

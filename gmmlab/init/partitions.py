@@ -17,11 +17,24 @@ from gmmlab.model import Mixture
 from gmmlab.steps import m_step, stats_of
 
 
+class Goal(NamedTuple):
+    """How far a start that climbs may go on: until a step gains less than `tol` per row, or for so many steps."""
+
+    tol: float
+    steps: int
+
+
+NEAR = Goal(math.inf, 0)  # a start, and no step beyond it
+
+
 class Started(NamedTuple):
-    """A first mixture, and the mean log-likelihood of all rows one refit before it, where a start has come by it."""
+    """A first mixture, and the mean log-likelihoods of all rows before its last refits, where a start has come by them.
+
+    The first is that of the step which ended the start; one follows for each step beyond it, towards a `Goal`.
+    """
 
     model: Mixture
-    evidence: float = -math.inf
+    bounds: tuple[float, ...] = ()
 
 
 def one_hot(labels: Int[Tensor, "n"], k: int, dtype: torch.dtype) -> Float[Tensor, "n k"]:

@@ -120,6 +120,22 @@ class Race:
                 break
         return candidates.take(self.score(candidates).argsort()[-1:])
 
+    def climb(self, best: Candidates, tol: float, steps: int) -> tuple[Candidates, tuple[float, ...]]:
+        """One candidate so many steps further, or until one gains less than `tol`, and its evidence before each refit.
+
+        It stays where the next step would be singular.
+        """
+        bounds = [float(best.evidence[0])]
+        for _ in range(min(steps, STEPS)):
+            after = self.run(best, 1)
+            if not len(after.mean):
+                break
+            best = after
+            bounds.append(float(best.evidence[0]))
+            if abs(best.gain[0]) < tol:
+                break
+        return best, tuple(bounds)
+
     def mixture(self, candidates: Candidates, origin: Float[Tensor, "d"]) -> Mixture:
         """The first of the candidates as a model."""
         parts = candidates.weights, candidates.mean + self._centre, candidates.chol

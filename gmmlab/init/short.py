@@ -21,7 +21,7 @@ from gmmlab.init.hierarchy import (
     standardised,
 )
 from gmmlab.init.kmeans import kmeans
-from gmmlab.init.partitions import Started, from_responsibilities, one_hot
+from gmmlab.init.partitions import NEAR, Goal, Started, from_responsibilities, one_hot
 from gmmlab.init.race import Race
 
 Array = npt.NDArray[Any]
@@ -31,6 +31,7 @@ ROUNDS = 5  # of k-means that makes them
 TRIES = 4  # of k-means, where rows are so few that its optima differ much and cost little
 ROUNDED = 1 << 21  # numbers in the moments of all pairs of leaves, above which they are joined one by one
 SCALES = (2.0, 4.0, 16.0)  # of whitened rows, at which long, thin and parallel groups survive
+SMALL = 1 << 16  # rows times components times columns, up to which a step in numpy costs less than one in torch
 CERTAIN = 0.01  # share of rows that may be assigned wrongly where groups stand apart
 
 
@@ -89,6 +90,7 @@ def automatic(
     *,
     ridge: float = 0.0,
     weight: Float[Tensor, "n"] | None = None,
+    goal: Goal = NEAR,
 ) -> Started:
     """The best of several partitions of (a sample of) the rows, after short runs of EM on them.
 
@@ -111,8 +113,9 @@ def automatic(
     if not race.apart(best, CERTAIN):
         best = race.best(best.beside(race.run(race.start(trees(z, torch.finfo(x.dtype).eps, k, rng), k), 1)))
     if len(best.mean):
-        evidence = float(best.evidence[0]) if sample is x else -math.inf
-        return Started(race.mixture(best, x.mean(0)), evidence)
+        goal = goal if sample is x and best.mean.size * len(x) <= SMALL else NEAR
+        best, bounds = race.climb(best, goal.tol, goal.steps)
+        return Started(race.mixture(best, x.mean(0)), bounds if sample is x else ())
     resp = one_hot(kmeans(x, k, rng), k, x.dtype)
     return Started(from_responsibilities(x, resp, structure, ridge=ridge, weight=weight))
 

@@ -15,7 +15,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.families import Full, Structure
 from gmmlab.init.hierarchy import GROUPS, Determinant, Grow, agglomerate, standardised, ward
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
-from gmmlab.init.partitions import Started, from_labels, from_responsibilities, one_hot
+from gmmlab.init.partitions import NEAR, Goal, Started, from_labels, from_responsibilities, one_hot
 from gmmlab.init.short import SAMPLE, automatic, sample_of
 from gmmlab.model import Mixture
 
@@ -36,8 +36,12 @@ class Method(Protocol):
         *,
         ridge: float = 0.0,
         weight: Float[Tensor, "n"] | None = None,
+        goal: Goal = NEAR,
     ) -> Started:
-        """The mixture; a row of weight 2 counts as two rows in its parameters, if not in how rows are parted."""
+        """The mixture; a row of weight 2 counts as two rows in its parameters, if not in how rows are parted.
+
+        What climbs by cheaper steps than a fit's may go on to the `goal`.
+        """
 
 
 def random_partition(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Float[Tensor, "n k"]:
@@ -103,6 +107,7 @@ def by(responsibilities: Responsibilities) -> Method:
         *,
         ridge: float = 0.0,
         weight: Float[Tensor, "n"] | None = None,
+        goal: Goal = NEAR,  # noqa: ARG001 - no start but the default climbs
     ) -> Started:
         resp = responsibilities(x, k, rng)
         return Started(from_responsibilities(x, resp, structure, ridge=ridge, weight=weight))

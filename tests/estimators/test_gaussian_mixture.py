@@ -337,6 +337,21 @@ def test_the_last_step_of_the_default_start_is_the_first_of_the_fit(kind, option
     assert first.n_iter_ == 0 and model.n_iter_ == len(model.lower_bounds_)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"max_iter": 1}, {"max_iter": 2}, {"tol": 1e-7, "max_iter": 500}])
+def test_steps_that_the_default_start_takes_for_the_fit_are_those_of_the_fit(kind, options, capsys):
+    """A fit whose steps are printed takes them all itself."""
+    options = {"covariance_type": kind, "random_state": 0} | options
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        quiet, watched = (GaussianMixture(3, verbose=v, verbose_interval=1, **options).fit(X) for v in (0, 1))
+    assert ("Iteration" in capsys.readouterr().out) == (options.get("max_iter") != 1)
+    assert quiet.n_iter_ == watched.n_iter_ and quiet.converged_ == watched.converged_
+    np.testing.assert_allclose(quiet.lower_bounds_, watched.lower_bounds_, rtol=1e-9)
+    np.testing.assert_allclose(quiet.means_, watched.means_, rtol=1e-6)
+    np.testing.assert_allclose(quiet.covariances_, watched.covariances_, rtol=1e-5, atol=1e-8)
+
+
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 BAD = {
