@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_array
 
-from gmmlab.axes import Bool, Float, Tensor
+from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData, DataWarning, warn
 
 FEW = 1000  # rows that are looked at first, where all need not be
@@ -156,9 +156,9 @@ def warn_of_idle_columns(rows: Rows, ridge: float = 0.0) -> None:
     x, names, _ = rows
     if len(x) < 2:
         return
-    few = x[:FEW]  # what varies or differs among them does so among all, and variances are at least their share of it
-    constant = [names[j] for j in _true((few == few[0]).all(0)) if bool((x[:, j] == x[0, j]).all())]
-    calm = _true(few.var(0, unbiased=False) * len(few) / len(x) < ridge)
+    few = x[:FEW].cpu().numpy()  # what differs among them does so among all; variances are at least their share of it
+    constant = [names[j] for j in np.flatnonzero((few == few[0]).all(0)) if bool((x[:, j] == x[0, j]).all())]
+    calm = np.flatnonzero(few.var(0) * len(few) / len(x) < ridge)
     narrow = [names[j] for j in calm if names[j] not in constant and bool(x[:, j].var(unbiased=False) < ridge)]
     _warn_of(constant, "constant", "Leave {it} out for a likelihood that means something.")
     _warn_of(_duplicates(x, names, set(constant)), "a duplicate of another", "Leave {it} out.")
@@ -186,10 +186,6 @@ def _duplicates(x: Float[Tensor, "n d"], names: list[str], skip: set[str]) -> li
             twins.append(name)
         same.append(j)
     return twins
-
-
-def _true(mask: Bool[Tensor, "d"]) -> list[int]:
-    return mask.nonzero().flatten().tolist()
 
 
 def _some(columns: list[str]) -> str:

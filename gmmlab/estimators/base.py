@@ -11,7 +11,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -239,6 +240,12 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         none = (1 - total).clamp(min=0).log()
         return Mixture(components, Noisy(weights.log(), none, *values["noise_box_"].double()))
 
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        """Names of the parameters, which scikit-learn would read from the signature anew in every fit."""
+        return sorted(parameter.name for parameter in fields(cls))
+
     # -- columns ---------------------------------------------------------------------------------------------------
 
     def __sklearn_tags__(self) -> Any:
@@ -256,6 +263,6 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         A fit takes them over (`keep`) only when it has succeeded; before, it looks whether they are names. Arrays have
         none, and are most often of the right width: then nothing is left to do.
         """
-        if type(X) is np.ndarray and not keep and (fitting or self._has_columns_of(X)):
+        if type(X) is np.ndarray and (self._has_columns_of(X) or (fitting and not keep)):
             return
         validate_data(copy(self) if fitting else self, numpy_head(X), reset=fitting or keep, skip_check_array=True)

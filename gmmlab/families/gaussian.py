@@ -9,7 +9,7 @@ Parameters are float64 whatever the rows are: they are few, and a mean far from 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 
@@ -197,7 +197,7 @@ class Gaussian(Record):
         rows = torch.where(seen, rows, 0.0)
         scatter = add_to_variances(alive.scatter * _column(seen, alive.s2) + extra, self.ridge * rows)
         cov = self.structure.project(rows, scatter, self._old(rows, scatter), Groups((self.k,)))
-        rounding = self._rounding(alive) if self.ridge > 0 else None
+        rounding = partial(self._rounding, alive) if self.ridge > 0 else None  # most often nobody asks
         chol, jitter = factor(cov, rounding=rounding)
         return self.replace(mean=torch.where(seen[:, None], alive.mean, self.mean), chol=chol, jitter=jitter)
 

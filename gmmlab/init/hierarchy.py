@@ -217,7 +217,7 @@ def merged_in_rounds(moments: Array, scales: Sequence[float], k: int) -> Array:
         mutual = (nearest[every, nearest] == number) & (number < nearest)
         joined = min(t - k, int(mutual.sum(1).min()))
         first = np.where(mutual, cost.min(2), np.inf).argsort(1)[:, :joined]
-        into = np.tile(number, (len(scales), 1))
+        into = number + 0 * every
         into[every, nearest[every, first]] = first
         labels = ((into == number).cumsum(1) - 1)[every, into[every, labels]]
         t -= joined
@@ -258,10 +258,10 @@ class _Term(NamedTuple):
         """The terms of groups along the last axes of `sums`, (1 + d, 1 + d, ...)."""
         n, d = sums[0, 0], len(sums) - 1
         left = (sums[1:, 1:] - sums[1:, :1] * (sums[:1, 1:] / n)) * (self.square / n)
-        trace = left.trace() + self.floor * self.square / n
+        trace = np.einsum("ii...", left) + self.floor * self.square / n
         full = n > d
-        det = np.zeros_like(n)
         if d > _FEW or not full.any():
+            det = np.zeros_like(n)
             det[full] = np.linalg.det(left[:, :, full].transpose(2, 0, 1))
         else:  # many at once, step by step: LAPACK takes one matrix after the other
             det = full.astype(float)
@@ -270,4 +270,4 @@ class _Term(NamedTuple):
                 det *= pivot
                 left = left[1:, 1:] - left[1:, :1] * (left[:1, 1:] / pivot)
             det *= left[0, 0]
-        return n * np.log(np.clip(det, 0, 1e300) + trace)
+        return n * np.log(np.minimum(np.maximum(det, 0), 1e300) + trace)

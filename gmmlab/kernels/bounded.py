@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.kernels.chunks import Buffers, chunk_rows
+from gmmlab.kernels.chunks import Buffers, chunk_rows, evenly
 from gmmlab.kernels.forms import Products, weighted_features
 from gmmlab.kernels.groups import Groups
 from gmmlab.kernels.logspace import LOG2E, log_product, normalise_
@@ -55,7 +55,8 @@ def bounded_e_step(x: Float[Tensor, "n d"], joint: Joint, weight: Float[Tensor, 
     eta = natural * LOG2E
     eta[:, 0] += LOG2E * (log_w - groups.spread(bound))
     total, evidence = torch.zeros_like(eta), torch.zeros_like(bound)
-    eta, size, buffers = eta.to(x), chunk_rows(sum(eta.shape), x.element_size(), x.device), Buffers()
+    size = evenly(len(x), chunk_rows(sum(eta.shape), x.element_size(), x.device))
+    eta, buffers = eta.to(x), Buffers()
     columns = weight if weight is None or weight.ndim == 2 else weight[:, None]
     weights = repeat(None) if columns is None else columns.to(x).T.split(size, dim=1)
     for rows, times in zip(x.split(size), weights, strict=False):

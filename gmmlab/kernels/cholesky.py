@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from gmmlab.axes import Bool, Float, Tensor
@@ -11,14 +13,14 @@ RELATIVE = (1e-12, 1e-10, 1e-8, 1e-6)  # jitters to try, times the mean variance
 
 
 def safe_cholesky(
-    cov: Tensor, *, rounding: Float[Tensor, "k"] | None = None, relative: tuple[float, ...] = RELATIVE
+    cov: Tensor, *, rounding: Callable[[], Float[Tensor, "k"]] | None = None, relative: tuple[float, ...] = RELATIVE
 ) -> tuple[Tensor, Float[Tensor, "k"]]:
     """Lower factors of k covariance matrices (k, d, d), and the jitter that each needed.
 
     Variances (k, d) of axis-aligned covariances give standard deviations (k, d). A member that fails is tried again
-    with more and more added to its variances: small multiples of `rounding`, the error that its variances are known to
-    have, then `relative` parts of their mean. The amount added (in squared data units, zero for most) is returned for
-    the caller to report.
+    with more and more added to its variances: small multiples of the error that they are known to have, `rounding()`,
+    then `relative` parts of their mean. The amount added (in squared data units, zero for most) is returned for the
+    caller to report.
 
     Raises `NotPositiveDefinite` naming the members for which that is not enough, and those that are not finite.
     """
@@ -27,7 +29,7 @@ def safe_cholesky(
     if not bool(failed.any()):
         return chol, added
     scale = (cov if cov.ndim == 2 else cov.diagonal(dim1=-2, dim2=-1)).mean(-1).clamp(min=0)
-    amounts = [] if rounding is None else [times * rounding for times in (4, 64, 1024)]
+    amounts = [] if rounding is None else [times * rounding() for times in (4, 64, 1024)]
     for amount in [*amounts, *(part * scale for part in relative)]:
         added = torch.where(failed, amount, added)
         chol, failed = _attempt(add_to_variances(cov, added))

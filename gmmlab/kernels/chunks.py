@@ -42,6 +42,11 @@ def chunk_rows(width: int, itemsize: int, device: torch.device = _CPU) -> int:
     return max(512, min(65536, torch.get_num_threads() * _CACHE // (width * itemsize)))
 
 
+def evenly(n: int, size: int) -> int:
+    """Rows of equal chunks of about `size` rows: a small rest would cost as many calls as a whole chunk."""
+    return -(-n // max(1, round(n / size)))
+
+
 def chunks(x: Float[Tensor, "n d"], width: int) -> Iterator[Float[Tensor, "m d"]]:
     """Views of consecutive rows of `x`, sized by `chunk_rows`."""
     return iter(x.split(chunk_rows(width, x.element_size(), x.device)))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gmmlab.families import Gaussian
 from gmmlab.gates import Constant
 from gmmlab.kernels import bounded
+from gmmlab.kernels.chunks import evenly
 from gmmlab.kernels.forms import Products
 from gmmlab.kernels.logspace import log_product
 from gmmlab.stack import stack
@@ -112,3 +113,10 @@ def test_the_logarithm_of_a_product_is_the_sum_of_logarithms(numbers, dtype):
     assert bool(
         ((log_product(values) - values.double().log().sum(1)).abs() <= 40 * eps * (size + values.shape[1])).all()
     )
+
+
+@given(n=st.integers(0, 10_000), size=st.integers(1, 3_000))
+def test_chunks_of_equal_size_leave_no_small_rest(n, size):
+    lengths = [len(part) for part in torch.empty(n).split(evenly(n, size))]
+    assert sum(lengths) == n and max(lengths) <= max(1.5 * size, 1)
+    assert n < size or min(lengths) > max(lengths) - len(lengths)
