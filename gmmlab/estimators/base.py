@@ -28,7 +28,7 @@ from gmmlab.data.streams import Stream
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Answers
-from gmmlab.estimators.beginning import begins, gaussian_start
+from gmmlab.estimators.beginning import begins, gaussian_start, goal_of
 from gmmlab.estimators.fitting import Begin, Budget, Climb, Fit, Interrupted, best_of, best_together, by_passes
 from gmmlab.estimators.kept import mixture_of
 from gmmlab.estimators.predictions import Predictions
@@ -36,7 +36,7 @@ from gmmlab.estimators.sample import Sample, generator, numpy_head, sample_of
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Components, Structure
 from gmmlab.gates import Constant, Noisy
-from gmmlab.init import METHODS, Started
+from gmmlab.init import METHODS, Goal, Started
 from gmmlab.kernels.chunks import check_reread
 from gmmlab.model import Mixture
 
@@ -84,9 +84,9 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
     def _structure(self) -> Structure:
         """Of the Gaussians that the components are, or are built on."""
 
-    def _first(self, sample: Sample, rng: torch.Generator) -> Started:
-        """The start that `init_params` asks for."""
-        return gaussian_start(self, sample, rng)
+    def _first(self, sample: Sample, rng: torch.Generator, goal: Goal) -> Started:
+        """The start that `init_params` asks for, which may climb to the `goal`."""
+        return gaussian_start(self, sample, rng, goal)
 
     @abstractmethod
     def _family(self, begin: Mixture, sample: Sample) -> Mixture:
@@ -166,7 +166,7 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
     def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
         """The best of all starts, which climb together where they can."""
         budget, climb = self._budget(), self._climb(sample, rng)
-        models: Iterable[Begin] = begins(self, sample, rng)
+        models: Iterable[Begin] = begins(self, sample, rng, goal_of(self, sample))
         alone = self.n_init == 1 or self.max_iter == 0 or self.verbose or self.warm_start or self.noise
         if sample.complete and not alone and self._plain():
             models = list(models)

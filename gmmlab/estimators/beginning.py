@@ -19,15 +19,15 @@ from gmmlab.model import Mixture
 NOISE = 0.05  # of the rows, to begin with
 
 
-def begins(estimator: Any, sample: Sample, rng: torch.Generator) -> Iterator[Begin]:
-    """Models to climb from: `n_init` of them, or the last fit if it is to go on."""
+def begins(estimator: Any, sample: Sample, rng: torch.Generator, goal: Goal = NEAR) -> Iterator[Begin]:
+    """Models to climb from: `n_init` of them, or the last fit if it is to go on; a start may climb to the `goal`."""
     finish = _finishing(estimator, sample)
     if estimator.warm_start and hasattr(estimator, "converged_"):
         yield Begin(finish(_resumed(estimator, sample)), estimator.lower_bound_)
         return
     given = _given(estimator, sample)
     for _ in range(estimator.n_init):
-        started = _start(estimator, sample, given, rng)
+        started = _start(estimator, sample, given, rng, goal)
         model = finish(started.model)
         same = sample.complete and model.gate is started.model.gate and model.components is model.located
         yield Begin(model, bounds=[*started.bounds] if same and model.located.prior is None else [])
@@ -44,14 +44,14 @@ def _resumed(estimator: Any, sample: Sample) -> Mixture:
     return estimator.mixture_.to(sample.x.device)
 
 
-def _start(estimator: Any, sample: Sample, given: dict[str, Tensor], rng: torch.Generator) -> Started:
+def _start(estimator: Any, sample: Sample, given: dict[str, Tensor], rng: torch.Generator, goal: Goal) -> Started:
     """A first model, with the given parameters in place of those of the start."""
     structure, ridge = estimator._structure(), float(estimator.reg_covar)
     if len(given) == 3:
         jitter = torch.zeros(len(given["mean"]), dtype=torch.float64, device=sample.x.device)
         components = Gaussian(given["mean"].clone(), given["chol"], jitter, sample.origin, structure, ridge)
         return Started(Mixture(components, Constant(given["weights"].log())))
-    started = estimator._first(sample, rng)
+    started = estimator._first(sample, rng, NEAR if given else goal)
     if not given:
         return started
     begin = started.model
@@ -60,22 +60,19 @@ def _start(estimator: Any, sample: Sample, given: dict[str, Tensor], rng: torch.
     return Started(begin.relocated(**{name: given[name] for name in ("mean", "chol") if name in given}))
 
 
-def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator) -> Started:
+def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator, goal: Goal) -> Started:
     """The start by name, of the rows that count; or one M-step from labels or responsibilities."""
     k, structure, ridge = int(estimator.n_components), estimator._structure(), float(estimator.reg_covar)
     if isinstance(estimator.init_params, str):
         x, weight = sample.counting
-        goal = _goal(estimator, sample)
         return METHODS[estimator.init_params](x, k, structure, rng, ridge=ridge, weight=weight, goal=goal)
     resp = given_responsibilities(estimator.init_params, len(sample.x), k).to(sample.x)
     return Started(from_responsibilities(sample.x, resp, structure, ridge=ridge, weight=sample.weight))
 
 
-def _goal(estimator: Any, sample: Sample) -> Goal:
+def goal_of(estimator: Any, sample: Sample) -> Goal:
     """How far the start may climb in place of the fit: where both take the same steps, and nobody watches them."""
-    given = any(getattr(estimator, f"{name}_init") is not None for name in ("weights", "means", "precisions"))
-    watched = estimator.verbose or estimator.noise or given or estimator.n_init > 1
-    if watched or not sample.complete or not estimator._plain():
+    if estimator.verbose or estimator.noise or estimator.n_init > 1 or not sample.complete or not estimator._plain():
         return NEAR
     return Goal(float(estimator.tol), int(estimator.max_iter) - 1)
 

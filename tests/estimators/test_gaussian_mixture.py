@@ -337,6 +337,11 @@ def test_the_last_step_of_the_default_start_is_the_first_of_the_fit(kind, option
     assert first.n_iter_ == 0 and model.n_iter_ == len(model.lower_bounds_)
 
 
+def test_the_default_start_of_a_first_batch_does_not_climb_on():
+    one, many = (GaussianMixture(3, max_iter=most, random_state=0).partial_fit(X) for most in (1, 100))
+    np.testing.assert_array_equal(one.means_, many.means_)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("options", [{}, {"max_iter": 1}, {"max_iter": 2}, {"tol": 1e-7, "max_iter": 500}])
 def test_steps_that_the_default_start_takes_for_the_fit_are_those_of_the_fit(kind, options, capsys):
