@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,13 +50,7 @@ class Picture(Figure):
 
     def png(self, limit: int = 60_000) -> bytes:
         """The picture as PNG, at twice its nominal size if that fits into `limit` bytes; the same bytes every time."""
-        sharp = self._drawn()
-        for scale, colours, method in LADDER:
-            size = round(self.size[0] * scale), round(self.size[1] * scale)
-            data = _encode(sharp, size, colours, method)
-            if len(data) <= limit:
-                break
-        return data
+        return fitted(self._drawn(), self.size, limit)
 
     def _drawn(self) -> Image.Image:
         canvas = FigureCanvasAgg(self)
@@ -65,6 +60,40 @@ class Picture(Figure):
     def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
         width, height = self.size
         return self.png(), {"width": width, "height": height, "alt": self.alt}
+
+
+class Sheet:
+    """Pictures in rows, as one."""
+
+    def __init__(self, rows: Sequence[Sequence[Picture]], *, paper: str = "#ffffff") -> None:
+        self.rows, self.paper = rows, paper
+        self.size = max(sum(p.size[0] for p in row) for row in rows), sum(max(p.size[1] for p in row) for row in rows)
+        self.alt = " ".join(picture.alt for row in rows for picture in row)
+
+    def png(self, limit: int = 120_000) -> bytes:
+        """The sheet as PNG, at twice its nominal size if that fits into `limit` bytes."""
+        sheet = Image.new("RGB", (2 * self.size[0], 2 * self.size[1]), self.paper)
+        top = 0
+        for row in self.rows:
+            left = 0
+            for picture in row:
+                sheet.paste(picture._drawn(), (left, top))
+                left += 2 * picture.size[0]
+            top += 2 * max(picture.size[1] for picture in row)
+        return fitted(sheet, self.size, limit)
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
+        width, height = self.size
+        return self.png(), {"width": width, "height": height, "alt": self.alt}
+
+
+def fitted(sharp: Image.Image, nominal: tuple[int, int], limit: int) -> bytes:
+    """An image of twice its nominal size as PNG, at the first scale and colours that fit into `limit` bytes."""
+    for scale, colours, method in LADDER:
+        data = _encode(sharp, (round(nominal[0] * scale), round(nominal[1] * scale)), colours, method)
+        if len(data) <= limit:
+            break
+    return data
 
 
 def _encode(image: Image.Image, size: tuple[int, int], colours: int, method: Image.Quantize) -> bytes:

@@ -29,9 +29,7 @@ class Dials(ChartWidget):
     tol = traitlets.Float(-6.0, min=TOL[0], max=TOL[1], help="Power of ten: least gain of a step.").tag(sync=True)
     temperature = traitlets.Float(0.0, min=TEMPERATURE[0], max=TEMPERATURE[1], help="Power of ten.").tag(sync=True)
     dof = traitlets.Float(DOF[1], min=DOF[0], max=DOF[1], help="Power of ten; the highest is Gaussian.").tag(sync=True)
-    prior = traitlets.Float(PRIOR[0], min=PRIOR[0], max=PRIOR[1], help="Power of ten; lowest: none.").tag(
-        sync=True
-    )
+    prior = traitlets.Float(PRIOR[0], min=PRIOR[0], max=PRIOR[1], help="Power of ten; lowest: none.").tag(sync=True)
     noise = traitlets.Bool(False, help="Whether rows may belong to no component.").tag(sync=True)
 
     def __init__(self, session: Any, **traits: Any) -> None:

@@ -16,6 +16,7 @@ from gmmlab.widgets.messages import field, integer
 from gmmlab.widgets.once import once
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.snapshot import Snapshot
+from gmmlab.widgets.still import Still
 
 Message = dict[str, Any]
 
@@ -34,9 +35,9 @@ class Panel(LabWidget):
     height = traitlets.Int(420, min=80, max=4000, help="Height of the plot in pixels.").tag(sync=True)
     theme = traitlets.Enum(["auto", "light", "dark"], "auto", help="Auto follows the page.").tag(sync=True)
 
-    def __init__(self, session: Session, **traits: Any) -> None:
-        self.session = session
-        super().__init__(session_id=f"{id(session):x}", **traits)
+    def __init__(self, session: Session | Still, **traits: Any) -> None:
+        self.session: Any = session
+        super().__init__(session_id=session.key, **traits)
         self.publisher.offer(session.snapshot)
         self._unsubscribe = session.subscribe(self.publisher.offer)
 

@@ -1,0 +1,98 @@
+"""The list of runs: what is alive, and what its buttons do."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from cases import blobs
+
+import gmmlab
+from gmmlab.fit import run, whole
+from gmmlab.widgets.run_list import Runs
+from gmmlab.widgets.session import Session
+
+
+def endless(x: torch.Tensor) -> Any:
+    def fit(model: Any) -> Iterator[Any]:
+        for step in run(model, whole(x), stop=lambda _: False):
+            time.sleep(0.01)
+            yield step
+
+    return fit
+
+
+@pytest.fixture
+def session(rng: torch.Generator) -> Iterator[Session]:
+    x = blobs(rng, n=100, d=2)
+    session = Session(x, gmmlab.GaussianMixture(2, random_state=0).fit(x).mixture_, fit=endless(x), name="blobs")
+    yield session
+    session.close()
+
+
+def listed(runs: Runs) -> list[str]:
+    return [cells[0] for cells in runs.chart(runs.session.snapshot).grid[0][0].cells]
+
+
+def test_runs_come_and_go(session: Session) -> None:
+    runs = Runs()
+    assert "blobs" in listed(runs)
+    session.close()
+    gc.collect()
+    assert "blobs" not in listed(runs)
+    runs.close()
+
+
+def test_buttons_act_on_their_run(session: Session) -> None:
+    runs = Runs()
+    pick = listed(runs).index("blobs")
+    for action, state in (("Play", "playing"), ("Pause", "paused"), ("Play", "playing"), ("Stop", "idle")):
+        runs.ops["pick"](runs, {"v": 1, "op": "pick", "seq": 1, "frame": 0, "pick": pick, "action": action})
+        deadline = time.monotonic() + 10
+        while session.snapshot.play != state:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    with pytest.raises(ValueError, match="nothing to Sell"):
+        runs.picked(0, pick, "Sell")
+    with pytest.raises(ValueError, match="asked for 99"):
+        runs.picked(0, 99, "Play")
+    session.close()
+    with pytest.raises(ValueError, match="no session"):
+        runs.picked(0, pick, "Play")
+    runs.close()
+
+
+def test_an_explorer_of_a_run(session: Session) -> None:
+    runs = Runs()
+    assert runs.explore("blobs").session is session
+    with pytest.raises(KeyError, match="no run 'gone'"):
+        runs.explore("gone")
+    runs.close()
+
+
+def test_a_view_is_told_twice_a_second_and_no_view_never(session: Session) -> None:
+    runs = Runs()
+    sent: list[Any] = []
+    runs.publisher._send = lambda content, _: sent.append(content)
+    runs._look()
+    assert sent == []
+    runs.ops["ready"](runs, {})
+    deadline = time.monotonic() + 10
+    while len([content for content in sent if content["type"] == "frame"]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    json.dumps(sent, allow_nan=False)
+    runs.close()
+
+
+def test_it_says_how_many_there_are(session: Session) -> None:
+    runs = Runs()
+    assert runs.describe().endswith("that are watched, of which 0 run.")
+    assert session.name in listed(runs)
+    assert runs.png()
+    runs.close()
