@@ -32,6 +32,7 @@ class Mark:
     label: str = ""  # in the key above the frame
     words: Sequence[str] = ()  # of each element, said when it is pointed at
     picks: Sequence[int] = ()  # of each element, told to the widget when it is clicked
+    action: str = ""  # what a click asks for, where a frame has several kinds of them
     rows: Any = ()  # of each element, the row of the data that it stands for
 
 
@@ -113,9 +114,13 @@ class Cells(Mark):
 
 @dataclass(frozen=True, eq=False)
 class Points(Mark):
-    """The rows themselves in two columns, as a density; in the browser they have been sent apart."""
+    """The rows themselves in two columns, as a density; in the browser they have been sent apart.
+
+    `plain` ones are grey, whatever they belong to; those that are brushed have their colours all the same.
+    """
 
     dims: tuple[int, int]
+    plain: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -133,6 +138,7 @@ class Frame:
     whole: bool = False  # x counts something: no ticks between
     ticks: bool = True
     snap: Literal["x", "near"] = "near"  # what a pointer finds: the element at its x, or one that is close
+    pick: int | None = None  # told when no element is clicked, but the frame
     place: bool = False  # clicks and drags say where they are
     brush: bool = False  # drags choose rows
     dims: tuple[int, ...] = ()  # the two columns that panels of the session show after a click

@@ -119,7 +119,8 @@ def _key(mark: spec.Mark, look: Style) -> Any:
     if isinstance(mark, spec.Line | spec.Rule):
         return Line2D([], [], color=face, lw=1.4, ls=_dashes(mark.dash))
     if isinstance(mark, spec.Dots):
-        return Line2D([], [], color=face, marker="x" if mark.shape == "cross" else "o", ms=4, lw=0)
+        sign, inside = "x" if mark.shape == "cross" else "o", "none" if mark.shape == "ring" else face
+        return Line2D([], [], color=face, marker=sign, mfc=inside, ms=4, lw=0)
     return Rectangle((0, 0), 1, 1, fc=face, alpha=0.5)
 
 
@@ -226,7 +227,7 @@ def _points(axes: Axes, mark: spec.Points, look: Style, rows: Rows | None) -> No
     if rows is None:
         raise TypeError("A chart with points is painted with its rows: paint(chart, rows=Rows(x, labels)).")
     xy = rows.x[:, list(mark.dims)].cpu().numpy()
-    labels = rows.labels.cpu().numpy()
+    labels = rows.labels.cpu().numpy() if not mark.plain else np.full(len(xy), -1)
     kept = np.isfinite(xy).all(1)
     palette = np.array([*(colour(k, look.theme) for k in range(int(labels.max(initial=0)) + 1)), NOISE[look.theme]])
     box, ranges = axes.get_window_extent(), (axes.get_xlim(), axes.get_ylim())

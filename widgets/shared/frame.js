@@ -32,7 +32,8 @@ export class Frame {
   update(spec) {
     this.spec = spec;
     set(this.element, { "aria-label": [spec.title, spec.y_title, spec.x_title && `against ${spec.x_title}`].filter(Boolean).join(" ") || "Chart",
-      style: `height:${spec.height}px;flex:1 1 ${spec.width}px`, "data-acts": spec.place || spec.brush ? "" : null });
+      style: `height:${spec.height}px;flex:1 1 ${spec.width}px`, "data-acts": spec.place || spec.brush ? "" : null,
+      "data-picks": spec.pick === null ? null : "" });
     [this.view.x, this.view.y] = [spec.x_range, spec.y_range];
   }
 
@@ -159,7 +160,7 @@ export class Frame {
     for (const target of this.#targets) {
       const dx = target.w ? Math.max(0, target.x - x, x - target.x - target.w) : Math.abs(x - target.x);
       const dy = target.h ? Math.max(0, target.y - y, y - target.y - target.h) : Math.abs(y - target.y);
-      const far = this.spec.snap === "x" ? dx : Math.max(0, Math.hypot(dx, dy) - (target.r ?? 0));
+      const far = this.spec.snap === "x" ? dx + dy / 100 : Math.max(0, Math.hypot(dx, dy) - (target.r ?? 0));
       if (far < least || (far === least && far === 0)) [best, least] = [target, far];
     }
     return best;
@@ -193,7 +194,8 @@ export class Frame {
   }
 
   #choose(target) {
-    if (target?.pick !== undefined) this.app.pick(this.index, target.pick);
+    const pick = target?.pick ?? this.spec.pick;
+    if (pick !== null && pick !== undefined) this.app.pick(this.index, pick, target?.action);
     else if (this.spec.dims.length) this.app.tell({ dims: this.spec.dims });
   }
 
@@ -288,7 +290,7 @@ export class Frame {
       const [ex, ey] = [target.x - here.x, target.y - here.y];
       const along = ex * Math.sign(dx) + ey * Math.sign(dy);
       const across = Math.abs(dx ? ey : ex);
-      const far = along + (this.spec.snap === "x" ? 0 : 3 * across);
+      const far = along + (this.spec.snap === "x" && dx ? 0.01 : 3) * across;
       if (target !== here && along > 0.01 && far < least) [best, least] = [target, far];
     }
     if (best) this.#point(best);

@@ -12,9 +12,9 @@ const each = (tones, i) => (Array.isArray(tones) ? tones[i] : tones);
 const dashes = (pattern) => (dash(pattern) ? dash(pattern).split(" ").map(Number) : []);
 
 /** Elements of a mark that say something, stand for something or can be chosen. */
-function found({ words = [], picks = [], rows = [] }, i) {
+function found({ words = [], picks = [], rows = [], action }, i) {
   if (words[i] === undefined && picks[i] === undefined && rows[i] === undefined) return null;
-  return { words: words[i], pick: picks[i], row: rows[i] };
+  return { words: words[i], pick: picks[i], row: rows[i], action };
 }
 
 /** Rows that are not among the brushed ones step back. */
@@ -198,14 +198,14 @@ function hatch(ctx, { x, y, w, h }, style) {
 }
 
 /** The rows of the data, as a density; those that are not brushed are grey. */
-function points({ dims }, { ctx, view, style, app, ratio }) {
+function points({ dims, plain }, { ctx, view, style, app, ratio }) {
   const { rows } = app;
   if (!rows.has(dims)) return;
   const [width, height] = [Math.max(1, Math.round(view.box.width * ratio)), Math.max(1, Math.round(view.box.height * ratio))];
   const raster = rows.raster(width, height);
   const map = rows.map(dims, view);
   for (const name of Object.keys(map)) map[name] *= ratio;
-  const image = raster.draw(rows.pair(dims), rows.shown(app.state.brush), table(rows.k, style.theme), map, { scale: ratio });
+  const image = raster.draw(rows.pair(dims), rows.shown(app.state.brush, plain), table(rows.k, style.theme), map, { scale: ratio });
   rows.sheet.width = width;
   rows.sheet.height = height;
   rows.sheet.getContext("2d").putImageData(image, 0, 0);

@@ -6,6 +6,7 @@ export class Rows {
   #rasters = new Map();
   #shown = null;
   #brush = null;
+  #none = new Uint8Array(0);
   n = 0;
   k = 1;
   labels = null;
@@ -47,8 +48,9 @@ export class Rows {
     return { ax: (x1 - x0) * sx, bx: (x0 - x[0]) * sx, ay: (y1 - y0) * sy, by: (y0 - y[1]) * sy };
   }
 
-  /** Labels with the rows outside the brush without one. */
-  shown(brush) {
+  /** Labels with the rows outside the brush without one; without a brush all have theirs, or none if they are plain. */
+  shown(brush, plain = false) {
+    if (!brush && plain) return this.#none.length === this.n ? this.#none : (this.#none = new Uint8Array(this.n).fill(NONE));
     if (!brush || !this.labels) return this.labels;
     if (this.#shown && this.#brush === brush) return this.#shown;
     this.#brush = brush;
