@@ -30,7 +30,7 @@ from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Answers
 from gmmlab.estimators.beginning import begins, gaussian_start, goal_of
 from gmmlab.estimators.fitting import Begin, Budget, Climb, Fit, Interrupted, best_of, best_together, by_passes
-from gmmlab.estimators.kept import mixture_of
+from gmmlab.estimators.kept import ends_of, keep_ends, mixture_of
 from gmmlab.estimators.predictions import Predictions
 from gmmlab.estimators.sample import Sample, generator, numpy_head, sample_of
 from gmmlab.estimators.verbose import Reporter
@@ -172,8 +172,11 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
             models = list(models)
             best, fits = best_together(models, sample.source, budget)
             if fits:
+                keep_ends(self, fits)
                 return best
-        return best_of(models, climb, budget, Reporter(self.verbose, self.verbose_interval))[0]
+        best, fits = best_of(models, climb, budget, Reporter(self.verbose, self.verbose_interval))
+        keep_ends(self, fits)
+        return best
 
     def _budget(self) -> Budget:
         return Budget(float(self.tol), int(self.max_iter))
@@ -219,6 +222,14 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         """The fitted model as an immutable value, made from the fitted attributes."""
         check_is_fitted(self, "means_")
         return mixture_of(self)
+
+    @property
+    def restarts_(self) -> list[Fit]:
+        """Where the starts of the last fit ended, best first: their `model`, `bounds` (objective per row) and more.
+
+        Starts that turned singular are left out if others did not. It is no part of a stored estimator.
+        """
+        return ends_of(self)
 
     @classmethod
     def from_mixture(cls, mixture: Mixture, **parameters: Any) -> Self:

@@ -1,7 +1,8 @@
-"""The fitted model out of the fitted attributes, kept for as long as they stay what they are."""
+"""What an estimator remembers that is no attribute of it: its model as a value, and where its starts ended."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -9,6 +10,7 @@ import torch
 
 from gmmlab.axes import Tensor
 from gmmlab.estimators import parameters as sk
+from gmmlab.estimators.fitting import Fit
 from gmmlab.model import Mixture
 
 _OF_ALL = ("weights_", "noise_box_")
@@ -40,6 +42,7 @@ class MadeOf(NamedTuple):
 
 # Not an attribute: a fitted estimator does not change when it predicts, and its pickle holds each number once.
 _KEPT: WeakKeyDictionary[Any, tuple[MadeOf, Mixture]] = WeakKeyDictionary()
+_ENDS: WeakKeyDictionary[Any, list[Fit]] = WeakKeyDictionary()
 
 
 def mixture_of(estimator: Any) -> Mixture:
@@ -52,3 +55,18 @@ def mixture_of(estimator: Any) -> Mixture:
     if kept is None or not made_of.same(kept[0]):
         kept = _KEPT[estimator] = made_of.copy(), estimator._model(made_of.values)
     return kept[1]
+
+
+def keep_ends(estimator: Any, fits: Sequence[Fit]) -> None:
+    """Where the starts of the last fit ended; for as long as the estimator lives, and in no file."""
+    _ENDS[estimator] = sorted(fits, key=lambda fit: -fit.bound)
+
+
+def ends_of(estimator: Any) -> list[Fit]:
+    """Where the starts of the last fit ended, best first. Raises `AttributeError` if that is not known."""
+    if estimator not in _ENDS:
+        raise AttributeError(
+            f"This {type(estimator).__name__} does not know where its starts ended: they are kept after fit(), not in "
+            "files and copies. Fit again."
+        )
+    return _ENDS[estimator]

@@ -28,6 +28,7 @@ from gmmlab.model import Mixture
 from gmmlab.stack import member, narrow, parts_of, stack
 
 POLISH = 1e-3  # the tolerance of cells that could win, times that of the others
+NOT_YET = "not fitted yet"  # why a cell has no model while the search goes on
 FLOOR = 2 * torch.finfo(torch.float64).eps ** 0.5  # least standard deviation, in parts of how far rows reach
 
 
@@ -166,7 +167,7 @@ class _Board:
             known = self._best.get((one.cell, one.column))
             if known is None or one.loglik > known.loglik:
                 self._best[one.cell, one.column] = one
-        return [self._best.get(place, Fitted(*place, refused="not fitted yet")) for place in self._places]
+        return [self._best.get(place, Fitted(*place, refused=NOT_YET)) for place in self._places]
 
     def _scored(self) -> Iterator[Fitted]:
         new, self._new = sorted(self._new, key=lambda entry: entry[2].model.k), []

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from gmmlab.axes import Float, Tensor
+from gmmlab.algebra import assign
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.extras import needs
 from gmmlab.kernels.agreement import adjusted_rand
 from gmmlab.model import Mixture
@@ -66,12 +67,12 @@ def landscape(
 
     Two are the same when their log-likelihoods per row differ by at most `same_loglik` and the adjusted Rand index of
     their labels is at least `same_labels`; each fit is compared with the best of an optimum. The fits should have been
-    run to a tolerance well below `same_loglik`. Raises `ValueError` if there are none.
+    run to a tolerance well below `same_loglik`. Entries may be missing (NaN). Raises `ValueError` if there are none.
     """
     if not fits:
         raise ValueError("There are no fits to compare; expected at least one.")
-    ends = [fit.assign(x) for fit in fits]
-    labels, logliks = [end[0] for end in ends], [float(end[1]) for end in ends]
+    ends = [assign(fit, x) for fit in fits]
+    labels, logliks = [_counted(end[0]) for end in ends], [float(end[1]) for end in ends]
     groups: list[list[int]] = []
     for i in sorted(range(len(fits)), key=lambda i: -logliks[i]):
         for group in groups:
@@ -92,7 +93,7 @@ def landscape(
 
 def condition_numbers(model: Mixture) -> Float[Tensor, "k"]:
     """Of the covariance of each component, in the 2-norm: its greatest over its least eigenvalue."""
-    chol = model.gaussian.chol
+    chol = model.located.chol
     spread = chol if chol.ndim == 2 else torch.linalg.svdvals(chol)
     return (spread.amax(-1) / spread.amin(-1)) ** 2
 
@@ -122,3 +123,8 @@ def _smallest(model: Mixture, n: int) -> float:
 def _is_degenerate(model: Mixture, n: int) -> bool:
     # a d-variate covariance needs d + 1 rows; a millionth of a row is allowed for the rounding of weights
     return _smallest(model, n) < model.d + 1 - 1e-6 or not float(condition_numbers(model).max()) < CONDITION
+
+
+def _counted(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+    """From 0: noise (-1) is one more group."""
+    return labels - labels.amin().clamp(max=0)
