@@ -9,9 +9,9 @@ from gmmlab.plot.ellipses import Ellipses, ellipses, outline, principal, with_bl
 from gmmlab.plot.style import colour
 
 _DRAWN = {
-    "Optima": "gmmlab.plot.choice",
+    "Optima": "gmmlab.plot.optima",
     "Picture": "gmmlab.plot.picture",
-    "Scores": "gmmlab.plot.choice",
+    "Scores": "gmmlab.plot.heat",
     "covariance_families": "gmmlab.plot.shapes",
     "curves": "gmmlab.plot.lines",
     "landscape": "gmmlab.plot.choice",

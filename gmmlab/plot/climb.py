@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
+from typing import NamedTuple
 
 from gmmlab.plot.chart import Chart, Dots, Frame, Line, Mark, Rule
 
 Point = tuple[int, float]
+LOAD = "load"  # what a click on the course of another fit asks for
+
+
+class Course(NamedTuple):
+    """Another fit beside: its name, its steps, and whether there is a model to be had at its end."""
+
+    name: str
+    points: Sequence[Point]
+    loads: bool = False
 
 
 def climb(
@@ -18,33 +29,74 @@ def climb(
     limit: float | None = None,
     changes: bool = False,
     events: Sequence[tuple[int, str]] = (),
+    held: Sequence[Point] = (),
+    beside: Sequence[Course] = (),
+    title: str = "",
     height: int = 220,
 ) -> Chart:
     """Mean log-likelihood per row over steps, or the logarithm of its changes.
 
-    `step` is the one shown; `limit` where the fit is expected to end; `events` are steps and what happened there. The
-    elements of the line stand for their steps.
+    `step` is the one shown; `limit` where the fit is expected to end; `events` are steps and what happened there, in
+    rings at the last step known by then. `held` is the log-likelihood of rows that the fit has not seen; `beside` are
+    other fits, as thin lines. The elements of the line stand for their steps, those of other fits for the number of
+    their course, with the action LOAD where it has a model.
     """
-    points = [(s, v) for s, v in trace if math.isfinite(v)]
+    points = _finite(trace)
     shown = _changes(points) if changes else points
     steps, values = [s for s, _ in shown], [v for _, v in shown]
+    marks: list[Mark] = [_thin(course, i, changes=changes) for i, course in enumerate(beside)]
     words = [f"step {s}: {v:.6g}" for s, v in shown]
-    marks: list[Mark] = [Line(steps, values, fill=0.0 if changes else 0.1, words=words, picks=steps)]
+    fill = 0.0 if changes or beside or held else 0.1
+    marks.append(Line(steps, values, fill=fill, words=words, picks=steps, label="this fit" if held or beside else ""))
+    if held and not changes:
+        kept = _finite(held)
+        told = [f"step {s}, held out: {v:.6g}" for s, v in kept]
+        marks.append(
+            Line([s for s, _ in kept], [v for _, v in kept], tone="other", dash=1, label="held out", words=told,
+                 picks=[s for s, _ in kept])
+        )  # fmt: skip
+        marks.append(Dots([s for s, _ in kept[-1:]], [v for _, v in kept[-1:]], size=2.5, tone="other"))
     if limit is not None and not changes:
         marks.append(Rule(y=limit, tone="quiet", label="expected end"))
+    marks += _rings(events, shown)
     at = dict(shown)
-    told = [(s, what) for s, what in events if s in at]
-    if told:
-        marks.append(
-            Dots([s for s, _ in told], [at[s] for s, _ in told], size=5.0, shape="ring", tone="other", label="events",
-                 words=[f"step {s}: {what}" for s, what in told], picks=[s for s, _ in told])
-        )  # fmt: skip
     if step in at:
         marks.append(Dots([step], [at[step]], size=4.5, tone="ink"))
-    title = "log10 of the rise in a step" if changes else "mean log-likelihood"
-    reach = (float(steps[0]), float(max(steps[-1], steps[0] + 4))) if steps else (0.0, 4.0)
-    frame = Frame(marks=marks, y_title=title, x_title="step", x_range=reach, whole=True, snap="x", height=height)
+    y_title = "log10 of the rise in a step" if changes else "mean log-likelihood"
+    known = [s for mark in marks if isinstance(mark, Line) for s in mark.x]
+    reach = (float(min(known)), float(max(*known, min(known) + 4))) if known else (0.0, 4.0)
+    frame = Frame(
+        marks=marks, title=title, y_title=y_title, x_title="step", x_range=reach, whole=True, snap="x", height=height
+    )
     return Chart([[frame]], alt=_alt(points))
+
+
+def _thin(course: Course, i: int, *, changes: bool) -> Line:
+    """The course of another fit."""
+    points = _finite(course.points)
+    shown = _changes(points) if changes else points
+    does = "; a click loads it" if course.loads else ""
+    words = [f"{course.name}, step {s}: {v:.6g}{does}" for s, v in shown]
+    return Line(
+        [s for s, _ in shown], [v for _, v in shown], tone="quiet", width=0.8, words=words,
+        picks=[i] * len(shown) if course.loads else (), action=LOAD if course.loads else "",
+        label="other starts" if i == 0 else "",
+    )  # fmt: skip
+
+
+def _rings(events: Sequence[tuple[int, str]], shown: Sequence[Point]) -> list[Mark]:
+    """Rings at steps with events, one for all of a step; each at the last step that is known by then."""
+    if not events or not shown:
+        return []
+    steps = [s for s, _ in shown]
+    placed = sorted((max(0, bisect_right(steps, s) - 1), s, what) for s, what in events)
+    groups = [(place, list(group)) for place, group in groupby(placed, key=lambda entry: entry[0])]
+    words = ["\n".join(f"step {s}: {what}" for _, s, what in group) for _, group in groups]
+    at = [shown[place] for place, _ in groups]
+    return [
+        Dots([s for s, _ in at], [v for _, v in at], size=5.0, shape="ring", tone="other", label="events", words=words,
+             picks=[s for s, _ in at])
+    ]  # fmt: skip
 
 
 def expected_end(trace: Sequence[Point]) -> float | None:
@@ -61,6 +113,10 @@ def expected_end(trace: Sequence[Point]) -> float | None:
         return None
     rate = (third - second) / (second - first)
     return second + (third - second) / (1 - rate)
+
+
+def _finite(points: Sequence[Point]) -> list[Point]:
+    return [(s, v) for s, v in points if math.isfinite(v)]
 
 
 def _changes(points: Sequence[Point]) -> list[Point]:

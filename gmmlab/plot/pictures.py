@@ -13,7 +13,9 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.data import as_rows
 from gmmlab.errors import BadData
 from gmmlab.plot import gaps
+from gmmlab.plot.climb import climb
 from gmmlab.plot.ellipses import Ellipses, ellipses, noise, outline
+from gmmlab.plot.painter import paint
 from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.raster import Range, raster
 from gmmlab.plot.style import NOISE, Style, colour, css, dash, ink, line, style
@@ -80,17 +82,11 @@ def trace(
 
     The evidence of a step belongs to the model before its refit, so that step 1 is drawn at 0.
     """
-    look = style(theme)
-    points = [(s.i - 1, s.info.evidence) if hasattr(s, "info") else (s[0], s[1]) for s in steps]
+    points = [(s.i - 1, s.info.evidence) if hasattr(s, "info") else (int(s[0]), float(s[1])) for s in steps]
     if not points:
         raise ValueError("There are no steps to draw; expected at least one.")
-    alt = f"Mean log-likelihood per row, from {points[0][1]:.4f} to {points[-1][1]:.4f} in {len(points)} steps."
-    picture = Picture(size=size, paper=look.paper, alt=alt)
-    axes = picture.panel((LEFT, BOTTOM, size[0] - LEFT - RIGHT, size[1] - TOP - BOTTOM), look)
-    _draw_trace(axes, points, look)
-    axes.set_xlabel("step", color=look.ink, fontsize=8, labelpad=2)
-    axes.set_title(title or "mean log-likelihood per row", loc="left", color=look.quiet, fontsize=8, pad=6)
-    return picture
+    chart = climb(points, step=points[-1][0], title=title, height=size[1])
+    return paint(chart, theme=theme, width=size[0])
 
 
 def _draw_points(axes: Axes, x: Float[Tensor, "n 2"], labels: Any, shown: Ellipses, look: Style) -> None:
