@@ -116,7 +116,7 @@ def _words(scores: Any, at: Place, gap: NDArray[np.floating], criterion: str, re
     name, far, value = _name(scores, at), float(gap[at]), float(scores.values[at[0]][at[1]])
     if not math.isfinite(far):
         return f"{name}: {reason}"
-    return f"{name}: {criterion} {value:.2f}, " + ("the best" if far == 0 else f"{far:.2f} behind the best")
+    return f"{name}: {criterion} {value:.2f}, " + ("the best" if far == 0 else f"{far:.2f} behind")
 
 
 def _key(best: bool, near: float | None, refused: bool) -> str:

@@ -105,7 +105,7 @@ def small(
         x, y = outline(mean.cpu(), factor.cpu(), 2.0, points=48).T
         marks.append(Line(x, y, tone=k, fill=0.12, width=1.75, closed=True))
     return Frame(
-        marks=marks, title=title, x_range=ranges[0], y_range=ranges[1], ticks=False, pick=pick, height=height, width=140
+        marks=marks, title=title, x_range=ranges[0], y_range=ranges[1], ticks=False, pick=pick, height=height, width=110
     )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def profile(model: Mixture, x: Tensor, extent: Range, *, title: str, pick: int, 
     line = Line(at[:, 0].cpu(), density, fill=0.12)
     top = 1.1 * float(density.max()) or 1.0
     return Frame(
-        marks=[line], title=title, x_range=extent, y_range=(0.0, top), ticks=False, pick=pick, height=height, width=140
+        marks=[line], title=title, x_range=extent, y_range=(0.0, top), ticks=False, pick=pick, height=height, width=110
     )
 
 

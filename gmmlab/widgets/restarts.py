@@ -162,7 +162,7 @@ def _tones(model: Mixture, best: Mixture) -> list[int]:
 
 def _words(row: Optimum) -> str:
     kind = "degenerate: its likelihood means nothing" if row.degenerate else f"{row.gap:.4g} per row below the best"
-    rest = f"least component {row.smallest:.1f} rows, condition {row.condition:.3g}"
+    rest = f"least component {row.smallest:.1f} rows, condition {row.condition:.2g}"
     return f"{_starts(row.times)}: {kind if row.gap or row.degenerate else 'the best'}\n{rest}"
 
 

@@ -106,8 +106,10 @@ export class ChartPanel extends Panel {
     this.tip.hidden = !target?.words;
     if (target?.words) {
       const [x, y] = frame.spot(target);
-      const left = frame.element.offsetLeft + x;
-      set(this.tip, { text: target.words, style: `left:${Math.max(70, Math.min(this.body.clientWidth - 70, left))}px;top:${frame.element.offsetTop + y}px` });
+      set(this.tip, { text: target.words, style: "left:0" });
+      const half = this.tip.offsetWidth / 2 + 4; // with these words, where there is room
+      const left = Math.max(half, Math.min(this.body.clientWidth - half, frame.element.offsetLeft + x));
+      set(this.tip, { style: `left:${left}px;top:${frame.element.offsetTop + y}px` });
       this.status.say(target.words);
     }
     if (target?.row !== this.state.row) this.bus.tell({ row: target?.row ?? null });

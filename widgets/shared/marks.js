@@ -165,7 +165,8 @@ function cells(mark, { ctx, view, style, find }) {
       ctx.fillStyle = ink(face);
       ctx.textAlign = "center";
       ctx.textBaseline = "middle";
-      const words = is(stars, i, j) ? "★" : texts[i]?.[j];
+      if (is(stars, i, j)) star(ctx, box.x + box.w / 2, box.y + box.h / 2, Math.min(8, 0.4 * box.h));
+      const words = is(stars, i, j) ? "" : texts[i]?.[j];
       if (words && ctx.measureText(words).width < box.w + 2) ctx.fillText(words, box.x + box.w / 2, box.y + box.h / 2 + 0.5);
       if (!is(rings, i, j)) return;
       ctx.strokeStyle = tone("other", style);
@@ -175,9 +176,20 @@ function cells(mark, { ctx, view, style, find }) {
   );
 }
 
+function star(ctx, x, y, radius) {
+  ctx.beginPath();
+  for (let i = 0; i < 10; i++) {
+    const r = i % 2 ? 0.4 * radius : radius;
+    ctx.lineTo(x + r * Math.sin((i * Math.PI) / 5), y - r * Math.cos((i * Math.PI) / 5));
+  }
+  ctx.fill();
+}
+
 const channels = (text) => {
-  const hex = text.match(/^#(..)(..)(..)/)?.slice(1).map((part) => parseInt(part, 16));
-  return hex ?? (text.match(/\d+/g) ?? [255, 255, 255]).slice(0, 3).map(Number);
+  const [, digits] = text.match(/^#([0-9a-f]{3,8})$/i) ?? [];
+  const size = digits?.length < 6 ? 1 : 2; // #111 is short for #111111
+  if (digits) return [0, 1, 2].map((i) => parseInt(digits.slice(i * size, (i + 1) * size).repeat(3 - size), 16));
+  return (text.match(/\d+/g) ?? [255, 255, 255]).slice(0, 3).map(Number);
 };
 
 function hatch(ctx, { x, y, w, h }, style) {
