@@ -21,7 +21,7 @@ from gmmlab.estimators.fitting import Budget, Fit
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
 from gmmlab.estimators.ranking import CRITERIA, Rest, by_cell, could_win, ranks, value
 from gmmlab.estimators.sample import Sample, generator, of_rows, of_stream
-from gmmlab.estimators.search import Cell, Fitted, Progress, search
+from gmmlab.estimators.search import NOT_YET, Cell, Fitted, Progress, search
 from gmmlab.estimators.starting import Starting, counting, folds, without_each
 from gmmlab.extras import needs
 from gmmlab.fit.missing import nothing_observed
@@ -148,7 +148,7 @@ class Selecting(Iterator[tuple["Selection", Progress]]):
     """
 
     def __init__(self, asked: Asked, cells: Sequence[Cell], steps: Iterator[tuple[Selection, Progress]]) -> None:
-        waiting = [Fitted(cell, refused="not fitted yet") for cell in cells]
+        waiting = [Fitted(cell, refused=NOT_YET) for cell in cells]
         self.start, self._steps = Selection(asked, Progress(0, len(cells), 0.0, lambda: waiting)), steps
 
     def __next__(self) -> tuple[Selection, Progress]:

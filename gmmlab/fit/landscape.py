@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from gmmlab.algebra import assign
-from gmmlab.axes import Float, Int, Tensor
+from gmmlab.axes import Float, Tensor
 from gmmlab.extras import needs
 from gmmlab.kernels.agreement import adjusted_rand
 from gmmlab.model import Mixture
@@ -72,7 +72,7 @@ def landscape(
     if not fits:
         raise ValueError("There are no fits to compare; expected at least one.")
     ends = [assign(fit, x) for fit in fits]
-    labels, logliks = [_counted(end[0]) for end in ends], [float(end[1]) for end in ends]
+    labels, logliks = [end[0] for end in ends], [float(end[1]) for end in ends]
     groups: list[list[int]] = []
     for i in sorted(range(len(fits)), key=lambda i: -logliks[i]):
         for group in groups:
@@ -123,8 +123,3 @@ def _smallest(model: Mixture, n: int) -> float:
 def _is_degenerate(model: Mixture, n: int) -> bool:
     # a d-variate covariance needs d + 1 rows; a millionth of a row is allowed for the rounding of weights
     return _smallest(model, n) < model.d + 1 - 1e-6 or not float(condition_numbers(model).max()) < CONDITION
-
-
-def _counted(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
-    """From 0: noise (-1) is one more group."""
-    return labels - labels.amin().clamp(max=0)

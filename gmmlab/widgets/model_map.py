@@ -25,10 +25,10 @@ from gmmlab.estimators.search import NOT_YET, Fitted
 from gmmlab.estimators.select import Selection
 from gmmlab.plot.chart import Chart, Control
 from gmmlab.plot.heat import Scores, heat
-from gmmlab.widgets.base import refuse_unknown
 from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.explorer import Explorer
 from gmmlab.widgets.messages import Invalid, integer
+from gmmlab.widgets.names import refuse_unknown
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.snapshot import Snapshot
 
@@ -213,8 +213,8 @@ def _shape(name: str) -> str:
 def _progress(snapshot: Snapshot, grid: Grid) -> str:
     """How far a search is, as long as it is not at its end."""
     left = sum(one.refused == NOT_YET for row in grid.fits for one in row)
-    progress = getattr(snapshot, "progress", None)
-    if snapshot.play == "playing" and progress is not None and progress.total:
+    progress = snapshot.progress
+    if snapshot.play == "playing" and progress.total:
         seconds = "" if progress.remaining is None else f", about {math.ceil(progress.remaining)} s left"
         return f"{progress.done} of {progress.total} fits{seconds}"
     return f"{left} models are not fitted yet" if left else ""

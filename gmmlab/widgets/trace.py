@@ -61,7 +61,7 @@ class Trace(ChartWidget):
             step=snapshot.step,
             limit=limit,
             changes=self.show == "change",
-            events=[(event.step, event.words) for event in getattr(snapshot, "events", ())],
+            events=[(event.step, event.words) for event in snapshot.events],
             held=() if self._held is None else frames.thinned(self._held.points()),
             beside=[other.course for other in self.beside],
             height=self.height,
