@@ -103,13 +103,15 @@ class Cells(Mark):
     """A table of shades, row 0 at the top: cell (i, j) lies between j and j + 1, and i and i + 1.
 
     `share` (r, c) is how full the tone is, -1 to 1 (negative: of the tone "other"); NaN is hatched. `text` is written
-    into the cells; those in `rings` are ringed, those in `stars` starred.
+    into the cells; those in `rings` are ringed, those in `stars` starred. `tight` cells touch: an image, which fills the
+    ranges of a frame that has some.
     """
 
     share: Any
     text: Any = ()
     rings: Sequence[tuple[int, int]] = ()
     stars: Sequence[tuple[int, int]] = ()
+    tight: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +123,7 @@ class Points(Mark):
 
     dims: tuple[int, int]
     plain: bool = False
+    by: int = 0  # which of the sets of labels gives their colours, where there are several
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -148,7 +151,7 @@ class Frame:
     def ranges(self) -> tuple[Range, Range]:
         """What is shown: as given, or all marks with a margin."""
         cells = next((mark for mark in self.marks if isinstance(mark, Cells)), None)
-        if cells is not None:
+        if cells is not None and not (cells.tight and self.x_range and self.y_range):
             r, c = np.shape(cells.share)
             return (0.0, float(c)), (float(r), 0.0)
         return self.x_range or self._extent("x", "left", "right"), self.y_range or self._extent("y", "low", "high")

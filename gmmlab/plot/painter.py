@@ -28,6 +28,7 @@ class Rows(NamedTuple):
 
     x: Tensor
     labels: Tensor
+    others: Sequence[Tensor] = ()  # more sets of labels, numbered from 1
 
 
 def paint(chart: spec.Chart, *, rows: Rows | None = None, theme: str = "light", width: int = 640) -> Picture:
@@ -202,6 +203,8 @@ def _text(axes: Axes, mark: spec.Text, look: Style, _: Rows | None) -> None:
 
 def _cells(axes: Axes, mark: spec.Cells, look: Style, _: Rows | None) -> None:
     share = np.asarray(mark.share, dtype=float)
+    if mark.tight:
+        return _image(axes, share, mark.tone, look)
     rings, stars = set(map(tuple, mark.rings)), set(map(tuple, mark.stars))
     for i, j in np.ndindex(share.shape):
         if np.isnan(share[i, j]):
@@ -221,13 +224,24 @@ def _cells(axes: Axes, mark: spec.Cells, look: Style, _: Rows | None) -> None:
             axes.add_patch(Rectangle((j + 0.05, i + 0.1), 0.9, 0.8, fc="none", ec=edge, lw=1.6, zorder=4))
     for spine in axes.spines.values():
         spine.set_visible(False)
+    return None
+
+
+def _image(axes: Axes, share: Any, full: spec.Tone, look: Style) -> None:
+    """Shades that touch; what is not known is left as paper."""
+    paper = np.array(parse(look.paper), dtype=float)
+    faces = np.where((share >= 0)[..., None], np.array(tone(full, look)), np.array(tone("other", look)))
+    part = np.clip(np.abs(np.nan_to_num(share)), 0, 1)[..., None]
+    shades = np.rint(paper + part * (faces - paper)).astype(np.uint8)
+    low, high = sorted(axes.get_ylim())
+    axes.imshow(shades, extent=(*axes.get_xlim(), low, high), aspect="auto", interpolation="none", zorder=1)
 
 
 def _points(axes: Axes, mark: spec.Points, look: Style, rows: Rows | None) -> None:
     if rows is None:
         raise TypeError("A chart with points is painted with its rows: paint(chart, rows=Rows(x, labels)).")
     xy = rows.x[:, list(mark.dims)].cpu().numpy()
-    labels = rows.labels.cpu().numpy() if not mark.plain else np.full(len(xy), -1)
+    labels = np.full(len(xy), -1) if mark.plain else (rows.labels, *rows.others)[mark.by].cpu().numpy()
     kept = np.isfinite(xy).all(1)
     palette = np.array([*(colour(k, look.theme) for k in range(int(labels.max(initial=0)) + 1)), NOISE[look.theme]])
     box, ranges = axes.get_window_extent(), (axes.get_xlim(), axes.get_ylim())

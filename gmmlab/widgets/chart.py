@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import traitlets
 
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.plot import gaps
 from gmmlab.plot.chart import Chart, Control, Points
 from gmmlab.widgets import frames
@@ -38,7 +38,8 @@ class ChartWidget(Panel):
 
     def __init__(self, session: Any, **traits: Any) -> None:
         super().__init__(session, **{"title": self.heading} | traits)
-        self.observe(self._redraw, [control.name for control in self.controls() if control.kind != "button"])
+        names = [control.name for control in self.controls() if control.kind != "button"]
+        self.observe(self._redraw, [name for name in names if self.has_trait(name)])
 
     def chart(self, snapshot: Snapshot) -> Chart:
         """What a snapshot shows."""
@@ -51,6 +52,14 @@ class ChartWidget(Panel):
     def columns(self) -> Float[Tensor, "n m"] | None:
         """The columns that Points marks speak of by number; None without such marks."""
         return None
+
+    def labels(self, snapshot: Snapshot) -> list[Int[Tensor, "n"]]:
+        """The sets of labels that colour Points marks, which name them by number."""
+        return [self._assigned(snapshot.assigned_by).labels]
+
+    def turned(self, name: str, value: Any) -> None:
+        """A control was turned: the trait of its name takes the value."""
+        setattr(self, name, float(value) if isinstance(getattr(self, name), float) else value)
 
     def picked(self, frame: int, pick: int, action: str) -> None:
         """An element that stands for `pick` was chosen in a frame."""
@@ -69,8 +78,10 @@ class ChartWidget(Panel):
         from gmmlab.plot.painter import Rows, paint
 
         snapshot, columns = self.session.snapshot, self.columns()
-        rows = None if columns is None else Rows(columns, self._assigned(snapshot.assigned_by).labels)
-        return paint(self.chart(snapshot), rows=rows, theme=self.still, width=self.width)
+        chart = self.chart(snapshot)
+        first, *others = self.labels(snapshot) if columns is not None and _shows_points(chart) else [None]
+        rows = None if columns is None or first is None else Rows(columns, first, others)
+        return paint(chart, rows=rows, theme=self.still, width=self.width)
 
     def describe(self) -> str:
         return f"{type(self).__name__}: {self.chart(self.session.snapshot).alt}"
@@ -85,9 +96,10 @@ class ChartWidget(Panel):
         try:
             chart = self.chart(snapshot)
             body["chart"] = chart.message()
-            if any(isinstance(mark, Points) for part in chart.frames() for mark in getattr(part, "marks", ())):
-                body["k"] = snapshot.assigned_by.k
-                labels = [frames.labels(self._assigned(snapshot.assigned_by).labels)]
+            if _shows_points(chart):
+                sets = self.labels(snapshot)
+                body["k"] = max(snapshot.assigned_by.k, *(int(each.max()) + 1 for each in sets))
+                labels = [frames.labels(each) for each in sets]
         except Exception as err:  # noqa: BLE001
             failure = Failure.of(err, "the drawing")
         head = {"type": "frame", "frame": frame, "step": snapshot.step, "play": snapshot.play}
@@ -103,6 +115,10 @@ class ChartWidget(Panel):
         parts = [gaps.parts(column, extent).float().cpu() for column, extent in zip(columns.T, ranges, strict=True)]
         data = torch.cat(parts).numpy().tobytes() if parts else b""
         return {"type": "rows", "n": len(columns), "ranges": [list(extent) for extent in ranges]}, [data]
+
+
+def _shows_points(chart: Chart) -> bool:
+    return any(isinstance(mark, Points) for part in chart.frames() for mark in getattr(part, "marks", ()))
 
 
 def pick(widget: ChartWidget, message: Message) -> None:
@@ -128,7 +144,7 @@ def control(widget: ChartWidget, message: Message) -> None:
     if known[name].kind == "button":
         return widget.pressed(name)
     try:
-        setattr(widget, name, float(value) if isinstance(getattr(widget, name), float) else value)
+        widget.turned(name, value)
     except (traitlets.TraitError, TypeError, ValueError) as err:
         raise Invalid(str(err)) from err
     return None

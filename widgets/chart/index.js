@@ -54,7 +54,10 @@ export class ChartPanel extends Panel {
   show({ chart, controls, k }, buffers) {
     if (!chart) return;
     Object.assign(this.state, chart, { controls });
-    if (buffers.length) this.rows.label(bytes(buffers[0]).slice(), k);
+    if (buffers.length) {
+      const [labels, ...others] = buffers.map((each) => bytes(each).slice());
+      this.rows.label(labels, k, others);
+    }
     const parts = chart.grid.flat();
     if (parts.map(({ kind }) => kind).join() !== this.#parts.map(({ spec }) => spec.kind).join()) this.#build(chart.grid);
     parts.forEach((spec, i) => this.#parts[i].update(spec));

@@ -153,6 +153,7 @@ function cells(mark, { ctx, view, style, find }) {
   const full = (value) => colour(value < 0 || mark.tone === "other" ? 1 : typeof mark.tone === "number" ? mark.tone : 0, style.theme);
   const paper = channels(style.background);
   const [width, height] = [view.box.width / share[0].length, view.box.height / share.length];
+  if (mark.tight) return image(share, { ctx, full, paper, width, height });
   share.forEach((row, i) =>
     row.forEach((value, j) => {
       const box = { x: j * width + 1, y: i * height + 1, w: width - 2, h: height - 2 };
@@ -185,6 +186,18 @@ function star(ctx, x, y, radius) {
   ctx.fill();
 }
 
+/** Shades that touch, on whole pixels. */
+function image(share, { ctx, full, paper, width, height }) {
+  share.forEach((row, i) =>
+    row.forEach((value, j) => {
+      if (value === null) return;
+      const [x, y] = [Math.round(j * width), Math.round(i * height)];
+      ctx.fillStyle = css(mix(paper, full(value), Math.min(1, Math.abs(value))));
+      ctx.fillRect(x, y, Math.round((j + 1) * width) - x, Math.round((i + 1) * height) - y);
+    }),
+  );
+}
+
 const channels = (text) => {
   const [, digits] = text.match(/^#([0-9a-f]{3,8})$/i) ?? [];
   const size = digits?.length < 6 ? 1 : 2; // #111 is short for #111111
@@ -210,14 +223,15 @@ function hatch(ctx, { x, y, w, h }, style) {
 }
 
 /** The rows of the data, as a density; those that are not brushed are grey. */
-function points({ dims, plain }, { ctx, view, style, app, ratio }) {
+function points({ dims, plain, by = 0 }, { ctx, view, style, app, ratio }) {
   const { rows } = app;
   if (!rows.has(dims)) return;
   const [width, height] = [Math.max(1, Math.round(view.box.width * ratio)), Math.max(1, Math.round(view.box.height * ratio))];
   const raster = rows.raster(width, height);
   const map = rows.map(dims, view);
   for (const name of Object.keys(map)) map[name] *= ratio;
-  const image = raster.draw(rows.pair(dims), rows.shown(app.state.brush, plain), table(rows.k, style.theme), map, { scale: ratio });
+  const labels = rows.shown(app.state.brush, { plain, by });
+  const image = raster.draw(rows.pair(dims), labels, table(rows.k, style.theme), map, { scale: ratio });
   rows.sheet.width = width;
   rows.sheet.height = height;
   rows.sheet.getContext("2d").putImageData(image, 0, 0);

@@ -4,27 +4,29 @@ import { Raster, NONE } from "./raster.js";
 export class Rows {
   #pairs = new Map();
   #rasters = new Map();
-  #shown = null;
+  #shown = [];
   #brush = null;
   #none = new Uint8Array(0);
   n = 0;
   k = 1;
   labels = null;
+  others = [];
   columns = [];
   ranges = [];
   sheet = document.createElement("canvas");
 
   /** @param {{n: number, ranges: [number, number][]}} message @param {Float32Array} all columns after each other */
   take({ n, ranges }, all) {
-    Object.assign(this, { n, ranges, labels: null });
+    Object.assign(this, { n, ranges, labels: null, others: [] });
     this.columns = ranges.map((_, j) => all.subarray(j * n, (j + 1) * n));
     this.#pairs.clear();
-    this.#shown = null;
+    this.#shown = [];
   }
 
-  label(labels, k) {
-    Object.assign(this, { labels, k });
-    this.#shown = null;
+  /** @param {Uint8Array[]} others more sets of labels, numbered from 1 */
+  label(labels, k, others = []) {
+    Object.assign(this, { labels, k, others });
+    this.#shown = [];
   }
 
   has(dims) {
@@ -49,13 +51,12 @@ export class Rows {
   }
 
   /** Labels with the rows outside the brush without one; without a brush all have theirs, or none if they are plain. */
-  shown(brush, plain = false) {
+  shown(brush, { plain = false, by = 0 } = {}) {
+    const labels = by ? this.others[by - 1] : this.labels;
     if (!brush && plain) return this.#none.length === this.n ? this.#none : (this.#none = new Uint8Array(this.n).fill(NONE));
-    if (!brush || !this.labels) return this.labels;
-    if (this.#shown && this.#brush === brush) return this.#shown;
-    this.#brush = brush;
-    this.#shown = this.labels.map((label, i) => (brush[i] ? label : NONE));
-    return this.#shown;
+    if (!brush || !labels) return labels;
+    if (this.#brush !== brush) [this.#brush, this.#shown] = [brush, []];
+    return (this.#shown[by] ??= labels.map((label, i) => (brush[i] ? label : NONE)));
   }
 
   raster(width, height) {
