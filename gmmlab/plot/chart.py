@@ -200,6 +200,11 @@ class Chart:
         return {"grid": [[_message(frame) for frame in row] for row in self.grid], "alt": self.alt, "note": self.note}
 
 
+def said(words: str) -> Chart:
+    """A chart that only says something: why there is nothing to see."""
+    return Chart([[Table(columns=[""], cells=[], empty=words, height=80)]], alt=words)
+
+
 @dataclass(frozen=True)
 class Control:
     """A choice beside a chart: one of `options`, a switch, a button, or a number from `low` to `high`.

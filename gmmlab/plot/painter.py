@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from matplotlib.ticker import MaxNLocator  # isort: skip
 
 GAP, TITLE, FOOT, FOOT_TITLED = 14, 24, 22, 36  # around a frame, in nominal pixels
 LETTER = 5.4  # the width of one
+NOTE_LETTER = 5.7  # in a line of many, whose average counts
 
 
 class Rows(NamedTuple):
@@ -35,7 +37,8 @@ def paint(chart: spec.Chart, *, rows: Rows | None = None, theme: str = "light", 
     """The picture of a chart, `width` nominal pixels wide; frames that are narrow stand beside each other."""
     look = style(theme)
     tall = [max(frame.height for frame in row) for row in chart.grid]
-    note = 20 if chart.note else 0
+    lines = textwrap.wrap(chart.note, max(20, int((width - 2 * GAP) / NOTE_LETTER)))
+    note = 14 * len(lines) + 6 if lines else 0
     height = sum(tall) + note
     picture = Picture(size=(width, height), paper=look.paper, alt=chart.alt)
     top = height
@@ -47,8 +50,8 @@ def paint(chart: spec.Chart, *, rows: Rows | None = None, theme: str = "light", 
                 picture, frame, box, rows, look
             )
         top -= high
-    if note:
-        picture.text(GAP / width, 7 / height, chart.note, color=look.quiet, fontsize=7.5)
+    for i, line in enumerate(reversed(lines)):
+        picture.text(GAP / width, (7 + 14 * i) / height, line, color=look.quiet, fontsize=7.5)
     return picture
 
 

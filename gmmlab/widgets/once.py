@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 Question = Callable[..., T]
@@ -38,3 +38,18 @@ def once(session: Any, model: Any, question: Question[T], *args: Any) -> T:
             known = memory.answers[key] = (model, question(model, session.x, *args))
     answer: T = known[1]
     return answer
+
+
+class Kept(Generic[T]):
+    """The latest answer to a question that one panel asks of a model, in whatever thread."""
+
+    def __init__(self, question: Callable[[Any], T]) -> None:
+        self._question, self._lock = question, threading.Lock()
+        self._known: tuple[Any, T] | None = None
+
+    def __call__(self, model: Any) -> T:
+        """`question(model)`, not computed again for the model that was asked about last."""
+        with self._lock:
+            if self._known is None or self._known[0] is not model:
+                self._known = model, self._question(model)
+            return self._known[1]

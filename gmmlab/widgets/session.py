@@ -78,6 +78,11 @@ class Session(Driver):
         return torch.zeros(0, dtype=torch.long) if mask is None else mask.nonzero().flatten()
 
     @property
+    def start(self) -> Any:
+        """The model that all began with."""
+        return self._stepper.history.start.model
+
+    @property
     def n_bytes(self) -> int:
         """About how much memory the session holds: the rows and the models of its history."""
         return int(self.x.nbytes) + self._stepper.history.bytes

@@ -1,0 +1,107 @@
+"""Compare: the model of a session beside another one on the same rows; matched components have one colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import traitlets
+
+from gmmlab.algebra import assign
+from gmmlab.axes import Int, Tensor
+from gmmlab.errors import BadData
+from gmmlab.plot.chart import Chart, Control, said
+from gmmlab.plot.versus import Side, check_columns, plane, renamed, sides, versus
+from gmmlab.score.comparison import Comparison, compare
+from gmmlab.widgets.messages import Invalid
+from gmmlab.widgets.once import Kept
+from gmmlab.widgets.plane import Plane
+from gmmlab.widgets.snapshot import Snapshot
+
+FEW = 20_000  # rows that are compared while the fit plays
+SHOWN: dict[str, int | None] = {"both": None, "left": 0, "right": 1}
+
+
+class Compare(Plane):
+    """The model shown by a session on the left, another one on the right: the start of the session unless given.
+
+    A click on a cell of the table marks its rows in all panels. `show="left"` or `"right"` draws one of the two alone,
+    and `blink` changes to the other one in its place.
+    """
+
+    heading = "Compare"
+
+    show = traitlets.Enum(list(SHOWN), "both", help="Both models, or one in the place of both.").tag(sync=True)
+    swapped = traitlets.Bool(False, help="The other model stands on the left.").tag(sync=True)
+
+    def __init__(
+        self, session: Any, other: Any = None, *, dims: Sequence[int | str] | None = None, **traits: Any
+    ) -> None:
+        self.other = getattr(other, "mixture_", other) or session.start
+        self.names = "this model", "the start" if other is None else "the other"
+        check_columns([session.snapshot.model, self.other], session.x)
+        x, fixed = session.x, self.other
+        self._of_other = assign(fixed, x)[0]  # says now what rows it does not take
+        few = x[:: -(-len(x) // FEW)]
+        self._found = Kept(lambda model: compare(model, fixed, x))
+        self._found_in_few = Kept(lambda model: compare(model, fixed, few)) if len(few) < len(x) else self._found
+        super().__init__(session, dims=dims, **traits)
+
+    def chart(self, snapshot: Snapshot) -> Chart:
+        try:
+            both, found = self._sides(snapshot)
+            shown = plane(self.session.x, self.dims, self.session.names)
+            return versus(both, found, shown, only=SHOWN[self.show], few=len(found.gain) < len(self.session.x),
+                          height=self.height)  # fmt: skip
+        except (BadData, TypeError) as err:
+            return said(str(err))
+
+    def labels(self, snapshot: Snapshot) -> list[Int[Tensor, "n"]]:
+        """Those of each side, as numbers of the session's components."""
+        found = self._compared(snapshot)
+        both = [self._assigned(snapshot.model).labels, renamed(self._of_other, found.match.tolist())]
+        return both[::-1] if self.swapped else both
+
+    def controls(self) -> list[Control]:
+        options = (("both", "side by side"), ("left", "left"), ("right", "right"))
+        return [
+            *super().controls(),
+            Control("show", "show", self.show, options=options),
+            Control("blink", "blink", None, kind="button", title="One of the two, then the other in its place"),
+            Control("swapped", "swap", self.swapped, kind="switch", title="Left and right exchanged"),
+        ]
+
+    def pressed(self, name: str) -> None:
+        if name != "blink":
+            return super().pressed(name)
+        self.show = "right" if self.show == "left" else "left"
+        return None
+
+    def picked(self, frame: int, pick: int, action: str) -> None:
+        """A cell of the table: its rows are marked."""
+        snapshot = self.session.snapshot
+        labels, (both, found) = self.labels(snapshot), self._sides(snapshot)
+        counts = found.counts
+        if pick >= counts.numel():
+            raise Invalid(f"pick is {pick}; expected a cell of the table, 0 to {counts.numel() - 1}.")
+        wanted = [_number(side, k) for side, k in zip(both, divmod(pick, counts.shape[1]), strict=True)]
+        self.session.brush((labels[0] == wanted[0]) & (labels[1] == wanted[1]))
+
+    def _compared(self, snapshot: Snapshot) -> Comparison:
+        """Of some of the rows while the fit plays: of all it would hold up every frame."""
+        return (self._found_in_few if snapshot.play == "playing" else self._found)(snapshot.model)
+
+    def _sides(self, snapshot: Snapshot) -> tuple[tuple[Side, Side], Comparison]:
+        """As they stand, left and right."""
+        found = self._compared(snapshot)
+        left, right = sides(snapshot.model, self.other, found, self.names)
+        if not self.swapped:
+            return (left, right), found
+        return (right, left), found._replace(counts=found.counts.T, gain=-found.gain)
+
+
+def _number(side: Side, label: int) -> int:
+    """The number of a label of the table, whose last one is noise."""
+    return side.number[label] if label < len(side.number) else -1
+
+
