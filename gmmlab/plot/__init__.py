@@ -12,6 +12,8 @@ _DRAWN = {
     "Optima": "gmmlab.plot.optima",
     "Picture": "gmmlab.plot.picture",
     "Scores": "gmmlab.plot.heat",
+    "compare": "gmmlab.plot.versus",
+    "conditional": "gmmlab.plot.given",
     "covariance_families": "gmmlab.plot.shapes",
     "curves": "gmmlab.plot.lines",
     "landscape": "gmmlab.plot.choice",
@@ -20,6 +22,7 @@ _DRAWN = {
     "scatter": "gmmlab.plot.pictures",
     "selection_map": "gmmlab.plot.choice",
     "trace": "gmmlab.plot.pictures",
+    "uncertainty": "gmmlab.plot.fan",
 }
 
 __all__ = [
@@ -28,6 +31,8 @@ __all__ = [
     "Picture",
     "Scores",
     "colour",
+    "compare",
+    "conditional",
     "covariance_families",
     "curves",
     "ellipses",
@@ -39,6 +44,7 @@ __all__ = [
     "scatter",
     "selection_map",
     "trace",
+    "uncertainty",
     "with_block",
 ]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -235,16 +235,17 @@ def _message(part: Frame | Table) -> dict[str, Any]:
     if isinstance(part, Table):
         return {"kind": "table"} | {each.name: _plain(getattr(part, each.name)) for each in fields(part)}
     (x0, x1), (y0, y1) = part.ranges()
-    said = {each.name: _plain(getattr(part, each.name)) for each in fields(part) if each.name != "marks"}
+    told = {each.name: _plain(getattr(part, each.name)) for each in fields(part) if each.name != "marks"}
     marks = [_mark(mark) for mark in part.marks]
-    return said | {"kind": "frame", "x_range": [x0, x1], "y_range": [y0, y1], "marks": marks}
+    return told | {"kind": "frame", "x_range": [x0, x1], "y_range": [y0, y1], "marks": marks}
 
 
 def _mark(mark: Mark) -> dict[str, Any]:
-    """A mark without what it leaves open."""
-    said = {each.name: _plain(getattr(mark, each.name)) for each in fields(mark)}
+    """A mark without what it leaves open; numbers are said even where there are none."""
+    told = {each.name: _plain(getattr(mark, each.name)) for each in fields(mark)}
+    needed = {each.name for each in fields(mark) if each.default is MISSING}
     return {"kind": type(mark).__name__.lower()} | {
-        name: value for name, value in said.items() if value not in ("", [], None)
+        name: value for name, value in told.items() if name in needed or value not in ("", [], None)
     }
 
 

@@ -7,7 +7,6 @@ step. Nothing here knows what a fit computes, nor what the commands are.
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections import deque
@@ -15,15 +14,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
-import torch
-
 from gmmlab.axes import Bool, Tensor
 from gmmlab.errors import telling
 from gmmlab.widgets.events import Log
 from gmmlab.widgets.progress import WINDOWS, Pace, Progress, progress
 from gmmlab.widgets.snapshot import Failure, Snapshot
 from gmmlab.widgets.stepper import Refused, Stepper
-from gmmlab.widgets.worker import Worker
+from gmmlab.widgets.worker import Worker, leave_a_core
 
 BREATH = 0.002  # seconds between turns in which other threads get the interpreter; a ring ends it
 
@@ -134,7 +131,7 @@ class Driver:
 
     def _turn(self) -> float | None:
         """One command, or one step of a fit that plays."""
-        _leave_a_core()
+        leave_a_core()
         with self._lock:
             command = self._queue.popleft() if self._queue else None
             self._busy = command is not None or self._snapshot.play == "playing"
@@ -213,8 +210,3 @@ def _at_rest(snapshot: Snapshot) -> Snapshot:
     if snapshot.play != "playing":
         return snapshot
     return replace(snapshot, seq=snapshot.seq + 1, play="idle", message="The session was closed.")
-
-
-def _leave_a_core() -> None:
-    """Browser and server need a core too; with all cores taken, a step on a busy machine is many times slower."""
-    torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) - 1)))

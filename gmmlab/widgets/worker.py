@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable
+
+import torch
 
 
 class Bell:
@@ -74,3 +77,8 @@ def _serve(turn: weakref.WeakMethod, bell: Bell) -> None:
             return
         timeout = method()
         del method  # or this frame would keep the owner alive while it waits
+
+
+def leave_a_core() -> None:
+    """Browser and server need a core too; with all cores taken, a step on a busy machine is many times slower."""
+    torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) - 1)))

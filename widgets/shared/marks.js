@@ -199,10 +199,9 @@ function image(share, { ctx, full, paper, width, height }) {
 }
 
 const channels = (text) => {
-  const [, digits] = text.match(/^#([0-9a-f]{3,8})$/i) ?? [];
-  const size = digits?.length < 6 ? 1 : 2; // #111 is short for #111111
-  if (digits) return [0, 1, 2].map((i) => parseInt(digits.slice(i * size, (i + 1) * size).repeat(3 - size), 16));
-  return (text.match(/\d+/g) ?? [255, 255, 255]).slice(0, 3).map(Number);
+  const full = text.replace(/^#(.)(.)(.)$/, "#$1$1$2$2$3$3"); // JupyterLab's dark paper is #111
+  const hex = full.match(/^#(..)(..)(..)/)?.slice(1).map((part) => parseInt(part, 16));
+  return hex ?? (text.match(/\d+/g) ?? [255, 255, 255]).slice(0, 3).map(Number);
 };
 
 function hatch(ctx, { x, y, w, h }, style) {
