@@ -57,7 +57,9 @@ def by_information(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator
     models = tuple(each for each in attempts if each is not None)
     gap, doubts = information.gap if len(few) == len(x) else 0.0, []
     if gap > 0.1:
-        doubts.append(f"The maximum of the likelihood is {gap:.2g} standard errors away: play the fit to its end first.")
+        doubts.append(
+            f"The maximum of the likelihood is {gap:.2g} standard errors away: play the fit to its end first."
+        )
     if len(models) < 0.9 * draws:
         doubts.append(f"{draws - len(models)} of {draws} draws are no mixtures: trust the bootstrap.")
     if not models:

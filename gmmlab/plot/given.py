@@ -130,7 +130,11 @@ def _course(model: Mixture, question: Question, at: float, here: Univariate, hei
         marks.append(Band(x, low, high, tone="ink", opacity=0.13, label=f"{level:.0%}"))
     marks.append(Line(x, along.mean(), tone="ink", width=2.0, label="mean"))
     mean = float(here.without_noise().mean()[0])
-    marks += [Rule(x=at, tone="accent", dash=0), Rule(y=mean, tone="accent"), Dots([at], [mean], size=4.5, tone="accent")]
+    marks += [
+        Rule(x=at, tone="accent", dash=0),
+        Rule(y=mean, tone="accent"),
+        Dots([at], [mean], size=4.5, tone="accent"),
+    ]
     return Frame(
         marks=marks, x_title=question.names[question.predictor], y_title=question.names[question.target],
         x_range=question.wide(question.predictor), y_range=question.wide(question.target), place=True, snap="near",

@@ -103,5 +103,3 @@ class Compare(Plane):
 def _number(side: Side, label: int) -> int:
     """The number of a label of the table, whose last one is noise."""
     return side.number[label] if label < len(side.number) else -1
-
-

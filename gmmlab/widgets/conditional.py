@@ -45,7 +45,9 @@ class Conditional(Plane):
         up = min(1, d - 1) if target is None else column_number(target, names)
         other = next((j for j in range(d) if j != up), 0)
         across = other if predictor is None else column_number(predictor, names)
-        self._held = {column_number(column, names): _finite(value, str(column)) for column, value in (held or {}).items()}
+        self._held = {
+            column_number(column, names): _finite(value, str(column)) for column, value in (held or {}).items()
+        }
         check(session.snapshot.model, session.x, up, across, list(self._held))
         if len(self._held) > MOST_HELD:
             raise ValueError(f"{len(self._held)} columns are to be held; expected {MOST_HELD} at most.")
