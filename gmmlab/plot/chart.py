@@ -103,8 +103,8 @@ class Cells(Mark):
     """A table of shades, row 0 at the top: cell (i, j) lies between j and j + 1, and i and i + 1.
 
     `share` (r, c) is how full the tone is, -1 to 1 (negative: of the tone "other"); NaN is hatched. `text` is written
-    into the cells; those in `rings` are ringed, those in `stars` starred. `tight` cells touch: an image, which fills the
-    ranges of a frame that has some.
+    into the cells; those in `rings` are ringed, those in `stars` starred. `tight` cells touch: an image, which fills
+    the ranges of a frame that has some.
     """
 
     share: Any

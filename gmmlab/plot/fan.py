@@ -101,9 +101,10 @@ def fan(
     """
     there = bundle if bundle is not None and bundle.models else None
     told = Numbers.of([model], shown) if there is None else Numbers.of([model, *there.models], shown)
-    top = [_bundle(told, shown, draws, level, chosen, round(0.58 * height))]
+    single = chosen if chosen is not None and chosen + 1 < len(told.weight) else None
+    top: list[Frame | Table] = [_bundle(told, shown, Look(draws, level, single), round(0.58 * height))]
     low = round(0.42 * height)
-    below = [_stability(model.k, there, low), _intervals(told, level, chosen, low)]
+    below: list[Frame | Table] = [_stability(model.k, there, low), _intervals(told, Look(draws, level, single), low)]
     words = _summary(model, there)
     return Chart([top, below], alt=words, note=" ".join(filter(None, [words, there and there.doubt, note])))
 
@@ -195,8 +196,16 @@ class Numbers(NamedTuple):
 # frames
 
 
-def _bundle(told: Numbers, shown: Plane, draws: int, level: float, chosen: int | None, height: int) -> Frame:
-    far, last = told.far(level), min(draws, len(told.weight) - 1)
+class Look(NamedTuple):
+    """What of a bundle is looked at: how many draws, what an interval holds of them, and one draw by number."""
+
+    draws: int
+    level: float
+    chosen: int | None
+
+
+def _bundle(told: Numbers, shown: Plane, look: Look, height: int) -> Frame:
+    far, last = told.far(look.level), min(look.draws, len(told.weight) - 1)
     near = [b for b in range(1, last + 1) if not far[b]]
     beyond = [b for b in range(1, last + 1) if far[b]]
     one = len(shown.dims) == 1
@@ -205,9 +214,9 @@ def _bundle(told: Numbers, shown: Plane, draws: int, level: float, chosen: int |
     for k in range(told.weight.shape[1]):
         marks += [Line(*trace(told, shown, beyond, k), tone="noise", width=0.7)] if beyond else []
         marks += [Line(*trace(told, shown, near, k), tone=k, width=0.6)] if near else []
-    marks += _whole(told, trace, shown, 0, "fitted")
-    if chosen is not None and chosen + 1 < len(told.weight):
-        marks += _whole(told, trace, shown, chosen + 1, f"draw {chosen + 1}", dash=1, width=2.0)
+    marks += _whole(told, trace, shown, 0)
+    if look.chosen is not None:
+        marks += _whole(told, trace, shown, look.chosen + 1, dash=1, width=2.0)
     marks.append(_centres(told, shown, range(1, last + 1), far))
     return Frame(
         marks=marks, x_title=shown.names[0], y_title="density" if one else shown.names[1], x_range=shown.ranges[0],
@@ -215,10 +224,10 @@ def _bundle(told: Numbers, shown: Plane, draws: int, level: float, chosen: int |
     )  # fmt: skip
 
 
-def _whole(told: Numbers, trace: Any, shown: Plane, b: int, label: str, **look: Any) -> list[Mark]:
+def _whole(told: Numbers, trace: Any, shown: Plane, b: int, **look: Any) -> list[Mark]:
     """All components of one mixture, in ink, with one entry in the key."""
     look = {"width": 1.6} | look
-    names = [label] + [""] * (told.weight.shape[1] - 1)
+    names = [f"draw {b}" if b else "fitted"] + [""] * (told.weight.shape[1] - 1)
     return [Line(*trace(told, shown, [b], k), tone="ink", label=name, **look) for k, name in enumerate(names)]
 
 
@@ -286,22 +295,21 @@ def _stable(jaccard: float) -> str:
     return "no rows" if math.isnan(jaccard) else f"{jaccard:.2f} {verdict(jaccard)}"
 
 
-def _intervals(told: Numbers, level: float, chosen: int | None, height: int) -> Table:
+def _intervals(told: Numbers, look: Look, height: int) -> Table:
     """Percentile intervals of what the draws say, and one draw beside them if it is chosen."""
-    values, known = told.values, len(told.weight) > 2
+    values, known, level, chosen = told.values, len(told.weight) > 2, look.level, look.chosen
     columns = ["parameter", "estimate"]
     if known:
         ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=values.dtype, device=values.device)
         low, high = values[1:].quantile(ends, dim=0)
         columns.append(f"{level:.0%} interval")
-    single = chosen is not None and chosen + 1 < len(values)
-    columns += [f"draw {chosen + 1}"] if single and chosen is not None else []
+    columns += [] if chosen is None else [f"draw {chosen + 1}"]
     cells = []
     for k in range(values.shape[1]):
         for p, title in enumerate(told.titles):
             cell = [f"{k + 1} {title}", f"{float(values[0, k, p]):.4g}"]
             cell += [f"{float(low[k, p]):.4g} to {float(high[k, p]):.4g}"] if known else []
-            cell += [f"{float(values[chosen + 1, k, p]):.4g}"] if single and chosen is not None else []
+            cell += [] if chosen is None else [f"{float(values[chosen + 1, k, p]):.4g}"]
             cells.append(cell)
     return Table(columns=columns, cells=cells, title="parameters", height=height, width=300)
 

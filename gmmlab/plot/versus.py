@@ -66,8 +66,8 @@ def versus(
     """The two, how many rows have each pair of labels, and where one has more density than the other.
 
     `only` leaves one of the two (0 or 1), in the place of both: eyes see a change best where nothing else moves. Cells
-    of the table stand for their pair of labels, by number, row after row of the whole table. With `few` the note says that
-    not all rows have been compared.
+    of the table stand for their pair of labels, by number, row after row of the whole table. With `few` the note says
+    that not all rows have been compared.
     """
     tops = [_side(side, shown, i, round(0.56 * height)) for i, side in enumerate(sides) if only in (None, i)]
     below = [_table(sides, found, round(0.44 * height)), _difference(sides, shown, round(0.44 * height))]

@@ -79,8 +79,10 @@ class ChartWidget(Panel):
 
         snapshot, columns = self.session.snapshot, self.columns()
         chart = self.chart(snapshot)
-        first, *others = self.labels(snapshot) if columns is not None and _shows_points(chart) else [None]
-        rows = None if columns is None or first is None else Rows(columns, first, others)
+        rows = None
+        if columns is not None and _shows_points(chart):
+            first, *others = self.labels(snapshot)
+            rows = Rows(columns, first, others)
         return paint(chart, rows=rows, theme=self.still, width=self.width)
 
     def describe(self) -> str:

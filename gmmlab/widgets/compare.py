@@ -15,7 +15,7 @@ from gmmlab.plot.versus import Side, check_columns, plane, renamed, sides, versu
 from gmmlab.score.comparison import Comparison, compare
 from gmmlab.widgets.messages import Invalid
 from gmmlab.widgets.once import Kept
-from gmmlab.widgets.plane import Plane
+from gmmlab.widgets.plane import Plane, check_mixture
 from gmmlab.widgets.snapshot import Snapshot
 
 FEW = 20_000  # rows that are compared while the fit plays
@@ -37,6 +37,7 @@ class Compare(Plane):
     def __init__(
         self, session: Any, other: Any = None, *, dims: Sequence[int | str] | None = None, **traits: Any
     ) -> None:
+        check_mixture(session.snapshot.model, "Compare")
         self.other = getattr(other, "mixture_", other) or session.start
         self.names = "this model", "the start" if other is None else "the other"
         check_columns([session.snapshot.model, self.other], session.x)
@@ -77,7 +78,7 @@ class Compare(Plane):
         self.show = "right" if self.show == "left" else "left"
         return None
 
-    def picked(self, frame: int, pick: int, action: str) -> None:
+    def picked(self, frame: int, pick: int, action: str) -> None:  # noqa: ARG002 - only the table has cells
         """A cell of the table: its rows are marked."""
         snapshot = self.session.snapshot
         labels, (both, found) = self.labels(snapshot), self._sides(snapshot)

@@ -13,7 +13,7 @@ from gmmlab.plot.chart import Chart, Control, said
 from gmmlab.plot.given import Question, check, given
 from gmmlab.widgets import frames
 from gmmlab.widgets.messages import Invalid
-from gmmlab.widgets.plane import Plane, column_number
+from gmmlab.widgets.plane import Plane, check_mixture, column_number
 from gmmlab.widgets.snapshot import Snapshot
 
 MOST_HELD = 6  # columns with a slider: more would be no help
@@ -40,6 +40,7 @@ class Conditional(Plane):
         held: Mapping[int | str, float] | None = None,
         **traits: Any,
     ) -> None:
+        check_mixture(session.snapshot.model, "Conditional")
         self.ranges = frames.ranges(session.x)
         names, d = session.names, len(session.names)
         up = min(1, d - 1) if target is None else column_number(target, names)

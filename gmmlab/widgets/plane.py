@@ -8,9 +8,10 @@ from typing import Any
 import traitlets
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.model import Mixture
 from gmmlab.plot.chart import Control
-from gmmlab.widgets.base import refuse_unknown
 from gmmlab.widgets.chart import ChartWidget
+from gmmlab.widgets.names import refuse_unknown
 
 
 class Plane(ChartWidget):
@@ -20,6 +21,7 @@ class Plane(ChartWidget):
     up = traitlets.Int(1, min=0, help="The column on the vertical axis.").tag(sync=True)
 
     def __init__(self, session: Any, *, dims: Sequence[int | str] | None = None, **traits: Any) -> None:
+        check_mixture(session.snapshot.model, type(self).__name__)
         if dims is not None:
             across, up = (column_number(column, session.names) for column in dims)
             traits = {"across": across, "up": up} | traits
@@ -52,6 +54,12 @@ class Plane(ChartWidget):
         other = "up" if change["name"] == "across" else "across"
         if self.across == self.up and len(self.session.names) > 1:
             setattr(self, other, change["old"])
+
+
+def check_mixture(model: Any, what: str) -> None:
+    """Raises `TypeError` for the model of a session that is a search, or of any other fit of something else."""
+    if not isinstance(model, Mixture):
+        raise TypeError(f"{what} shows a mixture, and the model of this session is a {type(model).__name__}.")
 
 
 def column_number(column: int | str, names: Sequence[str]) -> int:
