@@ -23,6 +23,7 @@ from gmmlab.score.comparison import compare as compared
 
 FINE = 48  # cells of a map of densities, along each axis
 MOST_WORDS = 12  # labels whose counts are written out
+EVEN = 1e-6  # nats that are rounding
 MARGIN = 0.06
 
 
@@ -82,10 +83,11 @@ def summary(sides: tuple[Side, Side], found: Comparison) -> str:
     alone = sum(number not in left.number for number in right.number)
     size = f"{left.name} has {_components(left.model.k)}, {right.name} {right.model.k}"
     better = left.name if found.total >= 0 else right.name
+    nats = f"{abs(found.total):,.1f} nats ({abs(found.total) / n:.2g} a row)"
     parts = [
         size[0].upper() + size[1:] + (f", {alone} without a match" if alone else ""),
         f"adjusted Rand index {found.adjusted_rand:.3f}",
-        f"the rows are {abs(found.total):,.1f} nats ({abs(found.total) / n:.2g} a row) more likely under {better}",
+        f"the rows are {nats} more likely under {better}" if abs(found.total) > EVEN else "the rows are as likely in both",
     ]
     return "; ".join(parts) + "."
 
