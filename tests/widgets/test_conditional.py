@@ -115,7 +115,7 @@ def test_six_columns_have_sliders_and_the_rest_is_averaged_over(rng: torch.Gener
     with pytest.raises(ValueError, match="7 columns would be held; expected 6 at most"):
         widget.hold(x9=0.0)
     with pytest.raises(ValueError, match="7 columns are to be held"):
-        Conditional(widget.session, held={j: 0.0 for j in range(2, 9)})
+        Conditional(widget.session, held=dict.fromkeys(range(2, 9), 0.0))
 
 
 def test_values_that_no_component_explains_are_told_in_the_widget(x: torch.Tensor) -> None:
