@@ -108,6 +108,8 @@ class ModelMap(ChartWidget):
             controls.append(Control("shape", "show", self.shape, options=shapes, title="Which families are shown"))
         if self.session.snapshot.play == "playing":
             controls.append(Control("cancel", "Cancel remaining", None, kind="button", title="Keeps what has finished"))
+        elif _waiting(Grid.of(self.selection)):
+            controls.append(Control("search", "Search", None, kind="button", title="Fits the models that are not yet"))
         return controls
 
     # what can be done with it
@@ -159,9 +161,13 @@ class ModelMap(ChartWidget):
         self.load(grid.names[i], grid.ks[j])
 
     def pressed(self, name: str) -> None:
-        if name != "cancel":
-            super().pressed(name)
-        self.session.stop()
+        match name:
+            case "search":
+                self.session.play()
+            case "cancel":
+                self.session.stop()
+            case _:
+                super().pressed(name)
 
     def _criteria(self) -> list[str]:
         return [name for name in CRITERIA if name != "cv" or self._asked.data.columns > 1]
@@ -210,10 +216,14 @@ def _shape(name: str) -> str:
     return "round" if structure.spherical else "axes"
 
 
+def _waiting(grid: Grid) -> int:
+    """How many models are not fitted yet."""
+    return sum(one.refused == NOT_YET for row in grid.fits for one in row)
+
+
 def _progress(snapshot: Snapshot, grid: Grid) -> str:
     """How far a search is, as long as it is not at its end."""
-    left = sum(one.refused == NOT_YET for row in grid.fits for one in row)
-    progress = snapshot.progress
+    left, progress = _waiting(grid), snapshot.progress
     if snapshot.play == "playing" and progress.total:
         seconds = "" if progress.remaining is None else f", about {math.ceil(progress.remaining)} s left"
         return f"{progress.done} of {progress.total} fits{seconds}"

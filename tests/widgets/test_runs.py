@@ -59,8 +59,8 @@ def test_buttons_act_on_their_run(session: Session) -> None:
             time.sleep(0.01)
     with pytest.raises(ValueError, match="nothing to Sell"):
         runs.picked(0, pick, "Sell")
-    with pytest.raises(ValueError, match="asked for 99"):
-        runs.picked(0, 99, "Play")
+    with pytest.raises(ValueError, match="asked for 99999"):
+        runs.picked(0, 99_999, "Play")
     session.close()
     with pytest.raises(ValueError, match="no session"):
         runs.picked(0, pick, "Play")

@@ -20,7 +20,7 @@ export class Table {
     const focused = this.element.contains(this.element.getRootNode().activeElement) && this.element.getRootNode().activeElement.dataset.at;
     const title = html("div", { class: "gl-table-title", text: spec.title });
     if (!spec.cells.length) return this.element.replaceChildren(title, html("p", { class: "gl-quiet", text: spec.empty }));
-    const head = html("tr", {}, ...[...spec.columns, ...(spec.actions.length ? [""] : [])].map((name) => html("th", { scope: "col", text: name })));
+    const head = html("tr", {}, ...[...spec.columns, ...(spec.actions.length ? [""] : [])].map((name) => (name ? html("th", { scope: "col", text: name }) : html("td"))));
     this.element.replaceChildren(title, html("table", {}, html("thead", {}, head), html("tbody", {}, ...spec.cells.map((cells, i) => this.#row(cells, i)))));
     if (focused) this.element.querySelector(`[data-at="${focused}"]`)?.focus({ preventScroll: true });
   }
