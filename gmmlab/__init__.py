@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gmmlab.families import Gaussian
     from gmmlab.fit import run
     from gmmlab.model import Mixture
+    from gmmlab.series.diagnosis import report
     from gmmlab.widgets.display import options
     from gmmlab.widgets.explorer import explore
 
@@ -38,6 +39,7 @@ _HOME = {
     "load": "gmmlab.estimators.storage",
     "load_table": "gmmlab.data",
     "options": "gmmlab.widgets.display",
+    "report": "gmmlab.series.diagnosis",
     "run": "gmmlab.fit",
     "save": "gmmlab.estimators.storage",
     "select": "gmmlab.estimators.select",
@@ -57,6 +59,7 @@ __all__ = [
     "load",
     "load_table",
     "options",
+    "report",
     "run",
     "save",
     "select",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from gmmlab.algebra import assign
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.data import as_rows
 from gmmlab.model import Mixture
 from gmmlab.plot.chart import Band, Bars, Chart, Dots, Frame, Line, Mark, Rule, Table
 from gmmlab.score.adequacy import (
@@ -126,3 +127,19 @@ def _worst(found: Check) -> Table:
 def density_of(model: Mixture, x: Float[Tensor, "n d"], column: int) -> Predictive:
     """The density of one column beside its histogram."""
     return predictive(model, x, column, points=240)
+
+
+def fit_check(
+    x: Any, model: Any, *, column: int = 0, component: int | None = None, theme: str = "light", width: int = 640
+) -> Any:
+    """Whether rows look as if they came from a mixture, as a picture; see `score.adequacy` for what is compared.
+
+    `x` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator. One column
+    is looked at more closely, and the distances of one component, of all unless given.
+    """
+    from gmmlab.plot.painter import paint
+
+    rows, mixture = as_rows(x, missing=True), getattr(model, "mixture_", model)
+    density = density_of(mixture, rows.x, column)
+    chart = adequacy(check(mixture, rows.x), density, rows.names, column=column, component=component)
+    return paint(chart, theme=theme, width=width)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from gmmlab import algebra
 from gmmlab.axes import Float, Tensor
+from gmmlab.data import as_rows
 from gmmlab.gates import Posterior
 from gmmlab.model import Mixture
 from gmmlab.plot.chart import Bars, Cells, Chart, Frame, Mark, Rule
@@ -110,3 +111,15 @@ def _confusion(table: Float[Tensor, "i j"], k: int) -> Frame:
         ticks=True,
         height=220,
     )
+
+
+def responsibilities(x: Any, model: Any, *, threshold: float = 0.5, theme: str = "light", width: int = 640) -> Any:
+    """How sure a mixture is of rows, as a picture: stacked bars, relative entropies, and what is taken for what.
+
+    `x` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator. Rows whose
+    relative entropy is above `threshold` are counted as unsure.
+    """
+    from gmmlab.plot.painter import paint
+
+    rows, mixture = as_rows(x, missing=True), getattr(model, "mixture_", model)
+    return paint(ambiguity(memberships(mixture, rows.x), threshold=threshold), theme=theme, width=width)

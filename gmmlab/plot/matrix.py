@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from gmmlab.algebra import assign
 from gmmlab.axes import Float, Tensor
+from gmmlab.data import as_rows
 from gmmlab.model import Mixture
 from gmmlab.plot import gaps
 from gmmlab.plot.chart import Bars, Chart, Frame, Line, Mark, Points
@@ -64,3 +67,16 @@ def _column(model: Mixture, x: Float[Tensor, "n d"], j: int) -> list[Mark]:
     )
     parts = [Line(at, part.numpy(), width=1.5, tone=k) for k, part in enumerate(shown.parts)]
     return [histogram, *parts]
+
+
+def pairs(x: Any, model: Any, *, columns: Sequence[int] | None = None, theme: str = "light", width: int = 640) -> Any:
+    """The scatter matrix of rows and their mixture, as a picture: the first four columns unless others are given.
+
+    `x` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator.
+    """
+    from gmmlab.plot.painter import Rows, paint
+
+    rows, mixture = as_rows(x, missing=True), getattr(model, "mixture_", model)
+    shown = list(range(min(4, rows.x.shape[1]))) if columns is None else list(columns)
+    chart = scatter_matrix(mixture, rows.x, rows.names, shown)
+    return paint(chart, rows=Rows(rows.x, assign(mixture, rows.x)[0]), theme=theme, width=width)

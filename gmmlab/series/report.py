@@ -95,6 +95,13 @@ class _Exporter(HTMLExporter):
 
 def page(notebook: Any, source: Path) -> str:
     """The HTML text of an executed notebook; `source` is the file it came from."""
+    text = rendered(notebook, source.parent)
+    title_end = "</h1>" if "</h1>" in text else "<main>"
+    return text.replace(title_end, title_end + _run_table(notebook, source.stem), 1)
+
+
+def rendered(notebook: Any, folder: Path) -> str:
+    """Cells as HTML, pictures of Markdown that lie in `folder` embedded; the title is that of the metadata."""
     settings = Config({"NbConvertBase": {"display_data_priority": _STATIC}})
     exporter = _Exporter(
         config=settings,
@@ -106,10 +113,9 @@ def page(notebook: Any, source: Path) -> str:
         embed_images=True,
     )
     title = notebook.metadata.get("gmmlab", {}).get("title", "Report")
-    resources = {"metadata": {"name": title, "path": str(source.parent)}}
-    text, _ = exporter.from_notebook_node(_for_paper(notebook), resources)
-    title_end = "</h1>" if "</h1>" in text else "<main>"
-    return text.replace(title_end, title_end + _run_table(notebook, source.stem), 1)
+    resources = {"metadata": {"name": title, "path": str(folder)}}
+    text: str = exporter.from_notebook_node(_for_paper(notebook), resources)[0]
+    return text
 
 
 def _run_table(notebook: Any, name: str) -> str:
@@ -139,9 +145,14 @@ def _for_paper(notebook: Any) -> Any:
 
 def write(notebook: Any, source: Path, path: Path) -> Path:
     """Write the page, whole or not at all, and return its path."""
+    return whole(page(notebook, source), path)
+
+
+def whole(text: str, path: Path) -> Path:
+    """Write a text to a file, whole or not at all, and return its path."""
     growing = path.with_name(f".{path.name}.part")
     try:
-        growing.write_text(page(notebook, source), encoding="utf-8")
+        growing.write_text(text, encoding="utf-8")
         growing.replace(path)
     finally:
         growing.unlink(missing_ok=True)
