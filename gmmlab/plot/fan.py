@@ -42,7 +42,7 @@ class Bundle(NamedTuple):
     doubt: str = ""
 
 
-def by_information(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator, draws: int = DRAWN) -> Bundle:
+def by_information(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator, draws: int) -> Bundle:
     """Draws from the large-sample distribution of the estimates, by the observed information.
 
     Of many rows every so manieth is looked at, with their weights. Raises `BadData` for rows with gaps, and `TypeError`
@@ -133,7 +133,7 @@ def uncertainty(
     check_columns([mixture], rows.x)
     pair = list(dims) if rows.x.shape[1] > 1 else [0]
     if refitted is None:
-        bundle = by_information(mixture, rows.x, torch.Generator().manual_seed(seed))
+        bundle = by_information(mixture, rows.x, torch.Generator().manual_seed(seed), DRAWN)
     else:
         *_, bundle = collected(mixture, rows.x, (getattr(each, "mixture_", each) for each in refitted))
     chart = fan(mixture, bundle, plane(rows.x, pair, rows.names), draws=draws, level=level, height=size[1])
@@ -153,7 +153,7 @@ def thinned(x: Float[Tensor, "n d"], most: int) -> Float[Tensor, "m d"]:
 
 def verdict(jaccard: float) -> str:
     """The stability of a cluster in words."""
-    return next((words for least, words in VERDICTS if jaccard >= least), "without rows")
+    return next((words for least, words in VERDICTS if jaccard >= least), "no rows")
 
 
 class Numbers(NamedTuple):
@@ -292,7 +292,7 @@ def _stability(k: int, bundle: Bundle | None, height: int) -> Frame:
 
 
 def _stable(jaccard: float) -> str:
-    return "no rows" if math.isnan(jaccard) else f"{jaccard:.2f} {verdict(jaccard)}"
+    return verdict(jaccard) if math.isnan(jaccard) else f"{jaccard:.2f} {verdict(jaccard)}"
 
 
 def _intervals(told: Numbers, look: Look, height: int) -> Table:

@@ -84,11 +84,12 @@ def summary(sides: tuple[Side, Side], found: Comparison) -> str:
     size = f"{left.name} has {_components(left.model.k)}, {right.name} {right.model.k}"
     better = left.name if found.total >= 0 else right.name
     nats = f"{abs(found.total):,.1f} nats ({abs(found.total) / n:.2g} a row)"
-    likely = f"{nats} more likely under {better}" if abs(found.total) > EVEN else "as likely in both"
     parts = [
         size[0].upper() + size[1:] + (f", {alone} without a match" if alone else ""),
         f"adjusted Rand index {found.adjusted_rand:.3f}",
-        f"the rows are {likely}",
+        f"the rows are {nats} more likely under {better}"
+        if abs(found.total) > EVEN
+        else "the rows are as likely in both",
     ]
     return "; ".join(parts) + "."
 

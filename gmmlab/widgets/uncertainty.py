@@ -203,6 +203,6 @@ def refitted(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"], model: Mixture
 def _drawn(model: Mixture, x: Float[Tensor, "n d"], seed: int) -> Told:
     """By the observed information, where that is known."""
     try:
-        return Told(by_information(model, x, torch.Generator().manual_seed(seed)))
+        return Told(by_information(model, x, torch.Generator().manual_seed(seed), DRAWN))
     except (TypeError, ValueError) as err:
         return Told(None, f"{err} The bootstrap can do without.")

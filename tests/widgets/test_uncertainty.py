@@ -1,0 +1,201 @@
+"""Uncertainty: draws and refits, how stable components are, and what is told of one draw."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import blobs
+from views import MODELS, obey, session, shown, with_gaps
+
+import gmmlab
+from gmmlab import plot
+from gmmlab.plot.chart import Bars, Dots, Frame, Line, Table
+from gmmlab.plot.fan import by_information, verdict
+from gmmlab.widgets.session import Session
+from gmmlab.widgets.uncertainty import Uncertainty, refitted
+
+
+DRAWN = 40
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types are checked in every call of the tests, which takes much longer than the draws."""
+    monkeypatch.setattr("gmmlab.widgets.uncertainty.DRAWN", DRAWN)
+    monkeypatch.setattr("gmmlab.plot.fan.DRAWN", DRAWN)
+
+
+@pytest.fixture
+def x(rng: torch.Generator) -> torch.Tensor:
+    return blobs(rng, n=240, d=2)
+
+
+def frames(widget: Uncertainty) -> list[Any]:
+    return list(widget.chart(widget.session.snapshot).frames())
+
+
+def marks(frame: Frame, kind: type) -> list[Any]:
+    return [mark for mark in frame.marks if isinstance(mark, kind)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_a_frame_and_a_picture(name: str, x: torch.Tensor) -> None:
+    widget = Uncertainty(session(name, x))
+    json.dumps(shown(widget), allow_nan=False)
+    data, metadata = widget._repr_mimebundle_()
+    assert data["text/plain"] == widget.describe() == Uncertainty(widget.session).describe()
+    assert metadata["image/png"]["alt"] in data["text/plain"]
+    if name in ("student", "factors"):
+        assert "The bootstrap can do without." in shown(widget)["chart"]["note"]
+
+
+@pytest.mark.parametrize("name", ["one", "noise", "student"])
+def test_every_model_has_refits(name: str, x: torch.Tensor) -> None:
+    widget = Uncertainty(session(name, x))
+    widget.bootstrap(4)
+    widget.wait(60)
+    assert "4 refits to rows drawn again" in widget.describe()
+    bars = marks(frames(widget)[1], Bars)[0]
+    assert len(bars.right) == widget.model.k
+    widget.close()
+
+
+def test_the_table_holds_the_level_of_the_draws(x: torch.Tensor) -> None:
+    widget = Uncertainty(session("three", x), level=0.8)
+    table = frames(widget)[2]
+    assert isinstance(table, Table)
+    assert table.columns == ["parameter", "estimate", "80% interval"]
+    assert [row[0] for row in table.cells[:3]] == ["1 weight", "1 mean x0", "1 mean x1"]
+    assert float(table.cells[0][1]) == pytest.approx(float(widget.model.weights[0]), rel=1e-3)
+    bundle = by_information(widget.model, x, torch.Generator().manual_seed(0), DRAWN)
+    weights = np.array([float(each.weights[0]) for each in bundle.models])
+    low, high = map(float, table.cells[0][2].split(" to "))
+    assert np.mean((weights > low) & (weights < high)) == pytest.approx(0.8, abs=0.03)
+
+
+def test_the_fan_opens_and_far_draws_are_grey(x: torch.Tensor) -> None:
+    widget = Uncertainty(session("three", x), draws=20, level=0.8)
+    dots = marks(frames(widget)[0], Dots)[0]
+    assert len(dots.x) == 20 * 3
+    assert sorted(set(dots.picks)) == list(range(20))
+    far = {pick for pick, tone in zip(dots.picks, dots.tone, strict=True) if tone == -1}
+    assert 1 <= len(far) <= 8  # a fifth of 40, of which 20 are shown
+    obey(widget, "control", name="draws", value=0)
+    assert len(marks(frames(widget)[0], Dots)[0].x) == 0
+    assert shown(widget)
+    assert len(marks(frames(widget)[0], Line)) == 3  # the fitted ones
+
+
+def test_a_draw_is_told_about_and_opened_by_a_second_action(x: torch.Tensor) -> None:
+    widget = Uncertainty(session("three", x))
+    with pytest.raises(ValueError, match="No draw is chosen"):
+        widget.open_draw()
+    model = widget.model
+    obey(widget, "pick", frame=0, pick=4)
+    assert widget.model is model
+    table = frames(widget)[2]
+    assert table.columns[-1] == "draw 5"
+    drawn = by_information(model, x, torch.Generator().manual_seed(0), DRAWN).models[4]
+    assert float(table.cells[0][-1]) == pytest.approx(float(drawn.weights[0]), rel=1e-3)
+    assert [c["label"] for c in shown(widget)["controls"]][-1] == "open draw 5"
+    obey(widget, "control", name="open", value=True)
+    torch.testing.assert_close(widget.model.weights, drawn.weights)
+    assert widget.chosen is None
+    assert "open" not in [c["name"] for c in shown(widget)["controls"]]
+    with pytest.raises(ValueError, match="nothing to choose in frame 1"):
+        obey(widget, "pick", frame=1, pick=0)
+
+
+def test_a_second_click_lets_go(x: torch.Tensor) -> None:
+    widget = Uncertainty(session("three", x))
+    for chosen in (4, None):
+        obey(widget, "pick", frame=0, pick=4)
+        assert widget.chosen == chosen
+    with pytest.raises(ValueError, match="no draw 901"):
+        obey(widget, "pick", frame=0, pick=900)
+
+
+def test_the_bootstrap_fills_the_bundle_and_can_be_stopped(x: torch.Tensor) -> None:
+    widget = Uncertainty(session("three", x))
+    obey(widget, "control", name="source", value="bootstrap")
+    assert "Run the bootstrap" in shown(widget)["chart"]["note"]
+    obey(widget, "control", name="bootstrap", value=True)
+    assert widget._task is not None
+    while widget._task.told.bundle is None:
+        time.sleep(0.01)
+    assert "halt" in [c["name"] for c in shown(widget)["controls"]]
+    obey(widget, "control", name="halt", value=True)
+    widget.wait(10)
+    found = re.search(r"(\d+) refits? to rows drawn again", widget.describe())
+    assert found
+    assert 0 < int(found[1]) < 100
+    assert "bootstrap" in [c["name"] for c in shown(widget)["controls"]]
+
+
+def test_refits_of_a_model_that_is_gone_are_not_shown(x: torch.Tensor) -> None:
+    widget = Uncertainty(session("three", x))
+    widget.bootstrap(1000)
+    widget.session.set_model(MODELS["one"].fit(x).mixture_)
+    widget.wait(20)
+    assert "no longer shown; run it again" in shown(widget)["chart"]["note"]
+
+
+def test_a_failing_refit_is_told(x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gmmlab.widgets.uncertainty.refitted", lambda *_: 1 / 0)
+    widget = Uncertainty(session("three", x))
+    widget.bootstrap(3)
+    widget.wait(10)
+    assert "The bootstrap failed: division by zero" in shown(widget)["chart"]["note"]
+
+
+def test_nothing_is_drawn_while_the_fit_plays(x: torch.Tensor) -> None:
+    widget = Uncertainty(session("three", x))
+    at_rest = widget.session.snapshot
+    playing = at_rest.__class__(**{**vars(at_rest), "play": "playing"})
+    assert "Draws are made when the fit rests." in widget.chart(playing).note
+
+
+def test_gaps_and_single_columns(x: torch.Tensor) -> None:
+    model, gaps = MODELS["three"].fit(x).mixture_, with_gaps(x)
+    widget = Uncertainty(Session(gaps, model))
+    assert "these have gaps. The bootstrap can do without." in shown(widget)["chart"]["note"]
+    widget.bootstrap(3)
+    widget.wait(60)
+    assert "3 refits" in widget.describe()
+    line = Uncertainty(session("diagonal", x[:, :1]))
+    kinds = {mark["kind"] for mark in shown(line)["chart"]["grid"][0][0]["marks"]}
+    assert kinds == {"line", "dots"}
+    assert line.png()
+
+
+def test_a_start_is_no_maximum() -> None:
+    explorer = gmmlab.explore(gmmlab.faithful(), n_components=2)
+    widget = Uncertainty(explorer.session)
+    assert re.search("maximum", shown(widget)["chart"]["note"])
+
+
+@pytest.mark.parametrize(
+    ("jaccard", "words"),
+    [(0.9, "highly stable"), (0.8, "stable"), (0.7, "doubtful"), (0.3, "not to be trusted"), (float("nan"), "no rows")],
+)
+def test_stability_has_words(jaccard: float, words: str) -> None:
+    assert verdict(jaccard) == words
+
+
+def test_a_refit_with_equal_weights_stays(x: torch.Tensor) -> None:
+    model = MODELS["three"].fit(x).mixture_
+    again = refitted(x, torch.ones(len(x), dtype=torch.float64), model)
+    torch.testing.assert_close(again.gaussian.mean, model.gaussian.mean, rtol=1e-3, atol=1e-3)
+
+
+def test_the_picture_for_everyone(x: torch.Tensor) -> None:
+    model = MODELS["three"].fit(x)
+    assert plot.uncertainty(model, x).alt.startswith(f"3 components and {DRAWN} draws")
+    refits = [MODELS["three"].fit(x[i::2]) for i in (0, 1)]
+    assert "3 components and 2 refits" in plot.uncertainty(model, x, refitted=[*refits, None]).alt
