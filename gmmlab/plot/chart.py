@@ -143,6 +143,7 @@ class Frame:
     snap: Literal["x", "near"] = "near"  # what a pointer finds: the element at its x, or one that is close
     pick: int | None = None  # told when no element is clicked, but the frame
     place: bool = False  # clicks and drags say where they are
+    at: tuple[float, float] | None = None  # the place, from which keys go on
     brush: bool = False  # drags choose rows
     dims: tuple[int, ...] = ()  # the two columns that panels of the session show after a click
     height: int = 200

@@ -125,9 +125,8 @@ def _course(model: Mixture, question: Question, at: float, here: Univariate, hei
     ends = [(1 - level) / 2 for level in BANDS]
     quantiles = along.quantile(x.new_tensor([p for end in ends for p in (end, 1 - end)]))
     marks: list[Mark] = [Points((0, 1))]
-    for i, level in enumerate(BANDS):
-        low, high = quantiles[:, 2 * i], quantiles[:, 2 * i + 1]
-        marks.append(Band(x, low, high, tone="ink", opacity=0.13, label=f"{level:.0%}"))
+    for i, label in enumerate(["", "50 and 90 %"]):
+        marks.append(Band(x, quantiles[:, 2 * i], quantiles[:, 2 * i + 1], tone="ink", opacity=0.13, label=label))
     marks.append(Line(x, along.mean(), tone="ink", width=2.0, label="mean"))
     mean = float(here.without_noise().mean()[0])
     marks += [
@@ -137,8 +136,8 @@ def _course(model: Mixture, question: Question, at: float, here: Univariate, hei
     ]
     return Frame(
         marks=marks, x_title=question.names[question.predictor], y_title=question.names[question.target],
-        x_range=question.wide(question.predictor), y_range=question.wide(question.target), place=True, snap="near",
-        height=height, width=300,
+        x_range=question.wide(question.predictor), y_range=question.wide(question.target), place=True, at=(at, mean),
+        snap="near", height=height, width=300,
     )  # fmt: skip
 
 

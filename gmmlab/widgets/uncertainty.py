@@ -102,7 +102,7 @@ class Uncertainty(Plane):
         running = self._task is not None and self._task.running
         shown = [
             *super().controls(),
-            Control("source", "draws by", self.source, options=sources),
+            Control("source", "by", self.source, options=sources),
             Control("draws", "shown", self.draws, low=0, high=DRAWN, step=1, kind="number"),
             Control("level", "level", self.level, low=0.5, high=0.99, step=0.01, kind="number"),
             Control("halt", "stop", None, kind="button", title="End the refits")

@@ -16,11 +16,11 @@ import traitlets
 
 import gmmlab
 from gmmlab.plot import chart as spec
-from gmmlab.plot.chart import Band, Bars, Cells, Chart, Control, Dots, Frame, Line, Points, Rule, Table, Text
+from gmmlab.plot.chart import Band, Bars, Cells, Chart, Control, Dots, Frame, Line, Points, Rule, Table, Text, said
 from gmmlab.plot.climb import climb, expected_end
 from gmmlab.plot.painter import _PAINT, Rows, paint
 from gmmlab.widgets.chart import ChartWidget
-from gmmlab.widgets.once import once
+from gmmlab.widgets.once import Kept, once
 from gmmlab.widgets.trace import Trace
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +78,36 @@ def test_cells_are_shaded_hatched_starred_and_ringed() -> None:
     assert (plain != marked).sum() > 100
     (x_range, y_range) = Frame(marks=[Cells(share)]).ranges()
     assert (x_range, y_range) == ((0.0, 3.0), (2.0, 0.0))
+
+
+def test_cells_that_touch_fill_the_ranges_of_their_frame() -> None:
+    image = Frame(marks=[Cells(np.eye(2), tight=True)], x_range=(5.0, 7.0), y_range=(-1.0, 1.0), ticks=False)
+    assert image.ranges() == ((5.0, 7.0), (-1.0, 1.0))
+    drawn = pixels(Chart([[image]]))
+    high, wide, _ = drawn.shape
+    quarters = [drawn[high * i // 4, wide * j // 4] for i, j in ((1, 1), (1, 3), (3, 1), (3, 3))]
+    assert (quarters[0] == quarters[3]).all()
+    assert (quarters[1] == 255).all()
+    assert (quarters[0] != quarters[1]).any()
+
+
+def test_points_have_the_colours_of_the_labels_that_are_named() -> None:
+    rows = Rows(torch.tensor([[1.0, 1.0]]), torch.tensor([0]), [torch.tensor([2])])
+    drawn = [np.asarray(paint(Chart([[frame(Points((0, 1), by=by))]]), rows=rows)._drawn()) for by in (0, 1)]
+    alone = paint(Chart([[frame(Points((0, 1)))]]), rows=Rows(rows.x, torch.tensor([2])))._drawn()
+    assert (drawn[0] != drawn[1]).any()
+    assert (drawn[1] == np.asarray(alone)).all()
+
+
+def test_a_long_note_is_broken_into_lines() -> None:
+    short, long = (paint(Chart([[frame()]], note=note), width=300) for note in ("words", "words " * 40))
+    assert long.size[1] > short.size[1] + 30
+
+
+def test_marks_without_elements_are_said_to_have_none() -> None:
+    (mark,) = Chart([[frame(Dots([], []))]]).message()["grid"][0][0]["marks"]
+    assert (mark["x"], mark["y"]) == ([], [])
+    assert said("Nothing.").message()["grid"][0][0]["empty"] == "Nothing."
 
 
 def test_the_message_is_json_without_numbers_that_are_not() -> None:
@@ -267,3 +297,10 @@ def test_a_question_is_asked_once() -> None:
     models = [session.snapshot.model, object()]
     assert [once(session, models[i], question) for i in (0, 0, 1, 1, 0)] == [272] * 5
     assert asked == [models[0], models[1], models[0]]
+
+
+def test_a_panel_keeps_its_latest_answer() -> None:
+    asked: list[object] = []
+    kept = Kept(lambda model: asked.append(model) or len(asked))
+    one, other = object(), object()
+    assert [kept(model) for model in (one, one, other, one)] == [1, 1, 2, 3]

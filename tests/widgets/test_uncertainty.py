@@ -20,7 +20,6 @@ from gmmlab.plot.fan import by_information, verdict
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.uncertainty import Uncertainty, refitted
 
-
 DRAWN = 40
 
 

@@ -277,7 +277,7 @@ export class Frame {
   }
 
   #nudgePlace([dx, dy]) {
-    const [x, y] = this.view.toScreen(this.app.placed(this.index) ?? [this.spec.x_range[0], this.spec.y_range[0]]);
+    const [x, y] = this.view.toScreen(this.app.placed(this.index) ?? this.spec.at ?? [this.spec.x_range[0], this.spec.y_range[0]]);
     this.#say([x + dx, y + dy]);
   }
 

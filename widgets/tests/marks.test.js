@@ -71,3 +71,26 @@ test("rows come as columns, and go out as pairs, maps and labels", () => {
   assert.deepEqual([...rows.shown(Uint8Array.of(1, 0, 1))], [0, NONE, 1]);
   assert.equal(rows.has([0, 5]), false);
 });
+
+test("cells that touch leave no gaps, and paper of three digits is understood", () => {
+  const dark = { ...style, background: "#111" };
+  const fills = (look, mark) => {
+    const ctx = context();
+    MARKS.cells(mark, { ctx, view: { box: { width: 100, height: 50 } }, style: look, find() {} });
+    return ctx.drawn.filter(([name]) => name === "fillRect").map(([, values, , face]) => [...values, face]);
+  };
+  const boxes = fills(style, { share: [[1, -1, null]], tight: true });
+  assert.deepEqual(boxes.map((each) => each.slice(0, 4)), [[0, 0, 33, 50], [33, 0, 34, 50]]);
+  assert.notEqual(boxes[0][4], boxes[1][4]);
+  assert.equal(fills(dark, { share: [[0]], tight: true })[0][4], "rgb(17 17 17)");
+});
+
+test("rows have several sets of labels", () => {
+  const rows = new Rows();
+  rows.take({ n: 2, ranges: [] }, new Float32Array(0));
+  rows.label(Uint8Array.of(0, 1), 3, [Uint8Array.of(2, 0)]);
+  const brush = Uint8Array.of(1, 0);
+  assert.deepEqual([0, 1].map((by) => [...rows.shown(null, by)]), [[0, 1], [2, 0]]);
+  assert.deepEqual([0, 1].map((by) => [...rows.shown(brush, by)]), [[0, NONE], [2, NONE]]);
+  assert.deepEqual([...rows.shown(Uint8Array.of(0, 1), 1)], [NONE, 0]);
+});

@@ -1,0 +1,76 @@
+"""Compare, Conditional and Uncertainty in a real JupyterLab, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import pytest
+from lab import Lab
+
+pytestmark = pytest.mark.browser
+
+FITTED = """
+from gmmlab.widgets.{module} import {name}
+explorer = gmmlab.explore(X, n_components=2)
+explorer.play(); explorer.wait()
+view = {name}(explorer.session, {options})
+view"""
+
+
+def show(lab: Lab, name: str, options: str = "") -> Any:
+    return lab.panel(FITTED.format(module=name.lower(), name=name, options=options))
+
+
+def violations(lab: Lab) -> list[str]:
+    """What axe finds wrong inside the widget."""
+    if not lab.page.evaluate("() => 'axe' in window"):
+        lab.page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    found = lab.page.evaluate("() => axe.run('.gl-chart').then(result => result.violations)")
+    return [f"{each['id']}: {node['html'][:120]}" for each in found for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["Compare", "Conditional", "Uncertainty"])
+def test_axe_finds_nothing(lab: Lab, name: str, theme: str) -> None:
+    view = show(lab, name, f"theme='{theme}'")
+    view.locator(".gl-chart-note").wait_for()
+    assert violations(lab) == []
+
+
+def test_blink_and_a_cell_that_marks_its_rows(lab: Lab) -> None:
+    view = show(lab, "Compare")
+    view.locator(".gl-frame").nth(3).wait_for()
+    table = view.locator(".gl-frame").nth(2)
+    table.focus()
+    lab.page.keyboard.press("ArrowRight")  # the first cell
+    lab.page.keyboard.press("Enter")
+    lab.until("len(view.session.brushed) > 0")
+    expected = "int(view._found(view.model).counts[0, view._found(view.model).match.argmin()])"
+    assert lab.value("len(view.session.brushed)") == lab.value(expected)
+    view.get_by_role("button", name="blink").click()
+    lab.until("view.show == 'left'")
+    lab.page.wait_for_function("view => view.querySelectorAll('.gl-frame').length === 3", arg=view.element_handle())
+
+
+def test_the_crosshair_goes_where_mouse_and_keys_say(lab: Lab) -> None:
+    view = show(lab, "Conditional")
+    course = view.locator(".gl-frame").first
+    box = course.bounding_box()
+    course.click(position={"x": 0.75 * box["width"], "y": 100})
+    lab.until("view.at is not None")
+    before = lab.value("view.at")
+    assert before > lab.value("float(X.iloc[:, 0].median())")
+    course.focus()
+    lab.page.keyboard.press("ArrowLeft")
+    lab.until(f"view.at < {before}")
+    assert "density at eruptions" in view.locator(".gl-frame").nth(1).get_attribute("aria-label")
+
+
+def test_the_bootstrap_runs_and_stops(lab: Lab) -> None:
+    view = show(lab, "Uncertainty")
+    view.get_by_role("button", name="run the bootstrap").click()
+    view.get_by_role("button", name="stop").click()
+    lab.until("not view._task.running")
+    view.get_by_role("button", name="run the bootstrap").wait_for()
+    assert lab.value("view.source") == "bootstrap"
