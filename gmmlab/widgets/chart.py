@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from functools import partial
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import traitlets
 
@@ -152,21 +150,4 @@ def control(widget: ChartWidget, message: Message) -> None:
     return None
 
 
-def brush(widget: ChartWidget, message: Message) -> None:
-    """Rows were marked, one bit each; None marks no rows."""
-    mask = field(message, "mask")
-    widget.session.brush(None if mask is None else unpacked(mask, len(widget.session.x)))
-
-
-def unpacked(text: Any, n: int) -> torch.Tensor:
-    """The mask of n rows behind base64."""
-    try:
-        bits = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
-    except (ValueError, TypeError) as err:
-        raise Invalid("mask is not base64; expected one bit a row.") from err
-    if len(bits) != -(-n // 8):
-        raise Invalid(f"mask has {8 * len(bits)} bits; expected one for each of {n} rows.")
-    return torch.from_numpy(np.unpackbits(bits, count=n).astype(bool))
-
-
-ChartWidget.ops = OPERATIONS | {"pick": pick, "place": place, "control": control, "brush": brush}
+ChartWidget.ops = OPERATIONS | {"pick": pick, "place": place, "control": control}

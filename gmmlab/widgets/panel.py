@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+import numpy as np
+import torch
 import traitlets
 
 from gmmlab.algebra import assign
-from gmmlab.axes import Int, Tensor
+from gmmlab.axes import Bool, Int, Tensor
 from gmmlab.widgets.base import LabWidget
-from gmmlab.widgets.messages import field, integer
+from gmmlab.widgets.messages import Invalid, field, integer
 from gmmlab.widgets.once import once
+from gmmlab.widgets.publisher import Message as Sent
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.snapshot import Snapshot
 from gmmlab.widgets.still import Still
 
 Message = dict[str, Any]
+Mask = Bool[Tensor, "n"] | None
+
+#: The marks that a page made last, by session: the panels of that page have them already.
+_drawn: WeakKeyDictionary[Session, Mask] = WeakKeyDictionary()
 
 
 class Assigned(NamedTuple):
@@ -38,13 +48,19 @@ class Panel(LabWidget):
     def __init__(self, session: Session | Still, **traits: Any) -> None:
         self.session: Any = session
         super().__init__(session_id=session.key, **traits)
+        self._marked = session.snapshot.brushed
         self.publisher.offer(session.snapshot)
-        self._unsubscribe = session.subscribe(self.publisher.offer)
+        self._unsubscribe = session.subscribe(self._follow)
 
     @property
     def model(self) -> Any:
         """The model shown."""
         return self.session.snapshot.model
+
+    @property
+    def brushed(self) -> Int[Tensor, "m"]:
+        """Numbers of the rows that are marked, in this panel as in all others of its session."""
+        return self.session.brushed
 
     def play(self) -> None:
         """Starts the fit, or goes on with it; returns at once."""
@@ -73,6 +89,10 @@ class Panel(LabWidget):
     def send_rows(self) -> None:
         """What a view gets of the rows when it appears; nothing, unless a panel says so."""
 
+    def send_brush(self) -> None:
+        """The marked rows, one byte each, to a view that does not know of them."""
+        self.publisher.post(partial(_brush, self.session.snapshot.brushed))
+
     @property
     def still(self) -> str:
         """The theme of a static picture."""
@@ -82,6 +102,16 @@ class Panel(LabWidget):
         """The same snapshot, shown anew."""
         if hasattr(self, "_unsubscribe"):  # not while the widget is being made
             self.publisher.offer(self.session.snapshot)
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        """In the session's thread: what has changed goes to the view."""
+        if snapshot.brushed is not self._marked:
+            self._marked = snapshot.brushed
+            if self.session not in _drawn or not _same(snapshot.brushed, _drawn[self.session]):
+                _drawn.pop(self.session, None)
+                if self.publisher.alive:
+                    self.send_brush()
+        self.publisher.offer(snapshot)
 
     def _assigned(self, model: Any) -> Assigned:
         return once(self.session, model, assigned)
@@ -99,6 +129,15 @@ def assigned(model: Any, x: Tensor) -> Assigned:
     return Assigned(labels, float(evidence) if math.isfinite(evidence) else None)
 
 
+def _brush(mask: Mask) -> Sent:
+    return {"type": "brush"}, [] if mask is None else [mask.to(torch.uint8).numpy().tobytes()]
+
+
+def _same(one: Mask, other: Mask) -> bool:
+    """Whether two masks mark the same rows."""
+    return torch.equal(one, other) if one is not None and other is not None else one is other
+
+
 # what the browser may ask of every panel: each operation checks its message and enqueues, nothing more
 
 
@@ -110,6 +149,8 @@ def command(name: str) -> Callable[[Panel, Message], None]:
 def ready(panel: Panel, _: Message) -> None:
     """A view has appeared: it gets everything."""
     panel.send_rows()
+    if panel.session.snapshot.brushed is not None:
+        panel.send_brush()
     panel.publisher.ready()
 
 
@@ -123,10 +164,30 @@ def seek(panel: Panel, message: Message) -> None:
     panel.session.seek(integer(field(message, "step"), "step", 0))
 
 
+def brush(panel: Panel, message: Message) -> None:
+    """Rows were marked, one bit each; None marks no rows."""
+    text = field(message, "mask")
+    mask = None if text is None else unpacked(text, len(panel.session.x))
+    _drawn[panel.session] = mask if mask is not None and bool(mask.any()) else None
+    panel.session.brush(mask)
+
+
+def unpacked(text: Any, n: int) -> Bool[Tensor, "n"]:
+    """The mask of n rows behind base64."""
+    try:
+        bits = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    except (ValueError, TypeError) as err:
+        raise Invalid("mask is not base64; expected one bit a row.") from err
+    if len(bits) != -(-n // 8):
+        raise Invalid(f"mask has {8 * len(bits)} bits; expected one for each of {n} rows.")
+    return torch.from_numpy(np.unpackbits(bits, count=n).astype(bool))
+
+
 COMMANDS = ("play", "pause", "step", "estep", "mstep", "back", "stop", "reset")
 OPERATIONS: dict[str, Callable[[Any, Message], None]] = {name: command(name) for name in COMMANDS} | {
     "ready": ready,
     "ack": ack,
     "seek": seek,
+    "brush": brush,
 }
 Panel.ops = OPERATIONS

@@ -1,4 +1,5 @@
 // The view of every widget that shows a chart: its frames and tables, its controls, and what is pointed at in them.
+import { pack } from "../shared/brush.js";
 import { Controls } from "../shared/controls.js";
 import { html, set } from "../shared/dom.js";
 import { Frame } from "../shared/frame.js";
@@ -145,16 +146,6 @@ export class ChartPanel extends Panel {
   leave() {
     this.rows = null;
   }
-}
-
-/** One bit a row, as base64: a list of a million rows would be too long a message. */
-export function pack(mask) {
-  if (!mask) return null;
-  const packed = new Uint8Array(Math.ceil(mask.length / 8));
-  mask.forEach((v, i) => v && (packed[i >> 3] |= 128 >> (i & 7)));
-  let text = "";
-  for (let i = 0; i < packed.length; i += 8192) text += String.fromCharCode(...packed.subarray(i, i + 8192));
-  return btoa(text);
 }
 
 export default widget(ChartPanel);
