@@ -9,16 +9,18 @@ import numpy as np
 import torch
 
 from gmmlab.algebra import assign
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.data import as_rows
 from gmmlab.errors import BadData
+from gmmlab.model import Mixture
 from gmmlab.plot import gaps
 from gmmlab.plot.climb import climb
+from gmmlab.plot.density import levels, log_density
 from gmmlab.plot.ellipses import Ellipses, ellipses, noise, outline
 from gmmlab.plot.painter import paint
 from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.raster import Range, raster
-from gmmlab.plot.style import NOISE, Style, colour, css, dash, ink, line, style
+from gmmlab.plot.style import DOUBT, FAINT, NOISE, Style, colour, css, dash, ink, line, style
 
 from matplotlib.axes import Axes  # isort: skip
 from matplotlib.lines import Line2D  # isort: skip
@@ -41,6 +43,10 @@ def scatter(
     trace: Trace = (),
     step: int | None = None,
     title: str = "",
+    truth: Mixture | None = None,
+    marked: Bool[Tensor, "n"] | None = None,
+    doubt: Float[Tensor, "n"] | None = None,
+    contours: bool = False,
     theme: str = "light",
     size: tuple[int, int] = (640, 420),
 ) -> Picture:
@@ -52,6 +58,9 @@ def scatter(
     Components are numbered from 1. `labels` are those of `model` unless given; rows of noise (-1) are grey. Rows that
     have no value (NaN) in a shown column stand in the margin, beyond a dashed line. `trace`, pairs of step and
     log-likelihood, is drawn in a strip below, with a mark at `step` (the last one unless given).
+
+    `truth` is another mixture, drawn faintly; `contours` are those of the model's density in these columns. Rows that
+    are not `marked` are grey. With `doubt`, one number from 0 to 1 for each row, colours say that, pale for 0.
     """
     rows = as_rows(x, missing=True)
     x, names, model = rows.x, names or rows.names, getattr(model, "mixture_", model)
@@ -63,9 +72,15 @@ def scatter(
     picture = Picture(size=size, paper=look.paper, alt=_words(x, shown, names, dims))
     strip = STRIP if len(trace) > 1 else 0
     axes = picture.panel((LEFT, BOTTOM + strip, size[0] - LEFT - RIGHT, size[1] - TOP - BOTTOM - strip), look)
-    _draw_points(axes, x[:, list(dims)].cpu(), labels.cpu().numpy(), shown, look)
+    colours = _coloured(labels.cpu(), len(shown.weight), doubt, marked, look)
+    _draw_points(axes, x[:, list(dims)].cpu(), colours, look)
+    if contours:
+        _draw_contours(axes, model, dims, look)
+    if truth is not None:
+        _draw_truth(axes, Ellipses(*(part.cpu() for part in ellipses(truth, dims))), look)
     _draw_ellipses(axes, shown, look)
-    _draw_key(axes, _noise_words(model, labels), bool(torch.isnan(x[:, list(dims)]).any()), look)
+    words = "" if doubt is not None else _noise_words(model, labels)
+    _draw_key(axes, words, bool(torch.isnan(x[:, list(dims)]).any()), look, doubt is not None)
     axes.set_xlabel(names[dims[0]], color=look.ink, fontsize=8, labelpad=2)
     axes.set_ylabel(names[dims[1]], color=look.ink, fontsize=8, labelpad=3)
     axes.set_title(title, loc="left", color=look.quiet, fontsize=8, pad=6)
@@ -89,7 +104,20 @@ def trace(
     return paint(chart, theme=theme, width=size[0])
 
 
-def _draw_points(axes: Axes, x: Float[Tensor, "n 2"], labels: Any, shown: Ellipses, look: Style) -> None:
+def _coloured(
+    labels: Int[Tensor, "n"], k: int, doubt: Tensor | None, marked: Bool[Tensor, "n"] | None, look: Style
+) -> Any:
+    """The colour of every row."""
+    palette = np.array([*(colour(i, look.theme) for i in range(k)), NOISE[look.theme]], dtype=float)
+    colours, other = palette[labels.numpy()], palette[-1]  # the label of noise is -1: the last one
+    if doubt is not None:
+        pale, deep = (np.array(end, dtype=float) for end in DOUBT[look.theme])
+        colours = pale + (deep - pale) * doubt.cpu().numpy()[:, None]
+        other = np.array(FAINT[look.theme], dtype=float)
+    return colours if marked is None else np.where(marked.numpy()[:, None], colours, other)
+
+
+def _draw_points(axes: Axes, x: Float[Tensor, "n 2"], colours: Any, look: Style) -> None:
     extents = [gaps.extent(column) for column in x.T]
     borders = [gaps.border(column, extent) for column, extent in zip(x.T, extents, strict=True)]
     xy = np.stack([_placed(column, extent) for column, extent in zip(x.T, extents, strict=True)], axis=1)
@@ -100,11 +128,7 @@ def _draw_points(axes: Axes, x: Float[Tensor, "n 2"], labels: Any, shown: Ellips
             draw(at, color=look.quiet, lw=0.7, ls=(0, (4, 3)), zorder=0)
     box = axes.get_window_extent()
     scale = 2 if len(xy) <= FINE else 1  # many points at full sharpness are noise that no PNG makes small
-    colours = [colour(k, look.theme) for k in range(len(shown.weight))]
-    palette = np.array([*colours, NOISE[look.theme]], dtype=float)  # the label of noise is -1: the last one
-    image = raster(
-        xy, palette[labels], ranges, (round(box.width * scale / 2), round(box.height * scale / 2)), scale=scale
-    )
+    image = raster(xy, colours, ranges, (round(box.width * scale / 2), round(box.height * scale / 2)), scale=scale)
     axes.imshow(image, extent=(*ranges[0], *ranges[1]), aspect="auto", interpolation="none", zorder=1)
 
 
@@ -116,6 +140,21 @@ def _draw_ellipses(axes: Axes, shown: Ellipses, look: Style) -> None:
         _draw_curve(axes, one, look, color=edge, lw=1.6)
         _draw_curve(axes, two, look, color=edge, lw=1.1, ls=(0, dashes) if dashes else "solid")
         _draw_number(axes, k, mean.numpy(), look)
+
+
+def _draw_contours(axes: Axes, model: Mixture, dims: tuple[int, int], look: Style) -> None:
+    window = axes.get_xlim(), axes.get_ylim()
+    grid = log_density(model, dims, window)
+    x, y = (np.linspace(*ends, count) for ends, count in zip(window, reversed(grid.shape), strict=True))
+    drawn: dict[str, Any] = {"colors": look.ink, "linewidths": 0.6, "linestyles": "solid", "alpha": 0.5, "zorder": 2}
+    axes.contour(x, y, grid.cpu(), sorted(levels(model, dims)), **drawn)
+
+
+def _draw_truth(axes: Axes, shown: Ellipses, look: Style) -> None:
+    """Grey and dashed, at two standard deviations."""
+    for mean, factor in zip(shown.mean, shown.factor, strict=True):
+        axes.plot(*outline(mean, factor, 2.0).T.numpy(), color=look.quiet, lw=1.0, ls=(0, (4, 3)), zorder=2)
+        axes.plot(*mean.numpy(), "+", ms=7, color=look.quiet, mew=1.0, zorder=2)
 
 
 def _draw_curve(axes: Axes, curve: Any, look: Style, **drawn: Any) -> None:
@@ -146,15 +185,18 @@ def _draw_trace(axes: Axes, points: Trace, look: Style, step: int | None = None)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
 
 
-def _draw_key(axes: Axes, noise: str, missing: bool, look: Style) -> None:
+def _draw_key(axes: Axes, noise: str, missing: bool, look: Style, doubt: bool = False) -> None:
     """What is neither a component nor a value, over the upper right corner."""
+    dots: dict[str, Any] = {"marker": "o", "ms": 4, "lw": 0}
+    ends = zip(("certain", "uncertain"), DOUBT[look.theme], strict=True) if doubt else ()
     grey: dict[str, Any] = {"color": css(NOISE[look.theme]), "marker": "o", "ms": 4, "lw": 0}
-    entries = [(noise, grey)] if noise else []
+    entries = [(words, dots | {"color": css(end)}) for words, end in ends]
+    entries += [(noise, grey)] if noise else []
     entries += [("beyond the dashes: no value", {"color": look.quiet, "lw": 0.7, "ls": (0, (4, 3))})] if missing else []
     if entries:
         handles = [Line2D([], [], label=words, **drawn) for words, drawn in entries]
         axes.legend(
-            handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8,
+            handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=8,
             labelcolor=look.quiet, handlelength=1.6, handletextpad=0.4, columnspacing=1.2, borderaxespad=0,
             borderpad=0.4,
         )  # fmt: skip

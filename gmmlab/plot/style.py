@@ -16,6 +16,9 @@ HUES = {
 }
 #: A neutral grey for rows that belong to no component.
 NOISE = {"light": (110, 120, 132), "dark": (150, 160, 172)}
+#: Ends of the ramp from a row that is certain to one that is not.
+FAINT = {"light": (226, 230, 235), "dark": (42, 48, 56)}  # beside those, a row that is not marked
+DOUBT = {"light": ((190, 200, 212), (158, 12, 86)), "dark": ((72, 82, 95), (255, 150, 84))}
 #: Colour never stands alone: lengths of strokes and gaps, repeated along an ellipse; none is a solid line.
 DASHES = ((), (7, 4), (2, 4), (10, 4, 2, 4), (14, 5), (5, 3, 1.5, 3, 1.5, 3), (1, 3))
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)

@@ -19,11 +19,13 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 import gmmlab.plot as gp
-from gmmlab import Gaussian
+from gmmlab import Gaussian, GaussianMixture, Mixture, StudentMixture
+from gmmlab.algebra import marginal
 from gmmlab.fit import plateau, run, whole
-from gmmlab.gates import Noisy
+from gmmlab.gates import Constant, Noisy
+from gmmlab.plot import density
 from gmmlab.plot.raster import opacity, radius_for, raster
-from gmmlab.plot.style import DASHES, HUES, NOISE, colour, css, dash, ink, line
+from gmmlab.plot.style import DASHES, DOUBT, FAINT, HUES, NOISE, colour, css, dash, ink, line
 from gmmlab.score import combine
 
 PALETTE = Path(__file__).parents[2] / "widgets" / "shared" / "palette.js"
@@ -365,6 +367,10 @@ def test_the_palette_is_that_of_the_widgets():
         assert tuple(re.findall(r'"(\w{6})"', found)) == hues
     grey = re.search(r"grey = .*\? \[([\d, ]+)\] : \[([\d, ]+)\]\)", source)
     assert [tuple(int(part) for part in grey[i].split(",")) for i in (1, 2)] == [NOISE["dark"], NOISE["light"]]
+    ends = re.search(r"DOUBT = \{ light: (.*), dark: (.*) \}", source)
+    assert [json.loads(ends[i]) for i in (1, 2)] == [[list(end) for end in DOUBT[theme]] for theme in ("light", "dark")]
+    faint = re.search(r"FAINT = \{ light: (.*), dark: (.*) \}", source)
+    assert [tuple(json.loads(faint[i])) for i in (1, 2)] == [FAINT["light"], FAINT["dark"]]
     found = re.findall(r'"([^"]*)"', re.search(r"DASHES = \[([^\]]*)\]", source).group(1))
     assert [tuple(float(part) for part in dashes.split()) for dashes in found] == [*DASHES]
 
@@ -388,3 +394,25 @@ def test_colours_are_those_of_the_widgets():
 
 def test_colours_are_written_for_the_web():
     assert css(colour(0)) == "#0072b2"
+
+
+def test_contours_of_one_gaussian_are_its_ellipses():
+    mean, cov = torch.tensor([[1.0, 2.0, 3.0]]).double(), torch.diag(torch.tensor([4.0, 9.0, 1.0])).double()[None]
+    model = Mixture(Gaussian.of(mean, cov), Constant.of(torch.ones(1)))
+    grid = density.log_density(model, (2, 0), ((3.0, 3.0 + 2.0), (1.0, 1.0 + 4.0)), (2, 2))
+    tops = density.levels(model, (2, 0))
+    assert float(grid[0, 1]) == pytest.approx(tops[density.RADII.index(2.0)]), "two standard deviations along column 2"
+    assert float(grid[1, 0]) == pytest.approx(tops[density.RADII.index(2.0)]), "and along column 0"
+
+
+def test_contours_keep_noise_and_heavy_tails():
+    x = blobs(torch.Generator().manual_seed(0), n=200, d=3)
+    window = ((-3.0, 3.0), (-2.0, 4.0))
+    noisy = GaussianMixture(2, noise=0.2, random_state=0).fit(x).mixture_
+    points = torch.cartesian_prod(torch.linspace(-3, 3, 5).double(), torch.linspace(-2, 4, 4).double())
+    assert torch.allclose(
+        density.log_density(noisy, (0, 2), window, (4, 5)).T.reshape(-1), marginal(noisy, [0, 2]).log_prob(points)
+    )
+    heavy = StudentMixture(2, dof=3.0, random_state=0).fit(x).mixture_
+    far = density.log_density(heavy, (0, 1), ((90.0, 100.0), (90.0, 100.0)))
+    assert float(far.min()) > -60, "a Gaussian would be at thousands"

@@ -53,3 +53,17 @@ export function table(k, theme) {
   bytes.set(grey(theme), k * 3);
   return bytes;
 }
+
+const FAINT = { light: [226, 230, 235], dark: [42, 48, 56] };
+const DOUBT = { light: [[190, 200, 212], [158, 12, 86]], dark: [[72, 82, 95], [255, 150, 84]] };
+
+/** From certain (0) to uncertain (1). @returns {Rgb} */
+export const shade = (part, theme) => mix(...DOUBT[theme], part);
+
+/** `count` shades as bytes, and behind them what rows that are not marked get. */
+export function shades(count, theme) {
+  const bytes = new Uint8Array((count + 1) * 3);
+  for (let i = 0; i < count; i++) bytes.set(shade(i / (count - 1), theme), i * 3);
+  bytes.set(FAINT[theme], count * 3);
+  return bytes;
+}
