@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ import traitlets
 from sklearn.base import clone
 
 from gmmlab.data import as_rows
+from gmmlab.data.presets import preset
 from gmmlab.data.rows import default_names
 from gmmlab.errors import BadData
 from gmmlab.estimators import GaussianMixture, StudentMixture, parameters
@@ -26,18 +27,27 @@ from gmmlab.families import Gaussian, Student
 from gmmlab.fit.missing import check_columns
 from gmmlab.model import Mixture
 from gmmlab.plot import gaps
+from gmmlab.plot.density import levels, log_density
 from gmmlab.plot.ellipses import noise
-from gmmlab.widgets import frames, operations
+from gmmlab.widgets import frames, models, operations
 from gmmlab.widgets.base import STATIC, refuse_unknown
+from gmmlab.widgets.closeup import card, uncertainty
+from gmmlab.widgets.once import once
 from gmmlab.widgets.panel import Panel
 from gmmlab.widgets.publisher import Message
+from gmmlab.widgets.recreate import Code, code
 from gmmlab.widgets.session import Session, expectation_maximisation
 from gmmlab.widgets.snapshot import Failure, Snapshot
 from gmmlab.widgets.stepper import Fit
 
 
 class Explorer(Panel):
-    """Watches and steers a session in two of its columns."""
+    """Watches and steers a session in two of its columns.
+
+    `truth`, a mixture or labels of the rows, is drawn faintly behind the model. `others`, models by name (or a
+    `Selection`, whose first three are taken), are asked about the row whose card is open. `call` is what `state` calls
+    the rows.
+    """
 
     ops = operations.TABLE
     _esm = STATIC / "explorer.js"
@@ -46,9 +56,21 @@ class Explorer(Panel):
     names = traitlets.List(traitlets.Unicode(), help="Names of all columns.").tag(sync=True)
     dims = traitlets.List(traitlets.Int(), [0, 1], help="The two columns shown.").tag(sync=True)
     selected = traitlets.Int(None, allow_none=True, help="The selected component.").tag(sync=True)
-    color_by = traitlets.Enum(["component"], "component", help="What colours mean.").tag(sync=True)
+    color_by = traitlets.Enum(["component", "uncertainty"], "component", help="What colours mean.").tag(sync=True)
+    contours = traitlets.Bool(False, help="Whether the density is drawn as contours.").tag(sync=True)
+    row = traitlets.Int(None, allow_none=True, help="The row whose card is open.").tag(sync=True)
+    note = traitlets.Unicode(help="A sentence above the plot.").tag(sync=True)
 
-    def __init__(self, session: Session, *, dims: Sequence[int | str] | None = None, **traits: Any) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        dims: Sequence[int | str] | None = None,
+        truth: Any = None,
+        others: Any = None,
+        call: str = "X",
+        **traits: Any,
+    ) -> None:
         if session.x.shape[1] < 2:
             raise BadData("The Explorer shows two columns, and these rows have one; expected two or more.")
         if session.snapshot.model.k > operations.MOST_COMPONENTS:
@@ -58,7 +80,26 @@ class Explorer(Panel):
         self.ranges = frames.ranges(session.x)
         shown = _columns((0, 1) if dims is None else dims, session.names)
         self.sent_dims = shown[0], shown[1]
+        self.window: tuple[frames.Range, frames.Range] | None = None  # where the page looks
+        self.truth = None if truth is None else models.true(truth, session.x)
+        self._others, self._call = models.named(others, session.x.shape[1]), call
         super().__init__(session, names=session.names, dims=shown, **traits)
+
+    @property
+    def others(self) -> Mapping[str, Mixture]:
+        """Models by name that the card of a row asks, too. Takes models, fitted estimators, or a `Selection`."""
+        return self._others
+
+    @others.setter
+    def others(self, given: Any) -> None:
+        self._others = models.named(given, self.session.x.shape[1])
+        self._redraw()
+
+    def state(self) -> Code:
+        """The Python that makes this view again, for rows of the same name. What is marked or selected is left out."""
+        kept: dict[str, Any] = {"dims": self._pair}
+        kept |= {name: getattr(self, name) for name in ("color_by", "contours") if self._is_set(name)}
+        return code(self.model, rows=self._call, **kept)
 
     def estimator(self) -> GaussianMixture | StudentMixture:
         """The model shown, as a fitted estimator that knows the names of the columns."""
@@ -85,6 +126,10 @@ class Explorer(Panel):
             trace=frames.curve(snapshot.trace, snapshot.step, self._evidence(snapshot)),
             step=snapshot.step,
             title=frames.title(snapshot, self._evidence(snapshot)),
+            truth=self.truth,
+            marked=snapshot.brushed,
+            doubt=self._doubt(snapshot) if self.color_by == "uncertainty" else None,
+            contours=self.contours,
             theme=self.still,
             size=(640, self.height),
         )
@@ -98,23 +143,53 @@ class Explorer(Panel):
         structure = parameters.covariance_type(self.model.located.structure)
         return f"Explorer(Mixture k={self.model.k} {structure}, n={n:,}, d={d})"
 
+    def look(self, x: frames.Range, y: frames.Range) -> None:
+        """The page looks at this window now."""
+        self.window = x, y
+        if self.contours:
+            self._redraw()
+
     # kernel to browser
 
     def compose(self, snapshot: Snapshot, frame: int) -> Message:
         """A frame; what cannot be computed is told as an error in it."""
         body: dict[str, Any] = {"components": [], "noise": None, "shape": "free", "evidence": None, "trace": []}
-        failure, labels = snapshot.error, b""
+        body |= {"color_by": self.color_by, "contours": None, "card": None}
+        failure, buffers = snapshot.error, [b""]
         try:
-            labels = frames.labels(self._assigned(snapshot.assigned_by).labels)
-            body["components"] = frames.components(snapshot.model, self.sent_dims)
+            buffers[0] = frames.labels(self._assigned(snapshot.assigned_by).labels)
+            body["components"] = frames.components(snapshot.model, self.sent_dims, snapshot.pins)
             body["noise"] = noise(snapshot.model)
             body["shape"] = frames.freedom(snapshot.model)
             body["evidence"] = self._evidence(snapshot)
             body["trace"] = [list(point) for point in frames.curve(snapshot.trace, snapshot.step, body["evidence"])]
+            if self.row is not None:
+                body["card"] = {"row": self.row} | self._card(snapshot.assigned_by)
+            if self.contours:
+                body["contours"], grid = self._contours(snapshot.model)
+                buffers.append(grid)
+            if self.color_by == "uncertainty":
+                buffers.append(frames.shades(self._doubt(snapshot)))
         except Exception as err:  # noqa: BLE001
             failure = Failure.of(err, "the drawing")
         head = {"type": "frame", "frame": frame, "step": snapshot.step, "play": snapshot.play}
-        return head | body | {"status": snapshot.message, "error": frames.error(failure)}, [labels]
+        return head | body | {"status": snapshot.message, "error": frames.error(failure)}, buffers
+
+    def _card(self, model: Mixture) -> dict[str, Any]:
+        return card(model, self.session.x[self.row], self.session.names, self.sent_dims, self._others)
+
+    def _doubt(self, snapshot: Snapshot) -> Any:
+        return once(self.session, snapshot.assigned_by, uncertainty)
+
+    def _contours(self, model: Mixture) -> tuple[dict[str, Any], bytes]:
+        """A grid of log densities where the page looks, and the levels of its lines."""
+        window = self.window or frames.around([self.ranges[i] for i in self.sent_dims])
+        grid = log_density(model, self.sent_dims, window)
+        what = {"window": window, "shape": list(grid.shape), "levels": levels(model, self.sent_dims)}
+        return what, grid.float().cpu().numpy().tobytes()
+
+    def _is_set(self, name: str) -> bool:
+        return bool(getattr(self, name) != self.traits()[name].default())
 
     def send_rows(self) -> None:
         """The rows in the columns of `dims`; sent once, and again when those change."""
@@ -122,13 +197,14 @@ class Explorer(Panel):
 
     def _points(self, dims: tuple[int, int]) -> Message:
         """Made in the publisher's thread, so that points and frames always speak of the same columns."""
-        self.sent_dims = dims
+        self.sent_dims, self.window = dims, None
         x, names = self.session.x, self.session.names
         shown = [(i, self.ranges[i]) for i in dims]
         ranges = [list(extent) for _, extent in shown]
         content = {"type": "points", "n": len(x), "dims": list(dims), "names": names, "ranges": ranges}
         content["borders"] = [gaps.border(x[:, i], within) for i, within in shown]
         content["gaps"] = int(torch.isnan(x[:, list(dims)]).any(1).sum())
+        content["truth"] = [] if self.truth is None else frames.components(self.truth, dims)
         return content, [frames.points(x, shown)]
 
     @property
@@ -138,6 +214,17 @@ class Explorer(Panel):
     @traitlets.validate("dims")
     def _check_dims(self, proposal: Any) -> list[int]:
         return _columns(proposal["value"], self.session.names)
+
+    @traitlets.validate("row")
+    def _check_row(self, proposal: Any) -> int | None:
+        row, n = proposal["value"], len(self.session.x)
+        if row is not None and not 0 <= row < n:
+            raise ValueError(f"There is no row {row}; expected 0 to {n - 1}, or None.")
+        return row
+
+    @traitlets.observe("color_by", "contours", "row")
+    def _show_more(self, _: Any) -> None:
+        self._redraw()
 
     @traitlets.observe("dims")
     def _show_dims(self, _: Any) -> None:
@@ -153,6 +240,7 @@ def explore(
     session: Session | None = None,
     fit: Fit | None = None,
     dims: Sequence[int | str] | None = None,
+    truth: Any = None,
     n_components: int = 3,
     covariance_type: str = "full",
     init_params: str = "kmeans",
@@ -164,7 +252,10 @@ def explore(
     The start is made from the last four parameters, or it is `model`: a `Mixture`, a fitted estimator, or an unfitted
     one, whose parameters are used. `fit` is any callable from a model to an iterator of steps, expectation maximisation
     by default. `session`, in place of all these, is a second view of a fit that is watched already. `dims` says which
-    two columns are shown, by number or by name; `options` are height (pixels) and theme ("auto", "light", "dark").
+    two columns are shown, by number or by name; `truth`, a mixture or a label for each row, is drawn behind the model.
+    `options` are height (pixels), theme ("auto", "light", "dark"), color_by ("component", "uncertainty"), contours and
+    note, a sentence above the plot. `X` may also be the name of a preset, data with a start that goes wrong in an
+    instructive way: "cigars", "collapse", "unequal", "moons", "noise", "bad start".
     Entries may be missing (NaN): they are fitted by what is there, and a row that lacks a shown column stands in the
     margin of the plot.
     """
@@ -173,7 +264,13 @@ def explore(
     if session is not None:
         if X is not None or model is not None or fit is not None:
             raise TypeError("A session has its rows, model and fit already: explore(session=session) takes no others.")
-        return Explorer(session, dims=dims, **options)
+        return Explorer(session, dims=dims, truth=truth, **options)
+    call = "X"
+    if isinstance(X, str):
+        made, call = preset(X), repr(X)
+        X, truth = made.x, made.truth if truth is None else truth
+        if model is None:
+            model, options = made.start, {"note": made.note} | options
     if X is None:
         raise TypeError("There are no rows: expected explore(X), or explore(session=session) for a second view.")
     if not isinstance(model, Mixture | GaussianMixture | StudentMixture | None):
@@ -197,7 +294,7 @@ def explore(
         )
     begin = begin.relocated(origin=rows.x.nanmean(0))
     fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(source, Mixture) else source.tol)
-    return Explorer(Session(rows.x, begin, fit=fit, names=rows.names), dims=dims, **options)
+    return Explorer(Session(rows.x, begin, fit=fit, names=rows.names), dims=dims, truth=truth, call=call, **options)
 
 
 def _start(estimator: GaussianMixture | StudentMixture, X: Any) -> Mixture:

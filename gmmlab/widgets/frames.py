@@ -13,6 +13,7 @@ from gmmlab.model import Mixture
 from gmmlab.plot import gaps
 from gmmlab.plot.ellipses import ellipses
 from gmmlab.widgets.history import Point
+from gmmlab.widgets.pins import Pins
 from gmmlab.widgets.snapshot import Failure, Snapshot
 
 Pair = tuple[int, int]
@@ -38,10 +39,24 @@ def ranges(x: Float[Tensor, "n d"]) -> list[Range]:
     return [gaps.extent(column) for column in x.T]
 
 
-def components(model: Mixture, dims: Pair) -> list[dict[str, Any]]:
-    """Weight, mean and principal factor of every component in the shown columns."""
+def shades(part: Float[Tensor, "n"]) -> bytes:
+    """Parts of one, 0 to 1, as one byte a row."""
+    return (255 * part).round().to(torch.uint8).cpu().numpy().tobytes()
+
+
+def around(ranges: Sequence[Range], margin: float = 0.15) -> tuple[Range, Range]:
+    """Two ranges with a margin."""
+    x, y = ((low - margin * (high - low), high + margin * (high - low)) for low, high in ranges)
+    return x, y
+
+
+def components(model: Mixture, dims: Pair, pins: Pins | None = None) -> list[dict[str, Any]]:
+    """Weight, mean and principal factor of every component in the shown columns, and what of it is pinned."""
     parts = zip(*(part.tolist() for part in ellipses(model, dims)), strict=True)
-    return [{"k": k, "weight": w, "mean": mean, "factor": factor} for k, (w, mean, factor) in enumerate(parts)]
+    told = [{"k": k, "weight": w, "mean": mean, "factor": factor} for k, (w, mean, factor) in enumerate(parts)]
+    for k, pin in (pins or {}).items():
+        told[k]["pins"] = list(pin)
+    return told
 
 
 def freedom(model: Mixture) -> str:

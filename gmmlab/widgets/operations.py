@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from traitlets import TraitError
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.widgets import frames, steering
@@ -51,17 +52,87 @@ def remove(explorer: Explorer, message: Message) -> None:
     explorer.selected = None
 
 
+def split(explorer: Explorer, message: Message) -> None:
+    """A component as two."""
+    if explorer.model.k >= MOST_COMPONENTS:
+        raise Invalid(f"There are {explorer.model.k} components, which is as many as can be shown.")
+    explorer.session.split(component(explorer, field(message, "k")))
+
+
+def merge(explorer: Explorer, message: Message) -> None:
+    """Two components as one; without the second, it is the one that overlaps most with the first."""
+    k, other = component(explorer, field(message, "k")), message.get("other")
+    if explorer.model.k == 1:
+        raise Invalid("There is nothing to merge the only component with.")
+    if other is None:
+        explorer.session.edit(partial(steering.merged, k=k), kind="merge", origin=partial(steering.joined, k=k),
+                              words=f"Component {k} was merged with its nearest.")  # fmt: skip
+    elif component(explorer, other) == k:
+        raise Invalid("A component cannot be merged with itself; choose another one.")
+    else:
+        explorer.session.merge(k, other)
+
+
+def pin(explorer: Explorer, message: Message) -> None:
+    """What of a component the fit leaves as it is: mean, covariance, weight."""
+    k, what = component(explorer, field(message, "k")), field(message, "pins")
+    if not isinstance(what, list) or len(what) != 3 or not all(isinstance(each, bool) for each in what):
+        raise Invalid(f"pins is {what!r}; expected three times true or false, for mean, covariance and weight.")
+    mean, cov, weight = what
+    try:
+        explorer.session.pin(k, mean=mean, cov=cov, weight=weight)
+    except TypeError as err:  # not every fit can
+        raise Invalid(str(err)) from err
+
+
+def row(explorer: Explorer, message: Message) -> None:
+    """The card of a row; None closes it."""
+    at = field(message, "row")
+    explorer.row = None if at is None else integer(at, "row", 0, len(explorer.session.x))
+
+
 def set_(explorer: Explorer, message: Message) -> None:
     """A setting of the view that the kernel keeps."""
     name, value = field(message, "name"), field(message, "value")
-    if name == "dims":
-        explorer.dims = [int(i) for i in numbers(value, "dims", (2,)).tolist()]
-    elif name == "selected":
-        explorer.selected = None if value is None else component(explorer, value)
-    elif name == "color_by":
-        explorer.color_by = value
-    elif name != "view":  # where the page looks is the page's own business
-        raise Invalid(f"There is no setting {name!r}; expected dims, selected, color_by or view.")
+    if name not in SETTINGS:
+        raise Invalid(f"There is no setting {name!r}; expected one of {', '.join(SETTINGS)}.")
+    try:
+        SETTINGS[name](explorer, value)
+    except TraitError as err:
+        raise Invalid(str(err)) from err
+
+
+def _dims(explorer: Explorer, value: Any) -> None:
+    explorer.dims = [int(i) for i in numbers(value, "dims", (2,)).tolist()]
+
+
+def _selected(explorer: Explorer, value: Any) -> None:
+    explorer.selected = None if value is None else component(explorer, value)
+
+
+def _color_by(explorer: Explorer, value: Any) -> None:
+    explorer.color_by = value
+
+
+def _contours(explorer: Explorer, value: Any) -> None:
+    explorer.contours = value
+
+
+def _view(explorer: Explorer, value: Any) -> None:
+    """Where the page looks; only contours depend on it."""
+    x, y = numbers(value, "view", (2, 2)).tolist()
+    if not (x[0] < x[1] and y[0] < y[1]):
+        raise Invalid(f"view is {value!r}; expected low before high.")
+    explorer.look((x[0], x[1]), (y[0], y[1]))
+
+
+SETTINGS: dict[str, Callable[[Explorer, Any], None]] = {
+    "dims": _dims,
+    "selected": _selected,
+    "color_by": _color_by,
+    "contours": _contours,
+    "view": _view,
+}
 
 
 def component(explorer: Explorer, value: Any) -> int:
@@ -93,5 +164,9 @@ TABLE: dict[str, Callable[[Explorer, Message], None]] = OPERATIONS | {
     "edit": edit,
     "add": add,
     "remove": remove,
+    "split": split,
+    "merge": merge,
+    "pin": pin,
+    "row": row,
     "set": set_,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from gmmlab.axes import Float, Tensor
@@ -9,6 +11,8 @@ from gmmlab.fit import moves
 from gmmlab.fit.missing import start_rows
 from gmmlab.model import Mixture
 from gmmlab.plot.ellipses import with_block
+from gmmlab.score.uncertainty import bhattacharyya
+from gmmlab.widgets import pins
 
 Pair = tuple[int, int]
 
@@ -36,6 +40,25 @@ def added(model: Mixture, x: Float[Tensor, "n d"], dims: Pair, mean: Float[Tenso
     scale = shown.std(0).clamp(min=torch.finfo(shown.dtype).tiny)
     near = ((shown - mean.to(shown)) / scale).square().sum(1).argmin()
     return moves.add(model, _placed(x[near].double(), dims, mean))
+
+
+def nearest(model: Mixture, k: int) -> int:
+    """The component that overlaps most with k: at the least Bhattacharyya distance."""
+    places = model.located
+    one = places.take(torch.tensor([k], device=places.mean.device))
+    distance = bhattacharyya(one, places)[0]
+    distance[k] = torch.inf
+    return int(distance.argmin())
+
+
+def merged(model: Mixture, k: int) -> Mixture:
+    """Component k and the one nearest to it as one, in the lower place."""
+    return moves.merge(model, k, nearest(model, k))
+
+
+def joined(model: Mixture, k: int) -> Sequence[int | None]:
+    """Which component is which after `merged`."""
+    return pins.joined(k, nearest(model, k))(model)
 
 
 def _placed(row: Float[Tensor, "d"], dims: Pair, at: Float[Tensor, "2"]) -> Float[Tensor, "d"]:

@@ -99,7 +99,7 @@ def test_points_far_from_zero_keep_their_digits(x):
 def test_ready_brings_points_and_a_frame(page, explorer, x):
     assert page.say("ready")["ok"]
     points, (xy,) = page.until(lambda m: m["type"] == "points")
-    assert {k: v for k, v in points.items() if k not in ("ranges", "borders", "gaps")} == {
+    assert {k: v for k, v in points.items() if k not in ("ranges", "borders", "gaps", "truth")} == {
         "type": "points",
         "n": 300,
         "dims": [0, 1],
@@ -308,9 +308,11 @@ def test_every_command_of_the_protocol_is_taken(page, explorer):
     assert explorer.selected == 1
     assert page.say("set", name="selected", value=None)["ok"]
     assert page.say("set", name="color_by", value="component")["ok"]
-    assert page.say("set", name="view", value=[0.0, 1.0, 2.0])["ok"]
+    assert page.say("set", name="view", value=[[0.0, 1.0], [-1.0, 2.0]])["ok"]
+    assert page.say("set", name="contours", value=False)["ok"]
     assert explorer.wait(PATIENCE).step == 0
-    protocol = "ready, ack, play, pause, step, estep, mstep, back, stop, reset, seek, edit, add, remove, set"
+    protocol = "ready, ack, play, pause, step, estep, mstep, back, stop, reset, seek, brush, edit, add, remove, set"
+    protocol += ", split, merge, pin, row"
     assert set(TABLE) == set(protocol.split(", "))
 
 
@@ -342,6 +344,19 @@ WRONG = [
     ({"op": "set", "name": "selected", "value": 5}, "k is 5"),
     ({"op": "set", "name": "color_by", "value": "mood"}, "mood"),
     ({"op": "set", "name": "session", "value": 1}, "no setting 'session'"),
+    ({"op": "set", "name": "contours", "value": 3}, "contours"),
+    ({"op": "set", "name": "view", "value": [[0, 1], [1, 1]]}, "low before high"),
+    ({"op": "set", "name": "view", "value": [0.0, 1.0, 2.0]}, "a list of 2"),
+    ({"op": "row", "row": 300}, "row is 300; expected 0 to 299"),
+    ({"op": "row"}, "needs 'row'"),
+    ({"op": "split", "k": 3}, "k is 3"),
+    ({"op": "merge", "k": 1, "other": 1}, "with itself"),
+    ({"op": "merge", "k": 1, "other": 7}, "k is 7"),
+    ({"op": "pin", "k": 0, "pins": [True, 1, False]}, "three times true or false"),
+    ({"op": "pin", "k": 9, "pins": [True, True, False]}, "k is 9"),
+    ({"op": "brush", "mask": "no"}, "base64"),
+    ({"op": "brush", "mask": "AAAA"}, "24 bits; expected one for each of 300"),
+    ({"op": "brush"}, "needs 'mask'"),
     ({"op": "set"}, "needs 'name'"),
     ({"op": "ack"}, "needs 'frame'"),
     ({"op": "format_disk"}, "no operation 'format_disk'"),
@@ -408,6 +423,245 @@ def test_an_edit_of_every_pair_keeps_other_columns(x, rng):
     assert new.components.mean[0].tolist() == [float(model.components.mean[0, 0]), 6.0, 5.0]
 
 
+# rows, marks, what else is drawn
+
+
+def test_a_row_has_a_card(page, explorer, x):
+    other = GaussianMixture(2, random_state=0).fit(x)
+    explorer.others = {"two": other}
+    page.say("ready")
+    assert page.say("row", row=17)["ok"]
+    frame, _ = page.frame(lambda m: m["card"])
+    card = frame["card"]
+    resp = explorer.model.posterior(x[17:18]).resp[0]
+    assert card["row"] == 17
+    assert card["values"] == [["x0", float(x[17, 0])], ["x1", float(x[17, 1])]]
+    assert card["resp"] == [[int(k), pytest.approx(float(resp[k]))] for k in resp.argsort(descending=True)]
+    assert card["log_density"] == pytest.approx(float(explorer.model.log_prob(x[17:18])))
+    share = other.predict_proba(x[17:18])[0]
+    assert card["others"] == [["two", int(share.argmax()), pytest.approx(float(share.max()))]]
+    assert page.say("row", row=None)["ok"]
+    assert explorer.row is None
+    with pytest.raises(ValueError, match="no row 300"):
+        explorer.row = 300
+
+
+def test_the_card_of_a_row_with_gaps_and_noise(gappy, told):
+    explorer = explore(gappy, model=GaussianMixture(2, noise=0.1, random_state=0))
+    gap = int(torch.isnan(gappy[:, 0]).nonzero()[0])
+    explorer.row = gap
+    card = explorer.compose(explorer.session.snapshot, 1)[0]["card"]
+    assert card["values"][0] == ["x0", None]
+    assert {k for k, _ in card["resp"]} == {0, 1, -1}
+    assert sum(p for _, p in card["resp"]) == pytest.approx(1)
+    explorer.close()
+
+
+def test_other_models_may_come_from_a_selection(x, told):
+    found = gmmlab.select(x.numpy(), range(1, 4), covariance_types=["full", "diag"], random_state=0)
+    explorer = explore(x.numpy())
+    explorer.others = found
+    best = found.ranking().iloc[0]
+    assert next(iter(explorer.others)) == f"{best.covariance_type} {best.n_components}"
+    assert len(explorer.others) == 3
+    for wrong, error, sentence in (
+        (3, TypeError, "models by name"),
+        ({"a": 3}, TypeError, "is no mixture"),
+        ({"a": GaussianMixture(1).fit(x[:, :2])}, BadData, "has 2 features"),
+    ):
+        with pytest.raises(error, match=sentence):
+            explorer.others = wrong
+    explorer.close()
+
+
+def packed(mask):
+    return base64.b64encode(np.packbits(np.asarray(mask, dtype=bool)).tobytes()).decode()
+
+
+def test_marks_of_the_page_reach_python_and_are_not_told_again(page, explorer, told):
+    page.say("ready")
+    mask = [i % 7 == 0 for i in range(300)]
+    assert page.say("brush", mask=packed(mask))["ok"]
+    explorer.wait(PATIENCE)
+    assert explorer.brushed.tolist() == list(range(0, 300, 7))
+    assert page.say("brush", mask=None)["ok"]
+    explorer.wait(PATIENCE)
+    assert explorer.brushed.tolist() == []
+    page.say("step")
+    assert not [m for m, _ in told if m["type"] == "brush"]
+
+
+def test_marks_of_python_reach_the_page_and_views_that_come_later(page, explorer, told):
+    page.say("ready")
+    explorer.session.brush([3, 5]).wait(PATIENCE)
+    _, (mask,) = page.until(lambda m: m["type"] == "brush")
+    assert np.flatnonzero(np.frombuffer(mask, np.uint8)).tolist() == [3, 5]
+    told.clear()
+    second = explore(session=explorer.session)
+    Page(second, told).say("ready")
+    assert np.flatnonzero(np.frombuffer(page.until(lambda m: m["type"] == "brush")[1][0], np.uint8)).tolist() == [3, 5]
+    told.clear()
+    explorer.session.brush(None).wait(PATIENCE)
+    assert page.until(lambda m: m["type"] == "brush")[1] == []
+    second.close()
+
+
+def test_marks_that_the_page_made_once_are_told_when_python_makes_them_again(page, explorer, told):
+    page.say("ready")
+    page.say("brush", mask=packed([i == 3 for i in range(300)]))
+    explorer.session.brush([5]).wait(PATIENCE)
+    told.clear()
+    explorer.session.brush([3]).wait(PATIENCE)
+    assert np.frombuffer(page.until(lambda m: m["type"] == "brush")[1][0], np.uint8)[3] == 1
+
+
+def test_colours_may_say_how_uncertain_rows_are(page, explorer, x):
+    page.say("ready")
+    assert page.say("set", name="color_by", value="uncertainty")["ok"]
+    frame, (labels, shades) = page.frame(lambda m: m["color_by"] == "uncertainty")
+    resp = explorer.model.posterior(x).resp
+    entropy = torch.special.entr(resp).sum(1) / math.log(3)
+    assert np.frombuffer(shades, np.uint8) == pytest.approx(255 * entropy.numpy(), abs=0.51)
+    assert len(labels) == 300
+    assert frame["contours"] is None
+
+
+def test_one_component_is_certain_and_noise_counts(x, rng, told):
+    alone = explore(x, n_components=1, color_by="uncertainty")
+    assert set(alone.compose(alone.session.snapshot, 1)[1][1]) == {0}
+    noisy = explore(x, model=GaussianMixture(1, noise=0.3, random_state=0), color_by="uncertainty")
+    assert max(noisy.compose(noisy.session.snapshot, 1)[1][1]) > 100
+
+
+def test_contours_are_a_grid_where_the_page_looks(page, explorer, x):
+    page.say("ready")
+    assert page.say("set", name="contours", value=True)["ok"]
+    assert page.say("set", name="view", value=[[-2.0, 3.0], [-1.0, 4.0]])["ok"]
+    frame, (_, grid) = page.frame(lambda m: m["contours"] and m["contours"]["window"][0][0] == -2)
+    told = frame["contours"]
+    assert told["window"] == ((-2.0, 3.0), (-1.0, 4.0))
+    values = np.frombuffer(grid, np.float32).reshape(told["shape"])
+    model = gmmlab.Mixture(Gaussian.of(explorer.model.components.mean[:, :2], explorer.model.components.cov[:, :2, :2]),
+                           explorer.model.gate)  # fmt: skip
+    corner = torch.tensor([[3.0, -1.0]], dtype=torch.float64)
+    assert values[0, -1] == pytest.approx(float(model.log_prob(corner)), rel=1e-5)
+    assert told["levels"] == sorted(told["levels"], reverse=True)
+
+
+def test_a_view_without_features_has_no_extra_work(explorer, monkeypatch):
+    def never(*_):
+        raise AssertionError("computed for nothing")
+
+    for name in ("log_density", "levels", "card", "uncertainty"):
+        monkeypatch.setattr(f"gmmlab.widgets.explorer.{name}", never)
+    frame, buffers = explorer.compose(explorer.session.snapshot, 1)
+    assert frame["error"] is None
+    assert len(buffers) == 1
+
+
+def test_split_merge_and_pins(page, explorer):
+    page.say("ready")
+    before = explorer.model
+    assert page.say("split", k=1)["ok"]
+    assert explorer.wait(PATIENCE).model.k == 4
+    assert page.say("merge", k=3, other=1)["ok"]
+    assert explorer.wait(PATIENCE).model.k == 3
+    assert torch.allclose(explorer.model.components.mean, before.components.mean)
+    assert page.say("split", k=0)["ok"]
+    explorer.wait(PATIENCE)
+    assert page.say("merge", k=3)["ok"], "the nearest is its other half"
+    explorer.wait(PATIENCE)
+    assert torch.allclose(explorer.model.components.mean, before.components.mean)
+    assert page.say("pin", k=2, pins=[True, False, True])["ok"]
+    frame, _ = page.frame(lambda m: "pins" in m["components"][-1])
+    assert frame["components"][2]["pins"] == [True, False, True]
+    assert page.say("step")["ok"]
+    after = explorer.wait(PATIENCE).model
+    assert torch.equal(after.components.mean[2], explorer.session.snapshot.model.components.mean[2])
+    assert torch.allclose(after.components.mean[2], before.components.mean[2])
+    assert not torch.allclose(after.components.mean[0], before.components.mean[0])
+    assert float(after.weights[2]) == pytest.approx(float(before.weights[2]))
+
+
+def test_a_fit_that_cannot_keep_anything_says_so(x, told):
+    explorer = explore(x, fit=lambda _: iter(()))
+    assert "takes no pins" in Page(explorer, told).say("pin", k=0, pins=[True, False, False])["error"]
+
+
+def test_the_only_component_has_no_pair(x, told):
+    assert "nothing to merge" in Page(explore(x, n_components=1), told).say("merge", k=0)["error"]
+
+
+def test_the_truth_is_sent_with_the_points(page, explorer, x, rng, told):
+    truth = random_mixture(STRUCTURES["VVV"], x, 2, rng)
+    shown = explore(x, truth=truth, dims=(2, 0))
+    Page(shown, told).say("ready")
+    points, _ = page.until(lambda m: m["type"] == "points")
+    assert points["truth"][1]["mean"] == pytest.approx(truth.components.mean[1, [2, 0]].tolist())
+
+
+def test_the_truth_may_be_labels_of_any_kind(x, told):
+    words = np.array(["a", "b", "a"] * 100)
+    truth = explore(x, truth=words).truth
+    assert torch.allclose(truth.components.mean[0], x[torch.tensor(words == "a")].mean(0))
+    assert truth.weights.tolist() == pytest.approx([2 / 3, 1 / 3])
+    some = torch.full((300,), -1)
+    some[:10] = 4
+    assert torch.allclose(explore(x, truth=some).truth.components.mean[0], x[:10].mean(0))
+    for wrong, sentence in (([1, 2], "2 labels; expected one for each of 300"), (torch.full((300,), -1), "All labels")):
+        with pytest.raises(BadData, match=sentence):
+            explore(x, truth=wrong)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(GaussianMixture(3, covariance_type=name, random_state=0) for name in ("full", "tied", "spherical", "VEI")),
+        GaussianMixture(2, covariance_type="EVV", noise=0.1, random_state=0),
+        StudentMixture(2, dof=5.0, random_state=0),
+        StudentMixture(2, dof="common", covariance_type="tied", random_state=0),
+    ],
+    ids=repr,
+)
+def test_state_is_python_that_makes_the_view_again(x, told, model):
+    explorer = explore(x, model=model, dims=(2, 1), color_by="uncertainty")
+    explorer.session.step().wait(PATIENCE)
+    code = explorer.state()
+    assert repr(code) == str(code)
+    known = {"X": x}
+    exec(code, known)
+    again = known["explorer"]
+    assert again.state() == code
+    assert (list(again.dims), again.color_by, again.contours) == ([2, 1], "uncertainty", False)
+    ours, theirs = explorer.session.step().result(PATIENCE), again.session.step().result(PATIENCE)
+    assert torch.allclose(ours.located.cov, theirs.located.cov, rtol=1e-6)
+    assert torch.allclose(ours.weights, theirs.weights, rtol=1e-6)
+
+
+def test_presets_are_explored_by_name(told):
+    explorer = explore("cigars")
+    assert explorer.note.startswith("Play: ")
+    assert explorer.truth.k == 2
+    known: dict = {}
+    exec(explorer.state(), known)
+    assert known["explorer"].state() == explorer.state()
+    other = explore("cigars", model=GaussianMixture(2, random_state=0))
+    assert other.note == ""
+    assert torch.equal(other.session.x, explorer.session.x)
+    with pytest.raises(ValueError, match=r"no preset 'cigar'.*Did you mean 'cigars'"):
+        explore("cigar")
+
+
+def test_the_picture_shows_the_same(explorer, x):
+    plain = explorer.png()
+    for change in ({"contours": True}, {"color_by": "uncertainty"}):
+        explorer.set_trait(*next(iter(change.items())))
+        assert explorer.png() != plain
+    before = explorer.png()
+    explorer.session.brush(range(50)).wait(PATIENCE)
+    assert explorer.png() != before
+
+
 # what a notebook holds
 
 
@@ -418,7 +672,7 @@ def test_state_is_small_json_without_points(explorer):
 
 def test_traits_are_documented_and_none_is_forbidden():
     own = Explorer.options()
-    assert set(own) == {"session_id", "names", "dims", "selected", "color_by", "height", "theme"}
+    assert ", ".join(own) == "color_by, contours, dims, height, names, note, row, selected, session_id, theme"
     assert not set(own) & {"log", "keys", "comm", "layout", "style", "model_id", "tooltip"}
     for name in own:
         assert Explorer.class_traits()[name].help, name
