@@ -4,12 +4,13 @@ const SLOP = 3; // pixels before a press becomes a drag
 
 /**
  * @param {SVGElement} plot @param {() => {left: number, top: number}} origin of the plot's inside
- * @param {object} act grab, drag, drop, pan, rest, zoom, click, add, hover, hint, focused
+ * @param {object} act press, drag, drop, pan, rest, zoom, lasso, lassoed, scale, click, add, hover, hint, focused
  */
 export function gestures(plot, origin, act) {
   const pointers = new Map();
   let held = null; // the handle being dragged
   let moved = false;
+  let line = null; // the lasso being drawn
   let start = [0, 0];
 
   const at = (event) => {
@@ -29,10 +30,14 @@ export function gestures(plot, origin, act) {
     const place = at(event);
     pointers.set(event.pointerId, place);
     plot.setPointerCapture(event.pointerId);
-    if (pointers.size > 1) return;
+    if (pointers.size > 1) {
+      line = null;
+      return act.lasso(null);
+    }
     [start, moved] = [place, false];
     const handle = handleOf(event);
     held = handle ? { k: Number(handle.dataset.k), part: handle.dataset.part } : null;
+    line = !held && act.lassoes(event) ? [place] : null;
     act.press(held, place);
   };
 
@@ -43,7 +48,8 @@ export function gestures(plot, origin, act) {
     if (!moved && Math.hypot(place[0] - start[0], place[1] - start[1]) < SLOP) return;
     moved = true;
     pointers.set(event.pointerId, place);
-    if (held) act.drag(held, place, event.shiftKey);
+    if (line) act.lasso(line.push(place) && line);
+    else if (held) act.drag(held, place, event.shiftKey);
     else if (pointers.size === 1) act.pan(place[0] - before[0], place[1] - before[1]);
     else pinch(event.pointerId, before, place);
   };
@@ -56,20 +62,23 @@ export function gestures(plot, origin, act) {
 
   const up = (event) => {
     if (!pointers.delete(event.pointerId)) return;
-    if (held) act.drop(held, moved);
+    if (line && moved) act.lassoed(event.type === "pointerup" && line, event);
+    else if (held) act.drop(held, moved);
     else if (!moved && event.type === "pointerup") act.click(componentOf(hit(event)), at(event));
     if (!pointers.size) act.rest();
-    held = null;
+    held = line = null;
   };
 
   // while the pointer is captured every event is aimed at the plot: ask what really lies below
   const hit = (event) => ({ target: plot.getRootNode().elementFromPoint(event.clientX, event.clientY) ?? plot });
 
   const wheel = (event) => {
+    const grow = Math.exp(-Math.max(-240, Math.min(240, event.deltaY * (event.deltaMode ? 20 : 1))) * 0.0022);
+    const over = event.target.closest?.("[data-part=mean]") && act.focused();
+    if ((event.altKey || over) && act.scale(componentOf(event), grow)) return event.preventDefault();
     if (!(event.ctrlKey || event.metaKey || act.focused())) return act.hint();
     event.preventDefault();
-    const unit = event.deltaMode ? 20 : 1;
-    act.zoom(Math.exp(-Math.max(-240, Math.min(240, event.deltaY * unit)) * 0.0022), ...at(event));
+    act.zoom(grow, ...at(event));
     act.rest();
   };
 

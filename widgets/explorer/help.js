@@ -4,11 +4,16 @@ import { html, KEYS_STAY } from "../shared/dom.js";
 const ROWS = [
   ["Components", [
     ["[  ]", "previous, next"], ["Arrows", "move, or turn and stretch an axis"], ["Shift  Alt", "bigger, finer steps"],
-    ["+  −", "scale the selected one"], ["Delete", "remove"], ["Double-click", "add there"],
+    ["+  −", "scale the selected one"], ["Alt-wheel", "the same"], ["Delete", "remove"], ["Double-click", "add there"],
+    ["2", "split in two"], ["1", "merge into one"],
     ["Shift-drag", "an axis: scale, keep the shape"],
   ]],
   ["Fit", [["Space", "play, pause"], ["S", "one step"], ["E  M", "half a step: assign, refit"], ["Backspace", "back"]]],
-  ["View", [["Drag", "pan"], ["Wheel", "zoom (Ctrl outside)"], ["0", "show all"], ["Esc", "leave to the notebook"]]],
+  ["Rows", [
+    ["L", "lasso on, off"], ["Shift-drag", "lasso once"], ["Ctrl  Alt", "add to the marks, take away"], ["R", "mark those of the selected one"],
+    ["Click", "card of a row"], ["I", "card by number"],
+  ]],
+  ["View", [["C  U", "contours, uncertainty"], ["Drag", "pan"], ["Wheel", "zoom (Ctrl outside)"], ["0", "show all"], ["Esc", "leave to the notebook"]]],
 ];
 
 export function help(close) {

@@ -1,10 +1,13 @@
 // The Explorer's view: points, ellipses to take by hand, a fit to play, step and undo.
 // It draws what the kernel says and says what the person does; it computes nothing about mixtures.
-import { set } from "../shared/dom.js";
-import { Panel, floats, widget } from "../shared/panel.js";
+import { pack } from "../shared/brush.js";
+import { html, set } from "../shared/dom.js";
+import { Panel, bytes, floats, widget } from "../shared/panel.js";
 import { number } from "../shared/view.js";
 import { Edits } from "../shared/wire.js";
+import { Card } from "./card.js";
 import { Chart } from "./chart.js";
+import { Chosen } from "./chosen.js";
 import { Held } from "./held.js";
 import { help } from "./help.js";
 import { keys } from "./keys.js";
@@ -21,12 +24,15 @@ class Explorer extends Panel {
     this.plot = new Plot(this);
     this.chart = new Chart((step) => this.wire.send("seek", { step }), () => this.draw());
     this.help = help(() => this.toggleHelp(false));
+    this.card = new Card((row) => this.turnTo(row));
+    this.chosen = new Chosen({ split: () => this.split(), merge: () => this.merge(), pin: (pins) => this.pin(pins) });
+    this.note = html("p", { class: "gl-sentence" });
   }
 
   content() {
     set(this.plot.surface, { "aria-describedby": this.summary.id });
-    this.plot.element.append(this.help.element, this.status.strip);
-    return [this.bar.element, this.plot.element, this.chart.element];
+    this.plot.element.append(this.chosen.element, this.card.element, this.help.element, this.status.strip);
+    return [this.bar.element, this.note, this.plot.element, this.chart.element];
   }
 
   get stage() {
@@ -36,16 +42,18 @@ class Explorer extends Panel {
   opened() {
     keys(this);
     this.on("change:selected", () => this.change({ selected: this.model.get("selected") ?? null }));
+    this.on("change:note", () => this.change({ note: this.model.get("note") }));
   }
 
-  told({ hover }) {
-    if (hover !== undefined) this.change({ hover });
+  told(what) {
+    for (const name of ["hover", "row", "brush"]) if (what[name] !== undefined) this.change({ [name]: what[name] });
   }
 
   hear(message, buffers) {
+    if (message.type === "brush") this.brush(buffers.length ? bytes(buffers[0]).slice() : null);
     if (message.type !== "points") return;
-    const { dims, names, n, gaps = 0, borders = [null, null] } = message;
-    Object.assign(this.state, { dims, names, n, gaps, borders, points: floats(buffers[0]), labels: null });
+    const { dims, names, n, gaps = 0, borders = [null, null], truth = [] } = message;
+    Object.assign(this.state, { dims, names, n, gaps, borders, truth, points: floats(buffers[0]), labels: null, shades: null, contours: null });
     this.held.drop();
     this.plot.show(message.ranges);
   }
@@ -68,7 +76,7 @@ class Explorer extends Panel {
     const { state } = this;
     const k = state.components.length;
     if (k > before && this.expecting) this.select(k - 1, this.hasFocus());
-    if (k !== before) this.expecting = false;
+    if (k !== before) this.expecting = state.merging = false;
     if (state.selected !== null && state.selected >= k) this.select(k ? k - 1 : null, this.hasFocus());
   }
 
@@ -83,19 +91,28 @@ class Explorer extends Panel {
     if (!everything) return;
     this.chart.draw({ trace: state.trace, step: state.step, left: this.plot.view.box.left, style });
     this.bar.update(state);
+    this.card.update(state);
+    this.chosen.update(state);
+    set(this.note, { text: state.note });
+    this.note.hidden = !state.note;
   }
 
   painted() {
+    if (this.asked && this.state.card) {
+      this.asked = false;
+      this.card.input.focus({ preventScroll: true });
+    }
     if (this.focusNext) this.plot.focus(...this.focusNext);
     this.focusNext = null;
   }
 
   facts() {
-    const { step, evidence, n, components } = this.state;
+    const { step, evidence, n, components, brush } = this.state;
     if (n === 0) return [];
     const likelihood = evidence === null ? [] : [`mean log-likelihood ${number(evidence, 6)}`];
     const count = `${components.length} component${components.length === 1 ? "" : "s"}`;
-    return [`step ${step}`, ...likelihood, count, `${n.toLocaleString("en")} points`];
+    const marked = brush ? [`${brush.reduce((sum, v) => sum + (v ? 1 : 0), 0).toLocaleString("en")} rows marked`] : [];
+    return [`step ${step}`, ...likelihood, count, ...marked, `${n.toLocaleString("en")} points`];
   }
 
   words() {
@@ -114,17 +131,108 @@ class Explorer extends Panel {
       play: () => this.wire.send(this.state.play === "playing" ? "pause" : "play"),
       step: send("step"), back: send("back"), e: send("estep"), m: send("mstep"), stop: send("stop"), reset: send("reset"),
       add: (event) => this.startAdding(event), remove: () => this.remove(this.state.selected),
+      lasso: () => this.change({ lasso: !this.state.lasso, adding: false, merging: false }),
+      contours: () => this.toggleContours(),
+      uncertainty: () => this.wire.send("set", { name: "color_by", value: this.state.shades ? "component" : "uncertainty" }),
       fit: () => this.plot.fit(), help: () => this.toggleHelp(this.help.element.hidden),
     };
   }
 
   select(k, focus = false, part = "mean") {
+    if (this.state.merging) return this.mergeWith(k);
     if (k !== this.state.selected) {
       this.state.selected = k;
       this.wire.send("set", { name: "selected", value: k });
     }
     if (focus) this.focusNext = [k, part];
     this.draw();
+  }
+
+  /** A click on nothing takes selection, card and marks away. */
+  click(k, row) {
+    const { merging, brush, card } = this.state;
+    this.select(k);
+    if (merging) return;
+    if (row !== null || card) this.turnTo(row);
+    if (k === null && row === null && brush) this.mark(null);
+  }
+
+  /** The card of a row, or none. */
+  turnTo(row) {
+    if (row === null && this.card.element.contains(this.root.getRootNode().activeElement)) this.plot.surface.focus({ preventScroll: true });
+    if (row === null) this.change({ card: null });
+    this.bus.tell({ row });
+    this.wire.send("row", { row });
+  }
+
+  /** The card of the row in the middle, by keyboard: its number can be changed there. */
+  inspect() {
+    const { card, points, selected, components } = this.state;
+    if (!points) return;
+    if (!card) this.turnTo(this.plot.rowNear(selected === null ? this.plot.middle() : components[selected].mean));
+    this.asked = true;
+    this.draw();
+  }
+
+  brush(brush) {
+    this.change({ brush });
+    this.bus.tell({ brush });
+  }
+
+  /** Rows are marked here: all panels show it at once, and the kernel is told. */
+  mark(brush) {
+    this.brush(brush);
+    this.wire.send("brush", { mask: pack(brush) });
+  }
+
+  markSelected() {
+    const { labels, selected } = this.state;
+    this.mark(labels && selected !== null ? labels.map((k) => (k === selected ? 1 : 0)) : null);
+  }
+
+  /** Where the page looks, and a little more, for the contours. */
+  look() {
+    const wider = ([low, high]) => [low - 0.2 * (high - low), high + 0.2 * (high - low)];
+    this.wire.send("set", { name: "view", value: [wider(this.plot.view.x), wider(this.plot.view.y)] });
+  }
+
+  toggleContours() {
+    if (!this.state.contours) this.look();
+    this.wire.send("set", { name: "contours", value: !this.state.contours });
+  }
+
+  split() {
+    if (this.state.selected !== null) this.wire.send("split", { k: this.state.selected });
+  }
+
+  /** Then the other one is chosen; asked again, it is the nearest. */
+  merge() {
+    const { selected, merging, components } = this.state;
+    if (selected === null || components.length < 2) return;
+    if (!merging && components.length > 2) return this.change({ merging: true, adding: false });
+    this.state.merging = false;
+    this.wire.send("merge", { k: selected });
+    this.select(null);
+  }
+
+  mergeWith(k) {
+    const { selected } = this.state;
+    this.change({ merging: false });
+    if (k === null || k === selected) return;
+    this.wire.send("merge", { k: selected, other: k });
+    this.select(Math.min(k, selected));
+  }
+
+  pin(pins) {
+    this.wire.send("pin", { k: this.state.selected, pins });
+  }
+
+  /** True if there is one to scale. */
+  scale(k, grow) {
+    if (!this.state.components[k]) return false;
+    const { axes } = this.plot.component(k);
+    this.edit(k, { axes: { ...axes, a: axes.a * grow, b: axes.b * grow } });
+    return true;
   }
 
   hover(k) {
@@ -148,7 +256,7 @@ class Explorer extends Panel {
   /** With the pointer the next click is the place; from the keyboard it is the middle of the view. */
   startAdding(event) {
     if (event.detail === 0) this.add(this.plot.middle());
-    else this.change({ adding: !this.state.adding });
+    else this.change({ adding: !this.state.adding, merging: false });
   }
 
   remove(k) {
@@ -182,7 +290,7 @@ class Explorer extends Panel {
   leave() {
     this.plot.close();
     this.held.drop();
-    Object.assign(this.state, { points: null, labels: null });
+    Object.assign(this.state, { points: null, labels: null, shades: null, brush: null });
   }
 }
 

@@ -3,7 +3,8 @@ import { pull } from "../shared/ellipse.js";
 import { leave, nudge, usesKey } from "../shared/keyboard.js";
 import { SIGMA } from "./overlay.js";
 
-const PRESSES = { " ": "play", s: "step", e: "e", m: "m", Backspace: "back", 0: "fit", "?": "help" };
+const PRESSES = { " ": "play", s: "step", e: "e", m: "m", Backspace: "back", 0: "fit", "?": "help",
+  l: "lasso", c: "contours", u: "uncertainty", 1: "merge", 2: "split" };
 
 export function keys(app) {
   app.root.addEventListener("keydown", (event) => {
@@ -21,24 +22,31 @@ function obey(app, event, handle) {
   if (key === "[" || key === "]") return walk(app, key === "]" ? 1 : -1), true;
   const press = PRESSES[key.length === 1 ? key.toLowerCase() : key];
   if (press) {
-    if (!event.repeat || press === "step" || press === "back") app.bar.buttons[press].click();
+    if (!event.repeat || press === "step" || press === "back") (app.bar.buttons[press] ?? app.chosen[press]).click();
     return true;
   }
+  if (key === "r") return app.markSelected(), true;
+  if (key === "i") return app.inspect(), true;
+  if (key === "Enter" && handle) return app.select(Number(handle.dataset.k)), true;
   if (handle) return steer(app, event, { k: Number(handle.dataset.k), part: handle.dataset.part });
   return event.target === app.plot.surface && look(app, event);
 }
 
 function escape(app) {
   if (!app.help.element.hidden) app.toggleHelp(false);
-  else if (app.state.adding) app.change({ adding: false });
+  else if (app.state.adding || app.state.merging || app.state.lasso) app.change({ adding: false, merging: false, lasso: false });
+  else if (app.state.card) app.turnTo(null);
   else leave(app.root);
   return true;
 }
 
 function walk(app, by) {
   const k = app.state.components.length;
-  const from = app.state.selected ?? (by > 0 ? -1 : 0);
-  if (k) app.select((from + by + k) % k, true);
+  const at = app.root.getRootNode().activeElement?.closest("[data-k]")?.dataset.k; // the selected one waits for its pair
+  const from = (app.state.merging && at ? Number(at) : app.state.selected) ?? (by > 0 ? -1 : 0);
+  if (!k) return;
+  if (app.state.merging) app.plot.focus((from + by + k) % k);
+  else app.select((from + by + k) % k, true);
 }
 
 /** Moves a mean, turns and stretches an axis, scales with plus and minus. */

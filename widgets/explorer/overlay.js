@@ -1,7 +1,8 @@
 // Axes, ellipses and handles, in SVG over the points. Elements are kept between draws, so that focus stays.
 import { svg, set, KEYS_STAY } from "../shared/dom.js";
-import { colour, css, dash, grey, ink, line } from "../shared/palette.js";
-import { tip } from "../shared/ellipse.js";
+import { tip, toAxes } from "../shared/ellipse.js";
+import { isoline } from "../shared/isolines.js";
+import { colour, css, dash, grey, ink, line, shade } from "../shared/palette.js";
 import { number, room, ticks, ticksAcross } from "../shared/view.js";
 
 export const SIGMA = 2; // axis handles sit on the outer ellipse
@@ -18,18 +19,26 @@ export class Overlay {
     this.titles = [0, 1].map((axis) => svg("text", { class: "gl-title", "text-anchor": axis ? "start" : "end" }));
     this.key = svg("text", { class: "gl-key", "text-anchor": "end", "aria-hidden": "true" });
     this.border = svg("path", { class: "gl-border", "aria-hidden": "true" });
+    this.contours = svg("g", { class: "gl-contours", "aria-hidden": "true" });
+    this.truth = svg("g", { class: "gl-truth", "aria-hidden": "true" });
+    this.ring = svg("circle", { class: "gl-row", r: 7, "aria-hidden": "true" });
+    this.lasso = svg("path", { class: "gl-lasso", "aria-hidden": "true" });
     this.layers = [svg("g", {}), svg("g", {})]; // all handles lie over all ellipses: none is out of reach
-    this.inner = svg("svg", { class: "gl-inner" }, this.border, ...this.layers);
+    this.inner = svg("svg", { class: "gl-inner" }, this.border, this.contours, this.truth, ...this.layers, this.ring, this.lasso);
     this.element = svg("svg", { class: "gl-svg", role: "group", "aria-label": "Components" },
       this.grid, this.labels, svg("g", { "aria-hidden": "true" }, ...this.titles), this.key, this.inner);
   }
 
-  draw(view, shown, { selected, hover, names, theme, noise, gaps, borders }) {
+  draw(view, shown, { selected, hover, names, theme, noise, gaps, borders, shades, truth, contours, line: lasso, spot }) {
     const { left, top, width, height } = view.box;
     set(this.inner, { x: left, y: top, width, height });
     this.#axes(view, names);
     this.#margins(view, borders);
-    this.#tell(view, { noise, gaps, theme, beside: this.titles[1].textContent });
+    this.#lines(view, contours);
+    this.#ghosts(view, truth);
+    set(this.ring, { display: spot ? null : "none", cx: spot?.[0], cy: spot?.[1] });
+    set(this.lasso, { d: lasso ? `M${lasso.map((place) => place.map(Math.round).join(" ")).join("L")}Z` : null });
+    this.#tell(view, { noise, gaps, theme, shades, beside: this.titles[1].textContent });
     while (this.#parts.length > shown.length) for (const group of this.#parts.pop().groups) group.remove();
     while (this.#parts.length < shown.length) this.#parts.push(component(this.#parts.length, this.layers));
     shown.forEach((each, k) => this.#component(each, k, view, { selected, hover, names, theme, count: shown.length }));
@@ -81,17 +90,41 @@ export class Overlay {
     set(this.border, { d: lines.join("") || null });
   }
 
+  /** Contours are made once for a grid, and moved with the view. */
+  #lines({ sx, sy, x, y }, contours) {
+    if (contours !== this.drawn) {
+      this.drawn = contours;
+      this.contours.replaceChildren(...(contours?.levels ?? []).map((level) => svg("path", { d: isoline(contours.grid, contours.shape, level) })));
+    }
+    if (!contours) return;
+    const [[x0, x1], [y0, y1]] = contours.window;
+    const [rows, columns] = contours.shape;
+    const [ax, ay] = [((x1 - x0) / (columns - 1)) * sx, ((y1 - y0) / (rows - 1)) * sy];
+    set(this.contours, { transform: `matrix(${ax} 0 0 ${ay} ${(x0 - x[0]) * sx} ${(y0 - y[1]) * sy})` });
+  }
+
+  /** The truth, under what is fitted. */
+  #ghosts(view, truth) {
+    if (this.truth.childElementCount !== truth.length) this.truth.replaceChildren(...truth.map(() => svg("ellipse")));
+    truth.forEach(({ mean, factor }, k) => {
+      const { a, b, angle } = toAxes(factor, view.sx, view.sy);
+      set(this.truth.children[k], { rx: (SIGMA * a).toFixed(2), ry: (SIGMA * b).toFixed(2),
+        transform: `translate(${view.toScreen(mean).map((v) => v.toFixed(2)).join(" ")}) rotate(${((angle * 180) / Math.PI).toFixed(3)})` });
+    });
+  }
+
   /** What is neither a component nor a value, in a key over the upper right corner; without words where it is narrow. */
-  #tell({ box: { left, width } }, { noise, gaps, theme, beside }) {
-    const worded = [noise !== null && ["● noise", percent(noise)], gaps && ["┄ beyond: no value", `(${gaps.toLocaleString("en")})`]];
+  #tell({ box: { left, width } }, { noise, gaps, theme, shades, beside }) {
+    const worded = [shades && ["● certain", ""], shades && ["● uncertain", ""], noise !== null && ["● noise", percent(noise)], gaps && ["┄ beyond: no value", `(${gaps.toLocaleString("en")})`]];
     const fits = room([beside + worded.filter(Boolean).flat().join(" ")]) + 28 < left + width;
     const parts = worded.filter(Boolean).map(([words, value]) => `${fits ? words : words[0]} ${value}`);
+    const ends = shades ? [0, 1].map((part) => shade(part, theme)) : [];
     const now = [theme, ...parts].join(" ");
     set(this.key, { x: left + width, y: 17 });
     if (now === this.#keyOf) return;
     this.#keyOf = now;
     this.key.replaceChildren(...parts.map((part, i) => svg("tspan", { dx: i ? 14 : 0 },
-      svg("tspan", { style: `fill:${css(grey(theme))}`, text: part[0] }), svg("tspan", { text: part.slice(1) }))));
+      svg("tspan", { style: `fill:${css(ends[i] ?? grey(theme))}`, text: part[0] }), svg("tspan", { text: part.slice(1) }))));
   }
 
   #component({ mean, axes, weight }, k, view, { selected, hover, names, theme, count }) {

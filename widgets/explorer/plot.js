@@ -1,8 +1,9 @@
 // The picture itself: a canvas of points, the overlay over it, and what pointers do there.
+import { combine, enclosed, nearest } from "../shared/brush.js";
 import { html, set, KEYS_STAY } from "../shared/dom.js";
 import { pull } from "../shared/ellipse.js";
-import { table } from "../shared/palette.js";
-import { Raster } from "../shared/raster.js";
+import { shades as ramp, table } from "../shared/palette.js";
+import { NONE, Raster } from "../shared/raster.js";
 import { View, reach, room, ticks } from "../shared/view.js";
 import { gestures } from "./gestures.js";
 import { Overlay, SIGMA, summary } from "./overlay.js";
@@ -11,10 +12,14 @@ const MANY = 2e6; // above this, one point of eight is drawn while the view move
 const REST = 140; // ms without movement
 const WHEEL = "Ctrl + wheel zooms, or click the plot first";
 const PLACE = "Click where the new component goes (Esc cancels)";
+const PAIR = "Choose the one to merge with, or press 1 again for the nearest (Esc cancels)";
+const NEAR = 8; // pixels from a click to its row
+const SHADES = 16;
 
 export class Plot {
   #raster = new Raster();
   #drawn = null; // what the points were last drawn from
+  #tints = {}; // their labels with marks and shades, and what these were made from
   #rest = null;
   #grip = [0, 0];
   #room = 0;
@@ -24,7 +29,8 @@ export class Plot {
   constructor(app) {
     this.app = app;
     this.view = new View();
-    this.moving = this.wasAdding = false;
+    this.moving = false;
+    this.asking = "";
     this.overlay = new Overlay();
     this.canvas = html("canvas", { class: "gl-points", "aria-hidden": "true" });
     this.surface = html("div", { class: "gl-surface", tabindex: 0, role: "group", "aria-roledescription": "plot",
@@ -44,7 +50,11 @@ export class Plot {
       pan: (dx, dy) => this.move(() => this.view.pan(dx, dy)),
       zoom: (factor, x, y) => this.move(() => this.view.zoom(factor, x, y)),
       rest: () => this.settle(),
-      click: (k, place) => (app.state.adding ? app.add(this.view.toData(place)) : app.select(k)),
+      lassoes: ({ shiftKey }) => (app.state.lasso || shiftKey) && !app.state.adding && !app.state.merging,
+      lasso: (line) => this.lasso(line),
+      lassoed: (line, event) => this.lassoed(line, event),
+      scale: (k, grow) => app.scale(k ?? app.state.selected, grow),
+      click: (k, place) => (app.state.adding ? app.add(this.view.toData(place)) : app.click(k, this.rowAt(place))),
       add: (place) => app.add(this.view.toData(place)),
       hover: (k) => app.hover(k),
       hint: () => this.showHint(),
@@ -55,6 +65,7 @@ export class Plot {
   press(handle, place) {
     if (!handle) return this.surface.focus({ preventScroll: true });
     const { app } = this;
+    if (app.state.merging) return app.select(handle.k);
     app.select(handle.k);
     this.overlay.handle(handle.k, handle.part).focus({ preventScroll: true });
     app.held.grab();
@@ -81,6 +92,43 @@ export class Plot {
     const { mean, axes } = this.component(k);
     const [x, y] = this.view.toScreen(mean);
     this.app.edit(k, { axes: pull(axes, part, [at[0] - x, at[1] - y], SIGMA, keep, this.app.state.shape) });
+  }
+
+  /** Where the points are in the plot, which hold parts of their ranges. */
+  map(scale = 1) {
+    const { sx, sy, x, y } = this.view;
+    const [[x0, x1], [y0, y1]] = this.ranges; // so that float32 has digits enough for data far from zero
+    return { ax: (x1 - x0) * sx * scale, bx: (x0 - x[0]) * sx * scale, ay: (y1 - y0) * sy * scale, by: (y0 - y[1]) * sy * scale };
+  }
+
+  rowAt(place) {
+    return this.app.state.points ? nearest(place, this.app.state.points, this.map(), NEAR) : null;
+  }
+
+  /** The row nearest to a place in the data. */
+  rowNear(at) {
+    return nearest(this.view.toScreen(at), this.app.state.points, this.map(), Infinity);
+  }
+
+  /** Where a row is drawn. */
+  spot(row) {
+    const { points } = this.app.state;
+    if (row === null || !points || 2 * row >= points.length) return null;
+    const { ax, bx, ay, by } = this.map();
+    return [ax * points[2 * row] + bx, ay * points[2 * row + 1] + by];
+  }
+
+  lasso(line) {
+    const { app } = this;
+    app.change({ line });
+  }
+
+  lassoed(line, { altKey, ctrlKey, metaKey }) {
+    const { app } = this;
+    app.change({ line: null });
+    if (!line || line.length < 3 || !app.state.points) return;
+    const how = altKey ? "take" : ctrlKey || metaKey ? "add" : "only";
+    app.mark(combine(app.state.brush, enclosed(line, app.state.points, this.map()), how));
   }
 
   show(ranges) {
@@ -117,6 +165,7 @@ export class Plot {
     this.#rest = setTimeout(() => {
       this.moving = false;
       this.app.draw(false);
+      if (this.app.state.contours) this.app.look();
     }, REST);
   }
 
@@ -132,19 +181,22 @@ export class Plot {
 
   /** For a moment, unless the person is being told where to click. */
   showHint() {
-    if (this.app.state.adding) return;
+    if (this.asking) return;
     set(this.hint, { text: WHEEL });
     this.hint.classList.add("is-shown");
     clearTimeout(this.hintTimer);
     this.hintTimer = setTimeout(() => this.hint.classList.remove("is-shown"), 1400);
   }
 
-  showAdding(adding) {
-    if (this.element.classList.toggle("is-adding", adding) === this.wasAdding) return;
-    this.wasAdding = adding;
+  /** What the next click is for. */
+  ask({ adding, merging, lasso }) {
+    this.element.classList.toggle("is-adding", adding || merging || lasso);
+    const asking = adding ? PLACE : merging ? PAIR : "";
+    if (asking === this.asking) return;
+    this.asking = asking;
     clearTimeout(this.hintTimer);
-    if (adding) set(this.hint, { text: PLACE });
-    this.hint.classList.toggle("is-shown", adding);
+    if (asking) set(this.hint, { text: asking });
+    this.hint.classList.toggle("is-shown", Boolean(asking));
   }
 
   /** The points have other colours now. */
@@ -154,7 +206,7 @@ export class Plot {
 
   measure() {
     const { clientWidth, clientHeight } = this.element;
-    const height = clientHeight - 28 - 44;
+    const height = clientHeight - 28 - 48;
     const left = Math.max(clientWidth < 520 ? 46 : 58, this.labelRoom(height));
     this.view.box = { left, top: 28, width: clientWidth - left - 16, height };
   }
@@ -171,16 +223,19 @@ export class Plot {
 
   draw(state, held) {
     this.empty.hidden = state.ready && state.n > 0;
-    this.showAdding(state.adding);
+    this.ask(state);
     set(this.element, { "data-few": state.n < 5000 ? "" : null }); // few points need no room made for lines
     if (state.points) this.points(state);
     const names = state.dims.map((i) => state.names[i] ?? "");
-    this.overlay.draw(this.view, state.ready ? held.shown(state.components, this.view) : [], { ...state, names });
+    const spot = this.spot(state.row ?? state.card?.row ?? null);
+    this.app.card.element.classList.toggle("is-left", Boolean(spot) && spot[0] > this.view.box.width / 2);
+    this.overlay.draw(this.view, state.ready ? held.shown(state.components, this.view) : [], { ...state, names, spot });
   }
 
   /** Repaints the points if anything they depend on has changed. */
-  points({ points, labels, components, theme, n, play }) {
+  points({ points, labels, components, theme, n, play, brush, shades }) {
     const { box } = this.view;
+    labels = this.tinted(labels, brush, shades);
     const fine = !this.moving && !(play === "playing" && n > 5e5);
     const scale = fine ? Math.min(2, devicePixelRatio || 1) : 1;
     const stride = this.moving && n > MANY ? 8 : 1;
@@ -190,15 +245,22 @@ export class Plot {
     this.#drawn = known;
     const [width, height] = [Math.max(1, Math.round(box.width * scale)), Math.max(1, Math.round(box.height * scale))];
     this.#raster.resize(width, height);
-    // points are parts of their ranges, so that float32 has digits enough for data far from zero
-    const [[x0, x1], [y0, y1]] = this.ranges;
-    const map = {
-      ax: (x1 - x0) * sx * scale, bx: (x0 - x[0]) * sx * scale, ay: (y1 - y0) * sy * scale, by: (y0 - y[1]) * sy * scale,
-    };
-    const image = this.#raster.draw(points, labels, table(components.length, theme), map, { stride, scale });
+    const colours = shades ? ramp(SHADES, theme) : table(components.length, theme);
+    const image = this.#raster.draw(points, labels, colours, this.map(scale), { stride, scale });
     if (this.canvas.width !== width || this.canvas.height !== height) [this.canvas.width, this.canvas.height] = [width, height];
     set(this.canvas, { style: `left:${box.left}px;top:${box.top}px;width:${box.width}px;height:${box.height}px` });
     this.canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  /** Labels as they are drawn: shades in their place, and none where a row is not marked. */
+  tinted(labels, brush, shades) {
+    if (!brush && !shades) return labels;
+    const from = [labels, brush, shades];
+    if (!this.#tints.from?.every((each, i) => each === from[i])) {
+      const base = shades ? shades.map((v) => v >> 4) : labels;
+      this.#tints = { from, labels: brush && base ? base.map((v, i) => (brush[i] ? v : NONE)) : base };
+    }
+    return this.#tints.labels;
   }
 
   describe(state) {

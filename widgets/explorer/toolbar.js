@@ -8,6 +8,7 @@ import { html, icon, set, uid, KEYS_STAY } from "../shared/dom.js";
  */
 export function toolbar(act, choose) {
   const button = (name, text, title, extra) => make(name, text, title, (event) => act[name](event), extra);
+  const tool = (name, text, title) => button(name, text, title, { short: "", attributes: { class: "gl-button gl-tool", "aria-pressed": "false" } });
   const buttons = {
     play: button("play", "Play", "Run the fit, or pause it (Space)", { attributes: { "aria-pressed": "false" } }),
     back: button("back", "Back", "Undo the last change (Backspace)"),
@@ -22,6 +23,9 @@ export function toolbar(act, choose) {
     remove: button("remove", "Remove", "Remove the selected component (Delete)", {
       label: "Remove the selected component",
     }),
+    lasso: tool("lasso", "Lasso", "Draw around rows to mark them (L; or Shift-drag)"),
+    contours: tool("contours", "Contours", "Contours of the density (C)"),
+    uncertainty: tool("uncertainty", "Colour by uncertainty", "Colour by how uncertain rows are (U)"),
     fit: button("fit", "Fit view", "Show all points (0)", { attributes: { class: "gl-button gl-quiet" } }),
     help: button("help", "Help", "Keys and gestures (?)", {
       label: "Keys and gestures", attributes: { class: "gl-button gl-quiet", "aria-expanded": "false" },
@@ -37,7 +41,7 @@ export function toolbar(act, choose) {
     html("div", { class: "gl-tools" },
       group("Run", "play"), group("Step by step", "back", "step", "e", "m"), group("End", "stop", "reset"),
       group("Components", "add", "remove"), columns),
-    group("View", "fit", "help"),
+    group("View", "lasso", "contours", "uncertainty", "fit", "help"),
   );
   return { element, buttons, update: (state) => update(state, buttons, columns, selects) };
 }
@@ -52,7 +56,7 @@ function select(axis, choose) {
   return { label, list, names: "" };
 }
 
-function update({ play, selected, components, names, dims, connected, adding, ready }, buttons, columns, selects) {
+function update({ play, selected, components, names, dims, connected, ready, ...view }, buttons, columns, selects) {
   const playing = play === "playing";
   const able = ready && connected;
   const off = (name, is) => set(buttons[name], { "aria-disabled": is ? "true" : null });
@@ -65,7 +69,9 @@ function update({ play, selected, components, names, dims, connected, adding, re
   for (const name of ["play", "step", "back", "e", "m", "reset", "add"]) off(name, !able);
   off("stop", !able || !playing);
   off("remove", !able || selected === null || components.length < 2);
-  set(buttons.add, { "aria-pressed": String(adding) });
+  const pressed = { add: view.adding, lasso: view.lasso, contours: Boolean(view.contours), uncertainty: Boolean(view.shades) };
+  for (const [name, is] of Object.entries(pressed)) set(buttons[name], { "aria-pressed": String(is) });
+  for (const name of ["lasso", "contours", "uncertainty"]) off(name, !able);
   columns.hidden = names.length < 3;
   columns.closest(".gl-toolbar").classList.toggle("has-columns", !columns.hidden);
   selects.forEach((entry, axis) => {

@@ -10,9 +10,9 @@ export function nudge(event, step = 8) {
   return [arrow[0] * size, arrow[1] * size];
 }
 
-/** Whether the element uses the key itself: a select its letters, a button Space and Enter. */
+/** Whether the element uses the key itself: a field its letters, a button Space and Enter. */
 export function usesKey(element, key) {
-  if (element.tagName === "SELECT") return key !== "Escape";
+  if (element.tagName === "SELECT" || element.tagName === "INPUT") return key !== "Escape";
   if (element.tagName === "BUTTON") return key === " " || key === "Enter";
   return false;
 }
