@@ -288,6 +288,143 @@ def test_auto_follows_the_theme_of_the_page(lab: Lab) -> None:
     lab.page.locator(".gl-explorer[data-theme=light]").wait_for()
 
 
+def rows(explorer: Any, x: float, y: float) -> tuple[float, float]:
+    """Where a point of the plot lies on the page, in parts of the plot."""
+    box = explorer.locator(".gl-plot").bounding_box()
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def lasso(lab: Lab, explorer: Any, *corners: tuple[float, float], hold: tuple[str, ...] = ()) -> None:
+    """Draws a line around part of the plot, with keys held down."""
+    for key in hold:
+        lab.page.keyboard.down(key)
+    lab.page.mouse.move(*rows(explorer, *corners[0]))
+    lab.page.mouse.down()
+    for corner in corners[1:]:
+        lab.page.mouse.move(*rows(explorer, *corner), steps=4)
+    lab.page.mouse.up()
+    for key in hold:
+        lab.page.keyboard.up(key)
+
+
+LEFT = ((0.1, 0.12), (0.5, 0.12), (0.5, 0.85), (0.1, 0.85))
+
+
+def test_a_lasso_marks_rows_here_in_python_and_in_other_panels(lab: Lab) -> None:
+    explorer = show(lab)
+    before = pixels(explorer)
+    lasso(lab, explorer, *LEFT, hold=("Shift",))
+    lab.until("len(explorer.brushed) > 80")
+    assert lab.value("bool((explorer.session.x[explorer.brushed, 0] < 3.4).all())")
+    assert pixels(explorer) != before
+    explorer.locator(".gl-facts", has_text="rows marked").wait_for()
+    second = lab.panel("two = gmmlab.explore(session=explorer.session)\ntwo", cell=2)
+    second.locator(".gl-facts", has_text="rows marked").wait_for()
+    count = lab.value("len(explorer.brushed)")
+    explorer.locator(".gl-plot").evaluate("e => e.scrollIntoView({block: 'center'})")
+    lab.page.keyboard.press("l")
+    explorer.locator("[data-do=lasso][aria-pressed=true]").wait_for()
+    lasso(lab, explorer, (0.1, 0.5), (0.5, 0.5), (0.5, 0.85), (0.1, 0.85), hold=("Alt",))
+    lab.until(f"0 < len(explorer.brushed) < {count}")
+    lasso(lab, explorer, *LEFT, hold=("Control",))
+    lab.until(f"len(explorer.brushed) == {count}")
+    lab.page.keyboard.press("Escape")
+    lab.page.mouse.click(*rows(explorer, 0.95, 0.8))
+    lab.until("len(explorer.brushed) == 0")
+    second.locator(".gl-facts", has_text="rows marked").wait_for(state="detached")
+    assert pixels(explorer) == before
+    lab.run("explorer.session.brush(range(10))")
+    explorer.locator(".gl-facts", has_text="10 rows marked").wait_for()
+    lab.run("two.close()", cell=2)
+
+
+def test_a_click_on_a_point_opens_its_card(lab: Lab) -> None:
+    explorer = show(lab)
+    ring = explorer.locator(".gl-row")
+    lab.run("explorer.others = {'three': gmmlab.GaussianMixture(3, random_state=0).fit(X)}\nexplorer.row = 17")
+    card = explorer.get_by_role("region", name="One row")
+    card.get_by_text("three", exact=True).wait_for()
+    place = ring.bounding_box()
+    lab.page.keyboard.press("Escape")
+    explorer.locator(".gl-surface").focus()
+    lab.page.keyboard.press("Escape")
+    lab.until("explorer.row is None")
+    lab.page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    lab.until("explorer.row is not None")
+    assert lab.value("explorer.session.x[explorer.row].tolist() == explorer.session.x[17].tolist()")
+    assert violations(lab) == []
+    explorer.locator(".gl-surface").focus()
+    lab.page.keyboard.press("i")
+    lab.page.wait_for_function("() => document.activeElement.type === 'number'")
+    lab.page.keyboard.press("Control+a")
+    lab.page.keyboard.type("5")
+    lab.page.keyboard.press("Enter")
+    lab.until("explorer.row == 5")
+    lab.page.keyboard.press("Escape")
+    lab.until("explorer.row is None")
+
+
+def test_split_merge_and_pins_by_keyboard(lab: Lab) -> None:
+    explorer = show(lab, k=3)
+    handle(explorer, 1).focus()
+    for key in ("Enter", "2"):
+        lab.page.keyboard.press(key)
+    lab.until("explorer.model.k == 4")
+    handle(explorer, 3).wait_for()
+    lab.page.keyboard.press("1")
+    explorer.get_by_text("Choose the one to merge with").wait_for()
+    handle(explorer, 3).focus()
+    lab.page.keyboard.press("Enter")
+    lab.until("explorer.model.k == 3 and explorer.selected == 1")
+    keep = explorer.get_by_role("button", name="Keep the mean")
+    keep.press("Enter")
+    explorer.locator("[data-do=pin-mean][aria-pressed=true]").wait_for()
+    before = lab.value("[mean(k) for k in range(3)]")
+    explorer.locator(".gl-surface").focus()
+    lab.page.keyboard.press("s")
+    lab.until("snap().step == 1")
+    after = lab.value("[mean(k) for k in range(3)]")
+    assert after[1] == pytest.approx(before[1])
+    assert after[0] != before[0]
+    assert violations(lab) == []
+
+
+def test_a_component_is_scaled_by_the_wheel(lab: Lab) -> None:
+    explorer = show(lab)
+    before = lab.value("explorer.model.components.cov[0].det().item()")
+    handle(explorer, 0).hover()
+    lab.page.keyboard.down("Alt")
+    lab.page.mouse.wheel(0, -100)
+    lab.page.keyboard.up("Alt")
+    lab.until(f"explorer.model.components.cov[0].det().item() > 1.5 * {before}")
+
+
+def test_contours_and_uncertainty_by_keyboard(lab: Lab) -> None:
+    explorer = show(lab)
+    before = pixels(explorer)
+    explorer.locator(".gl-surface").focus()
+    lab.page.keyboard.press("c")
+    explorer.locator(".gl-contours path").first.wait_for(state="attached")
+    assert explorer.locator(".gl-contours path").count() == 7
+    lab.page.keyboard.press("u")
+    explorer.locator(".gl-key", has_text="uncertain").wait_for()
+    assert pixels(explorer) != before
+    assert violations(lab) == []
+    for key in ("c", "u"):
+        lab.page.keyboard.press(key)
+    explorer.locator(".gl-contours path").first.wait_for(state="detached")
+    lab.until("explorer.color_by == 'component' and not explorer.contours")
+    lab.page.wait_for_function("() => !document.querySelector('.gl-key').textContent.includes('uncertain')")
+    assert pixels(explorer) == before
+
+
+def test_a_preset_shows_its_truth_and_what_to_try(lab: Lab) -> None:
+    explorer = lab.show("explorer = gmmlab.explore('bad start', theme='light')\nexplorer")
+    assert explorer.locator(".gl-truth ellipse").count() == 3
+    explorer.get_by_text("Merge the two, split the third").wait_for()
+    assert violations(lab) == []
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(lab: Lab, theme: str) -> None:
     explorer = show(lab, theme=theme)
