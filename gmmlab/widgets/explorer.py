@@ -241,6 +241,7 @@ def explore(
     fit: Fit | None = None,
     dims: Sequence[int | str] | None = None,
     truth: Any = None,
+    others: Any = None,
     n_components: int = 3,
     covariance_type: str = "full",
     init_params: str = "kmeans",
@@ -252,7 +253,8 @@ def explore(
     The start is made from the last four parameters, or it is `model`: a `Mixture`, a fitted estimator, or an unfitted
     one, whose parameters are used. `fit` is any callable from a model to an iterator of steps, expectation maximisation
     by default. `session`, in place of all these, is a second view of a fit that is watched already. `dims` says which
-    two columns are shown, by number or by name; `truth`, a mixture or a label for each row, is drawn behind the model.
+    two columns are shown, by number or by name; `truth`, a mixture or a label for each row, is drawn behind the model;
+    `others` are models by name, or a `Selection`, that the card of a row asks too.
     `options` are height (pixels), theme ("auto", "light", "dark"), color_by ("component", "uncertainty"), contours and
     note, a sentence above the plot. `X` may also be the name of a preset, data with a start that goes wrong in an
     instructive way: "cigars", "collapse", "unequal", "moons", "noise", "bad start".
@@ -264,7 +266,7 @@ def explore(
     if session is not None:
         if X is not None or model is not None or fit is not None:
             raise TypeError("A session has its rows, model and fit already: explore(session=session) takes no others.")
-        return Explorer(session, dims=dims, truth=truth, **options)
+        return Explorer(session, dims=dims, truth=truth, others=others, **options)
     call = "X"
     if isinstance(X, str):
         made, call = preset(X), repr(X)
@@ -294,7 +296,9 @@ def explore(
         )
     begin = begin.relocated(origin=rows.x.nanmean(0))
     fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(source, Mixture) else source.tol)
-    return Explorer(Session(rows.x, begin, fit=fit, names=rows.names), dims=dims, truth=truth, call=call, **options)
+    return Explorer(
+        Session(rows.x, begin, fit=fit, names=rows.names), dims=dims, truth=truth, others=others, call=call, **options
+    )
 
 
 def _start(estimator: GaussianMixture | StudentMixture, X: Any) -> Mixture:

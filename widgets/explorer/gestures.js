@@ -48,7 +48,7 @@ export function gestures(plot, origin, act) {
     if (!moved && Math.hypot(place[0] - start[0], place[1] - start[1]) < SLOP) return;
     moved = true;
     pointers.set(event.pointerId, place);
-    if (line) act.lasso(line.push(place) && line);
+    if (line) act.lasso(line.push(place) && line, event);
     else if (held) act.drag(held, place, event.shiftKey);
     else if (pointers.size === 1) act.pan(place[0] - before[0], place[1] - before[1]);
     else pinch(event.pointerId, before, place);

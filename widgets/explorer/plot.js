@@ -14,11 +14,13 @@ const WHEEL = "Ctrl + wheel zooms, or click the plot first";
 const PLACE = "Click where the new component goes (Esc cancels)";
 const PAIR = "Choose the one to merge with, or press 1 again for the nearest (Esc cancels)";
 const NEAR = 8; // pixels from a click to its row
+const QUICK = 2e5; // rows that are marked while the line is still being drawn
 const SHADES = 16;
 
 export class Plot {
   #raster = new Raster();
   #drawn = null; // what the points were last drawn from
+  #line = null; // the lasso being drawn, and what was marked before
   #tints = {}; // their labels with marks and shades, and what these were made from
   #rest = null;
   #grip = [0, 0];
@@ -118,17 +120,42 @@ export class Plot {
     return [ax * points[2 * row] + bx, ay * points[2 * row + 1] + by];
   }
 
-  lasso(line) {
+  /** The line as it is drawn; null when it is given up. */
+  lasso(line, event) {
     const { app } = this;
+    this.#line ??= line && { before: app.state.brush };
+    if (line) Object.assign(this.#line, { line, event });
+    else this.giveUp();
     app.change({ line });
   }
 
-  lassoed(line, { altKey, ctrlKey, metaKey }) {
-    const { app } = this;
-    app.change({ line: null });
-    if (!line || line.length < 3 || !app.state.points) return;
-    const how = altKey ? "take" : ctrlKey || metaKey ? "add" : "only";
-    app.mark(combine(app.state.brush, enclosed(line, app.state.points, this.map()), how));
+  lassoed(line, event) {
+    if (!line || line.length < 3 || !this.app.state.points) return this.lasso(null);
+    Object.assign(this.#line, { line, event });
+    const marked = this.enclosed();
+    this.#line = null;
+    this.app.change({ line: null });
+    this.app.mark(marked);
+  }
+
+  giveUp() {
+    if (this.#line && this.#line.before !== this.app.state.brush) this.app.brush(this.#line.before);
+    this.#line = null;
+  }
+
+  /** The rows that are marked if the line ends here. */
+  enclosed() {
+    const { before, line, event } = this.#line;
+    const how = event.altKey ? "take" : event.ctrlKey || event.metaKey ? "add" : "only";
+    return combine(before, enclosed(line, this.app.state.points, this.map()), how);
+  }
+
+  /** Once a drawing, so far as the rows are few enough not to hold it up. */
+  preview({ points, n }) {
+    const now = this.#line;
+    if (!points || n > QUICK || !(now?.line.length > 2) || now.line.length === now.seen) return;
+    now.seen = now.line.length;
+    this.app.brush(this.enclosed());
   }
 
   show(ranges) {
@@ -225,6 +252,7 @@ export class Plot {
     this.empty.hidden = state.ready && state.n > 0;
     this.ask(state);
     set(this.element, { "data-few": state.n < 5000 ? "" : null }); // few points need no room made for lines
+    this.preview(state);
     if (state.points) this.points(state);
     const names = state.dims.map((i) => state.names[i] ?? "");
     const spot = this.spot(state.row ?? state.card?.row ?? null);
