@@ -90,7 +90,7 @@ test("rows have several sets of labels", () => {
   rows.take({ n: 2, ranges: [] }, new Float32Array(0));
   rows.label(Uint8Array.of(0, 1), 3, [Uint8Array.of(2, 0)]);
   const brush = Uint8Array.of(1, 0);
-  assert.deepEqual([0, 1].map((by) => [...rows.shown(null, by)]), [[0, 1], [2, 0]]);
-  assert.deepEqual([0, 1].map((by) => [...rows.shown(brush, by)]), [[0, NONE], [2, NONE]]);
-  assert.deepEqual([...rows.shown(Uint8Array.of(0, 1), 1)], [NONE, 0]);
+  assert.deepEqual([0, 1].map((by) => [...rows.shown(null, { by })]), [[0, 1], [2, 0]]);
+  assert.deepEqual([0, 1].map((by) => [...rows.shown(brush, { by })]), [[0, NONE], [2, NONE]]);
+  assert.deepEqual([...rows.shown(Uint8Array.of(0, 1), { by: 1 })], [NONE, 0]);
 });
