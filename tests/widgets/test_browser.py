@@ -294,17 +294,15 @@ def rows(explorer: Any, x: float, y: float) -> tuple[float, float]:
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
 
-def lasso(lab: Lab, explorer: Any, *corners: tuple[float, float], hold: tuple[str, ...] = ()) -> None:
-    """Draws a line around part of the plot, with keys held down."""
-    for key in hold:
-        lab.page.keyboard.down(key)
+def lasso(lab: Lab, explorer: Any, *corners: tuple[float, float], hold: str) -> None:
+    """Draws a line around part of the plot, with a key held down."""
+    lab.page.keyboard.down(hold)
     lab.page.mouse.move(*rows(explorer, *corners[0]))
     lab.page.mouse.down()
     for corner in corners[1:]:
         lab.page.mouse.move(*rows(explorer, *corner), steps=4)
     lab.page.mouse.up()
-    for key in hold:
-        lab.page.keyboard.up(key)
+    lab.page.keyboard.up(hold)
 
 
 LEFT = ((0.1, 0.12), (0.5, 0.12), (0.5, 0.85), (0.1, 0.85))
@@ -313,20 +311,28 @@ LEFT = ((0.1, 0.12), (0.5, 0.12), (0.5, 0.85), (0.1, 0.85))
 def test_a_lasso_marks_rows_here_in_python_and_in_other_panels(lab: Lab) -> None:
     explorer = show(lab)
     before = pixels(explorer)
-    lasso(lab, explorer, *LEFT, hold=("Shift",))
+    marked = explorer.locator(".gl-facts", has_text="rows marked")
+    lab.page.keyboard.down("Shift")
+    lab.page.mouse.move(*rows(explorer, *LEFT[0]))
+    lab.page.mouse.down()
+    for corner in LEFT[1:]:
+        lab.page.mouse.move(*rows(explorer, *corner), steps=4)
+    marked.wait_for()
+    assert lab.value("len(explorer.brushed)") == 0, "while the line is drawn only the page knows"
+    lab.page.mouse.up()
+    lab.page.keyboard.up("Shift")
     lab.until("len(explorer.brushed) > 80")
     assert lab.value("bool((explorer.session.x[explorer.brushed, 0] < 3.4).all())")
     assert pixels(explorer) != before
-    explorer.locator(".gl-facts", has_text="rows marked").wait_for()
     second = lab.panel("two = gmmlab.explore(session=explorer.session)\ntwo", cell=2)
     second.locator(".gl-facts", has_text="rows marked").wait_for()
     count = lab.value("len(explorer.brushed)")
     explorer.locator(".gl-plot").evaluate("e => e.scrollIntoView({block: 'center'})")
     lab.page.keyboard.press("l")
     explorer.locator("[data-do=lasso][aria-pressed=true]").wait_for()
-    lasso(lab, explorer, (0.1, 0.5), (0.5, 0.5), (0.5, 0.85), (0.1, 0.85), hold=("Alt",))
+    lasso(lab, explorer, (0.1, 0.5), (0.5, 0.5), (0.5, 0.85), (0.1, 0.85), hold="Alt")
     lab.until(f"0 < len(explorer.brushed) < {count}")
-    lasso(lab, explorer, *LEFT, hold=("Control",))
+    lasso(lab, explorer, *LEFT, hold="Control")
     lab.until(f"len(explorer.brushed) == {count}")
     lab.page.keyboard.press("Escape")
     lab.page.mouse.click(*rows(explorer, 0.95, 0.8))

@@ -53,7 +53,7 @@ export class Plot {
       zoom: (factor, x, y) => this.move(() => this.view.zoom(factor, x, y)),
       rest: () => this.settle(),
       lassoes: ({ shiftKey }) => (app.state.lasso || shiftKey) && !app.state.adding && !app.state.merging,
-      lasso: (line) => this.lasso(line),
+      lasso: (line, event) => this.lasso(line, event),
       lassoed: (line, event) => this.lassoed(line, event),
       scale: (k, grow) => app.scale(k ?? app.state.selected, grow),
       click: (k, place) => (app.state.adding ? app.add(this.view.toData(place)) : app.click(k, this.rowAt(place))),
