@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gmmlab.model import Mixture
     from gmmlab.series.diagnosis import report
     from gmmlab.widgets.display import options
-    from gmmlab.widgets.explorer import explore
+    from gmmlab.widgets.opening import explore
 
 __version__ = "0.1.0"
 
@@ -33,7 +33,7 @@ _HOME = {
     "GaussianMixture": "gmmlab.estimators",
     "StudentMixture": "gmmlab.estimators",
     "Mixture": "gmmlab.model",
-    "explore": "gmmlab.widgets.explorer",
+    "explore": "gmmlab.widgets.opening",
     "faithful": "gmmlab.data",
     "from_sklearn": "gmmlab.estimators.exchange",
     "load": "gmmlab.estimators.storage",

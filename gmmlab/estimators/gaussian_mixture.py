@@ -144,6 +144,6 @@ class GaussianMixture(ShapedMixture):
 
     def explore(self, X: Any, **options: Any) -> Explorer:
         """Watch and steer this model on rows `X` in a notebook; unfitted, its parameters give the start."""
-        from gmmlab.widgets.explorer import explore
+        from gmmlab.widgets.opening import explore
 
         return explore(X, model=self, **options)

@@ -68,6 +68,11 @@ class LabWidget(anywidget.AnyWidget):  # type: ignore[name-defined]
             self.publisher.close()
         super().close()
 
+    @property
+    def shown_id(self) -> str:
+        """The number of the widget that a notebook shows for this one."""
+        return str(self.model_id)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
@@ -90,7 +95,7 @@ class LabWidget(anywidget.AnyWidget):  # type: ignore[name-defined]
         data: dict[str, Any] = {"text/plain": self.describe()}
         metadata: dict[str, Any] = {}
         if live():
-            view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+            view = {"version_major": 2, "version_minor": 0, "model_id": self.shown_id}
             data["application/vnd.jupyter.widget-view+json"] = view
         png, words = self.picture()._repr_png_()
         data["image/png"], metadata["image/png"] = base64.b64encode(png).decode(), words

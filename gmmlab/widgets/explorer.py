@@ -1,30 +1,25 @@
 """The Explorer: points, ellipses to take by hand, and a fit to play, step and undo.
 
-explorer = gmmlab.explore(X, n_components=3)     # in a notebook: the widget
-explorer.play()                                  # the same from Python
+explorer = Explorer(session)     # or gmmlab.explore(X, n_components=3), which makes the session too
+explorer.play()                  # what the buttons do, from Python
 explorer.result()
 """
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 import traitlets
-from sklearn.base import clone
 
-from gmmlab.data import as_rows
-from gmmlab.data.presets import preset
 from gmmlab.data.rows import default_names
 from gmmlab.errors import BadData
 from gmmlab.estimators import GaussianMixture, StudentMixture, parameters
-from gmmlab.families import Gaussian, Student
-from gmmlab.fit.missing import check_columns
+from gmmlab.families import Student
 from gmmlab.model import Mixture
 from gmmlab.plot import gaps
 from gmmlab.plot.density import levels, log_density
@@ -32,17 +27,19 @@ from gmmlab.plot.ellipses import noise
 from gmmlab.widgets import frames, models, operations
 from gmmlab.widgets.base import STATIC, refuse_unknown
 from gmmlab.widgets.closeup import card, uncertainty
+from gmmlab.widgets.composition import beside
 from gmmlab.widgets.once import once
 from gmmlab.widgets.panel import Panel
 from gmmlab.widgets.publisher import Message
 from gmmlab.widgets.recreate import Code, code
-from gmmlab.widgets.session import Session, expectation_maximisation
+from gmmlab.widgets.session import Session
 from gmmlab.widgets.snapshot import Failure, Snapshot
-from gmmlab.widgets.stepper import Fit
 
 
 class Explorer(Panel):
     """Watches and steers a session in two of its columns.
+
+    In a notebook its `panels` stand beside it, or below where there is little room.
 
     `truth`, a mixture or labels of the rows, is drawn faintly behind the model. `others`, models by name (or a
     `Selection`, whose first three are taken), are asked about the row whose card is open. `call` is what `state` calls
@@ -60,6 +57,7 @@ class Explorer(Panel):
     contours = traitlets.Bool(False, help="Whether the density is drawn as contours.").tag(sync=True)
     row = traitlets.Int(None, allow_none=True, help="The row whose card is open.").tag(sync=True)
     note = traitlets.Unicode(help="A sentence above the plot.").tag(sync=True)
+    strip = traitlets.Bool(True, help="Whether the log-likelihood is drawn below the plot.").tag(sync=True)
 
     def __init__(
         self,
@@ -69,6 +67,7 @@ class Explorer(Panel):
         truth: Any = None,
         others: Any = None,
         call: str = "X",
+        panels: Sequence[Panel] = (),
         **traits: Any,
     ) -> None:
         if session.x.shape[1] < 2:
@@ -83,6 +82,7 @@ class Explorer(Panel):
         self.window: tuple[frames.Range, frames.Range] | None = None  # where the page looks
         self.truth = None if truth is None else models.true(truth, session.x)
         self._others, self._call = models.named(others, session.x.shape[1]), call
+        self.panels = tuple(panels)
         super().__init__(session, names=session.names, dims=shown, **traits)
 
     @property
@@ -133,6 +133,15 @@ class Explorer(Panel):
             theme=self.still,
             size=(640, self.height),
         )
+
+    @cached_property
+    def together(self) -> Any:
+        """The Explorer and its panels as one widget, in two columns or, where there is little room, in one."""
+        return beside(self, self.panels)
+
+    @property
+    def shown_id(self) -> str:
+        return str(self.together.model_id) if self.panels else super().shown_id
 
     def describe(self) -> str:
         evidence = self._evidence(self.session.snapshot)
@@ -231,82 +240,6 @@ class Explorer(Panel):
         if hasattr(self, "_unsubscribe"):  # not while the widget is being made
             self.send_rows()
             self._redraw()
-
-
-def explore(
-    X: Any = None,
-    *,
-    model: GaussianMixture | StudentMixture | Mixture | None = None,
-    session: Session | None = None,
-    fit: Fit | None = None,
-    dims: Sequence[int | str] | None = None,
-    truth: Any = None,
-    others: Any = None,
-    n_components: int = 3,
-    covariance_type: str = "full",
-    init_params: str = "kmeans",
-    random_state: Any = 0,
-    **options: Any,
-) -> Explorer:
-    """Watch and steer a mixture on the rows of a frame, an array or a tensor.
-
-    The start is made from the last four parameters, or it is `model`: a `Mixture`, a fitted estimator, or an unfitted
-    one, whose parameters are used. `fit` is any callable from a model to an iterator of steps, expectation maximisation
-    by default. `session`, in place of all these, is a second view of a fit that is watched already. `dims` says which
-    two columns are shown, by number or by name; `truth`, a mixture or a label for each row, is drawn behind the model;
-    `others` are models by name, or a `Selection`, that the card of a row asks too.
-    `options` are height (pixels), theme ("auto", "light", "dark"), color_by ("component", "uncertainty"), contours and
-    note, a sentence above the plot. `X` may also be the name of a preset, data with a start that goes wrong in an
-    instructive way: "cigars", "collapse", "unequal", "moons", "noise", "bad start".
-    Entries may be missing (NaN): they are fitted by what is there, and a row that lacks a shown column stands in the
-    margin of the plot.
-    """
-    known = [*Explorer.options(), *list(inspect.signature(explore).parameters)[:-1]]
-    refuse_unknown(options, [name for name in known if name not in ("names", "session_id")], "explore")
-    if session is not None:
-        if X is not None or model is not None or fit is not None:
-            raise TypeError("A session has its rows, model and fit already: explore(session=session) takes no others.")
-        return Explorer(session, dims=dims, truth=truth, others=others, **options)
-    call = "X"
-    if isinstance(X, str):
-        made, call = preset(X), repr(X)
-        X, truth = made.x, made.truth if truth is None else truth
-        if model is None:
-            model, options = made.start, {"note": made.note} | options
-    if X is None:
-        raise TypeError("There are no rows: expected explore(X), or explore(session=session) for a second view.")
-    if not isinstance(model, Mixture | GaussianMixture | StudentMixture | None):
-        raise TypeError(
-            f"model is a {type(model).__name__}; expected a GaussianMixture, a StudentMixture or a Mixture."
-        )
-    wanted = {"covariance_type": covariance_type, "init_params": init_params, "random_state": random_state}
-    chosen = (n_components, *wanted.values())
-    if model is not None and chosen != (3, "full", "kmeans", 0):
-        raise TypeError(f"The model says what {', '.join(['n_components', *wanted])} are; give these or the model.")
-    rows = as_rows(X, min_rows=2, missing=True)
-    check_columns(rows.x)
-    source = model if model is not None else GaussianMixture(n_components, tol=1e-6, **wanted)
-    begin = source if isinstance(source, Mixture) else _start(source, X)
-    if begin.d != rows.x.shape[1]:
-        raise BadData(f"The model has {begin.d} features and the rows have {rows.x.shape[1]}; expected the same.")
-    if rows.gaps and not isinstance(begin.components, Gaussian):
-        raise BadData(
-            f"Entries are missing (NaN), and {type(begin.components).__name__} components need complete rows. "
-            "Leave rows with gaps out, fill them (GaussianMixture has impute), or explore a GaussianMixture."
-        )
-    begin = begin.relocated(origin=rows.x.nanmean(0))
-    fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(source, Mixture) else source.tol)
-    return Explorer(
-        Session(rows.x, begin, fit=fit, names=rows.names), dims=dims, truth=truth, others=others, call=call, **options
-    )
-
-
-def _start(estimator: GaussianMixture | StudentMixture, X: Any) -> Mixture:
-    """The fitted model, or else the start that the estimator would make."""
-    if hasattr(estimator, "means_"):
-        return estimator.mixture_
-    start_only = clone(estimator).set_params(max_iter=0, n_init=1, warm_start=False, verbose=0)
-    return start_only.fit(X).mixture_
 
 
 def _columns(dims: Any, names: list[str]) -> list[int]:

@@ -21,7 +21,7 @@ starts = dict(init_params="random_from_data", n_init=12, tol=1e-6, max_iter=1000
 chart = RestartLandscape(gmmlab.GaussianMixture(4, **starts).fit(X), X)
 chart"""
 TRACE = """
-from gmmlab.widgets.explorer import explore
+from gmmlab.widgets.opening import explore
 from gmmlab.widgets.trace import Trace
 other = gmmlab.GaussianMixture(3, random_state=0).fit(X)
 session = explore(X, n_components=2).session

@@ -20,7 +20,8 @@ from gmmlab.errors import BadData
 from gmmlab.gates import Constant
 from gmmlab.widgets import display, frames, steering
 from gmmlab.widgets.base import STATIC, LabWidget
-from gmmlab.widgets.explorer import Explorer, explore
+from gmmlab.widgets.explorer import Explorer
+from gmmlab.widgets.opening import explore
 from gmmlab.widgets.operations import TABLE
 
 PATIENCE = 20

@@ -120,6 +120,7 @@ class Explorer extends Panel {
   }
 
   restyled() {
+    this.chart.element.hidden = this.model.get("strip") === false;
     this.plot.restyle();
   }
 

@@ -1,0 +1,136 @@
+"""The front door: `gmmlab.explore`, which makes a session of rows and a start, and shows it.
+
+explorer = gmmlab.explore(X, n_components=3)     # in a notebook: the Explorer, with other panels beside it
+explorer.play()                                  # the same from Python
+explorer.result()
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn.base import clone
+
+from gmmlab.data import as_rows
+from gmmlab.data.presets import preset
+from gmmlab.errors import BadData
+from gmmlab.estimators import GaussianMixture, StudentMixture
+from gmmlab.families import Gaussian
+from gmmlab.fit.missing import check_columns
+from gmmlab.model import Mixture
+from gmmlab.widgets.base import refuse_unknown
+from gmmlab.widgets.dials import Dials
+from gmmlab.widgets.explorer import Explorer
+from gmmlab.widgets.model_map import ModelMap
+from gmmlab.widgets.panel import Panel
+from gmmlab.widgets.session import Session, expectation_maximisation
+from gmmlab.widgets.stepper import Fit
+from gmmlab.widgets.trace import Trace
+
+BESIDE = ("trace", "dials", "map")
+HEIGHTS = {"trace": 190, "map": 330}
+
+
+def explore(
+    X: Any = None,
+    *,
+    model: GaussianMixture | StudentMixture | Mixture | None = None,
+    session: Session | None = None,
+    fit: Fit | None = None,
+    dims: Sequence[int | str] | None = None,
+    truth: Any = None,
+    others: Any = None,
+    n_components: int = 3,
+    covariance_type: str = "full",
+    init_params: str = "kmeans",
+    random_state: Any = 0,
+    panels: Sequence[str] | None = None,
+    **options: Any,
+) -> Explorer:
+    """Watch and steer a mixture on the rows of a frame, an array or a tensor.
+
+    The start is made from the last four parameters, or it is `model`: a `Mixture`, a fitted estimator, or an unfitted
+    one, whose parameters are used. `fit` is any callable from a model to an iterator of steps, expectation maximisation
+    by default. `session`, in place of all these, is a second view of a fit that is watched already. `dims` says which
+    two columns are shown, by number or by name; `truth`, a mixture or a label for each row, is drawn behind the model;
+    `others` are models by name, or a `Selection`, that the card of a row asks too.
+    `panels` are shown beside it, in this order: "trace", "dials" and "map", whose button starts a search over all
+    families; all three unless said, () for none, and of a session the map only if asked for.
+    `options` are height (pixels), theme ("auto", "light", "dark"), color_by ("component", "uncertainty"), contours and
+    note, a sentence above the plot. `X` may also be the name of a preset, data with a start that goes wrong in an
+    instructive way: "cigars", "collapse", "unequal", "moons", "noise", "bad start".
+    Entries may be missing (NaN): they are fitted by what is there, and a row that lacks a shown column stands in the
+    margin of the plot.
+    """
+    known = [*Explorer.options(), *list(inspect.signature(explore).parameters)[:-1]]
+    refuse_unknown(options, [name for name in known if name not in ("names", "session_id", "strip")], "explore")
+    if session is not None:
+        if X is not None or model is not None or fit is not None:
+            raise TypeError("A session has its rows, model and fit already: explore(session=session) takes no others.")
+        return _with_panels(session, panels or (), options, dims=dims, truth=truth, others=others)
+    call = "X"
+    if isinstance(X, str):
+        made, call = preset(X), repr(X)
+        X, truth = made.x, made.truth if truth is None else truth
+        if model is None:
+            model, options = made.start, {"note": made.note} | options
+    if X is None:
+        raise TypeError("There are no rows: expected explore(X), or explore(session=session) for a second view.")
+    if not isinstance(model, Mixture | GaussianMixture | StudentMixture | None):
+        raise TypeError(
+            f"model is a {type(model).__name__}; expected a GaussianMixture, a StudentMixture or a Mixture."
+        )
+    wanted = {"covariance_type": covariance_type, "init_params": init_params, "random_state": random_state}
+    chosen = (n_components, *wanted.values())
+    if model is not None and chosen != (3, "full", "kmeans", 0):
+        raise TypeError(f"The model says what {', '.join(['n_components', *wanted])} are; give these or the model.")
+    start = model if model is not None else GaussianMixture(n_components, tol=1e-6, **wanted)
+    session = session_of(X, start, fit=fit)
+    chosen_panels = BESIDE if panels is None else panels
+    return _with_panels(session, chosen_panels, options, dims=dims, truth=truth, others=others, call=call)
+
+
+def session_of(X: Any, model: GaussianMixture | StudentMixture | Mixture, *, fit: Fit | None = None) -> Session:
+    """A session that begins at a mixture or a fitted estimator, or where an unfitted one would."""
+    rows = as_rows(X, min_rows=2, missing=True)
+    check_columns(rows.x)
+    begin = model if isinstance(model, Mixture) else _start(model, X)
+    if begin.d != rows.x.shape[1]:
+        raise BadData(f"The model has {begin.d} features and the rows have {rows.x.shape[1]}; expected the same.")
+    if rows.gaps and not isinstance(begin.components, Gaussian):
+        raise BadData(
+            f"Entries are missing (NaN), and {type(begin.components).__name__} components need complete rows. "
+            "Leave rows with gaps out, fill them (GaussianMixture has impute), or explore a GaussianMixture."
+        )
+    begin = begin.relocated(origin=rows.x.nanmean(0))
+    fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(model, Mixture) else model.tol)
+    return Session(rows.x, begin, fit=fit, names=rows.names)
+
+
+def _with_panels(session: Session, panels: Sequence[str], options: dict[str, Any], **more: Any) -> Explorer:
+    """An Explorer with other panels of its session, in the same theme."""
+    refuse_unknown(panels, BESIDE, "explore", "panel")
+    theme = {"theme": options["theme"]} if "theme" in options else {}
+    made = [_panel(name, session, theme) for name in panels]
+    return Explorer(session, panels=made, strip="trace" not in panels, **options, **more)
+
+
+def _panel(name: str, session: Session, theme: dict[str, Any]) -> Panel:
+    match name:
+        case "trace":
+            return Trace(session, height=HEIGHTS[name], **theme)
+        case "dials":
+            return Dials(session, **theme)
+        case _:
+            search = Session.selecting(session.x, name="search")
+            return ModelMap(search, target=session, height=HEIGHTS[name], **theme)
+
+
+def _start(estimator: GaussianMixture | StudentMixture, X: Any) -> Mixture:
+    """The fitted model, or else the start that the estimator would make."""
+    if hasattr(estimator, "means_"):
+        return estimator.mixture_
+    start_only = clone(estimator).set_params(max_iter=0, n_init=1, warm_start=False, verbose=0)
+    return start_only.fit(X).mixture_
