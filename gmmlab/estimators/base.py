@@ -149,6 +149,7 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
             best = self._best_fit(sample, rng)
         except Interrupted as interrupt:
             self._store(interrupt.fit, X, sample.n)
+            keep_ends(self, [interrupt.fit])
             message = f"Interrupted at step {len(interrupt.fit.bounds)}; the best parameters so far are kept."
             warn(message, ConvergenceWarning)
             raise
@@ -227,7 +228,8 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
     def restarts_(self) -> list[Fit]:
         """Where the starts of the last fit ended, best first: their `model`, `bounds` (objective per row) and more.
 
-        Starts that turned singular are left out if others did not. It is no part of a stored estimator.
+        Starts that turned singular are left out if others did not, and models that would take more than 256 MB if they
+        are not the best. It is no part of a stored estimator.
         """
         return ends_of(self)
 

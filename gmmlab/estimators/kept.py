@@ -13,6 +13,7 @@ from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.fitting import Fit
 from gmmlab.model import Mixture
 
+MOST_BYTES = 1 << 28  # of models that are kept where starts ended
 _OF_ALL = ("weights_", "noise_box_")
 
 
@@ -58,8 +59,13 @@ def mixture_of(estimator: Any) -> Mixture:
 
 
 def keep_ends(estimator: Any, fits: Sequence[Fit]) -> None:
-    """Where the starts of the last fit ended; for as long as the estimator lives, and in no file."""
-    _ENDS[estimator] = sorted(fits, key=lambda fit: -fit.bound)
+    """Where the starts of the last fit ended; for as long as the estimator lives, and in no file.
+
+    Of models so large that they would take more than MOST_BYTES, only the best.
+    """
+    best_first = sorted(fits, key=lambda fit: -fit.bound)
+    most = max(1, MOST_BYTES // max(1, _bytes(best_first[0].model)))
+    _ENDS[estimator] = best_first[:most]
 
 
 def ends_of(estimator: Any) -> list[Fit]:
@@ -70,3 +76,14 @@ def ends_of(estimator: Any) -> list[Fit]:
             "files and copies. Fit again."
         )
     return _ENDS[estimator]
+
+
+def _bytes(model: Mixture) -> int:
+    sizes: list[int] = []
+
+    def weigh(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.nbytes)
+        return tensor
+
+    model.map(weigh)
+    return sum(sizes)

@@ -71,7 +71,9 @@ def heat(
     marks: list[Mark] = [
         Cells(
             share[shown],
-            text=[[_number(gap[i, j]) if known[i, j] else "" for j in range(columns)] for i in shown],
+            text=[
+                [_number(gap[i, j]) if known[i, j] else "·" * int(pending[i, j]) for j in range(columns)] for i in shown
+            ],
             rings=[(at[int(i)], int(j)) for i, j in np.argwhere(tied) if int(i) in at],
             stars=[] if best is None or int(best[0]) not in at else [(at[int(best[0])], int(best[1]))],
             words=words,

@@ -178,7 +178,8 @@ class ModelMap(ChartWidget):
 
     def _where(self, grid: Grid) -> str:
         if self._opened is None:
-            return "" if self.session.snapshot.play == "playing" else "a click opens a fit"
+            idle = self.session.snapshot.play != "playing" and any(one.model for row in grid.fits for one in row)
+            return "a click opens a fit" if idle else ""
         i, j = self._opened
         return f"open: {grid.names[i]} with {grid.ks[j]}"
 

@@ -80,7 +80,7 @@ def test_a_running_search_fills_the_map(lab: Lab) -> None:
     source = "from gmmlab.widgets.model_map import ModelMap\nfrom gmmlab.widgets.session import Session\n"
     view = lab.panel(source + "chart = ModelMap(Session.selecting(X, range(1, 4), ['EII', 'VVV']))\nchart")
     view.get_by_text("6 models are not fitted yet").wait_for()
-    lab.run("chart.play()")
+    view.get_by_role("button", name="Search").click()
     view.get_by_text("★ best").wait_for()
     assert "not fitted yet" not in view.locator(".gl-chart-note").text_content()
 

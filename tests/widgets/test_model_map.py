@@ -237,7 +237,9 @@ def test_a_running_search_fills_the_map(x, told):
     assert set(shown.words) == {f"{name} with {k}: {NOT_YET}" for name in TYPES for k in (1, 2, 3)}
     with pytest.raises(Invalid, match=f"VVV with 2 is {NOT_YET}"):
         chart.load("VVV", 2)
-    session.play().wait(60)
+    assert [control.name for control in chart.controls()][-1] == "search"
+    chart.pressed("search")
+    session.wait(60)
     done = chart.chart(session.snapshot)
     assert "not fitted yet" not in done.alt and len(cells(done).stars) == 1
     assert chart.load("VVV", 2).snapshot.model.k == 2

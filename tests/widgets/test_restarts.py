@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from cases import STRUCTURES, blobs, random_mixture
+from sklearn.exceptions import ConvergenceWarning
 
 import gmmlab
 from gmmlab import GaussianMixture, StudentMixture
 from gmmlab.errors import BadData
+from gmmlab.estimators.fitting import Interrupted
 from gmmlab.plot import Optima
 from gmmlab.plot.chart import Dots, Line, Points, Table
 from gmmlab.plot.optima import peaks
@@ -71,6 +73,24 @@ def test_estimators_keep_where_their_starts_ended(x, options):
     assert ends[0].bounds == starts.lower_bounds_
     starts.set_params(n_init=1).fit(x)
     assert len(starts.restarts_) == 1, "those of the last fit"
+
+
+def test_large_models_are_kept_only_if_they_are_the_best(x, monkeypatch):
+    monkeypatch.setattr("gmmlab.estimators.kept.MOST_BYTES", 1000)
+    starts = GaussianMixture(2, init_params="random_from_data", n_init=4, random_state=0).fit(x)
+    assert len(starts.restarts_) < 4 and starts.restarts_[0].bound == starts.lower_bound_
+
+
+def test_an_interrupted_fit_keeps_what_it_reached(x, monkeypatch):
+    starts = GaussianMixture(2, init_params="random_from_data", n_init=4, random_state=0).fit(x)
+
+    def stop(*_, **__):
+        raise Interrupted(starts.restarts_[2])
+
+    monkeypatch.setattr("gmmlab.estimators.base.best_together", stop)
+    with pytest.raises(KeyboardInterrupt), pytest.warns(ConvergenceWarning, match="Interrupted"):
+        starts.fit(x)
+    assert len(starts.restarts_) == 1
 
 
 def test_ends_are_in_no_file_and_in_no_copy(model):
