@@ -76,7 +76,7 @@ def test_estimators_keep_where_their_starts_ended(x, options):
 
 
 def test_large_models_are_kept_only_if_they_are_the_best(x, monkeypatch):
-    monkeypatch.setattr("gmmlab.estimators.kept.MOST_BYTES", 1000)
+    monkeypatch.setattr("gmmlab.estimators.kept.MOST_BYTES", 500)
     starts = GaussianMixture(2, init_params="random_from_data", n_init=4, random_state=0).fit(x)
     assert len(starts.restarts_) < 4 and starts.restarts_[0].bound == starts.lower_bound_
 
