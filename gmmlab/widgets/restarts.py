@@ -30,7 +30,7 @@ from gmmlab.widgets.session import Session
 from gmmlab.widgets.snapshot import Snapshot
 
 FEW = 4  # optima that are drawn small
-COLUMNS = ("optimum", "starts", "gap", "least rows", "condition", "agreement")
+COLUMNS = ("optimum", "starts", "gap", "smallest", "condition", "agreement")
 SMALL = 150  # pixels that the small pictures are high
 
 
@@ -116,7 +116,7 @@ class RestartLandscape(ChartWidget):
         return Optima(*(np.array(column) for column in columns))
 
     def _cells(self, i: int, row: Optimum) -> list[str]:
-        name = f"{i + 1}{' degenerate' if row.degenerate else ''}{' ●' if i == self._loaded else ''}"
+        name = f"{i + 1}{' ×' if row.degenerate else ''}{' ●' if i == self._loaded else ''}"
         gap = f"{row.gap * len(self.session.x):.2f}"
         return [name, str(row.times), gap, f"{row.smallest:.1f}", f"{row.condition:.2g}", f"{row.agreement:.2f}"]
 
