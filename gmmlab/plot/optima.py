@@ -81,7 +81,8 @@ def peaks(optima: Any, *, opened: int | None = None, words: Sequence[str] = (), 
 
 def sheet(columns: Sequence[str], cells: Sequence[Sequence[str]], picks: Sequence[int], *, height: int = 300) -> Table:
     """The optima in numbers; a row can be chosen."""
-    return Table(columns=columns, cells=cells, picks=picks, title="optima, best first (× degenerate)", height=height, width=300)
+    title = "optima, best first (× degenerate)"
+    return Table(columns=columns, cells=cells, picks=picks, title=title, height=height, width=300)
 
 
 def small(

@@ -30,7 +30,7 @@ from gmmlab.widgets.session import Session
 from gmmlab.widgets.snapshot import Snapshot
 
 FEW = 4  # optima that are drawn small
-COLUMNS = ("optimum", "starts", "gap", "smallest", "condition", "agreement")
+COLUMNS = ("optimum", "starts", "gap", "smallest", "condition", "Rand")  # the adjusted Rand index with the best
 SMALL = 150  # pixels that the small pictures are high
 
 

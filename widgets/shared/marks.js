@@ -242,7 +242,12 @@ function key(mark, { ctx, x, y, style }) {
   ctx.fillStyle = ctx.strokeStyle = tone(each(mark.tone, 0), style);
   ctx.lineWidth = 1.75;
   ctx.beginPath();
-  if (mark.kind === "dots") ctx.arc(x + 6, y, 3, 0, 2 * Math.PI);
+  if (mark.kind === "dots" && mark.shape === "cross") {
+    for (const side of [-1, 1]) {
+      ctx.moveTo(x + 3, y - 3 * side);
+      ctx.lineTo(x + 9, y + 3 * side);
+    }
+  } else if (mark.kind === "dots") ctx.arc(x + 6, y, 3, 0, 2 * Math.PI);
   else if (mark.kind === "line" || mark.kind === "rule") {
     ctx.setLineDash(dashes(mark.dash ?? 0).map((part) => part / 2));
     ctx.moveTo(x - 2, y);
@@ -252,7 +257,7 @@ function key(mark, { ctx, x, y, style }) {
     ctx.fillRect(x, y - 4, 9, 8);
     ctx.globalAlpha = 1;
   }
-  if (mark.kind === "dots" && mark.shape !== "ring") ctx.fill();
+  if (mark.kind === "dots" && !["ring", "cross"].includes(mark.shape)) ctx.fill();
   else ctx.stroke();
   ctx.setLineDash([]);
 }
