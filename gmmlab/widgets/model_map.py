@@ -73,7 +73,7 @@ class ModelMap(ChartWidget):
             )
         self._target = target
         self._opened: tuple[int, int] | None = None
-        self._asked = start.asked
+        self._asked, self._runs = start.asked, session is found
         super().__init__(session, **{"criterion": start.criterion} | traits)
 
     # what is shown
@@ -108,8 +108,8 @@ class ModelMap(ChartWidget):
             controls.append(Control("shape", "show", self.shape, options=shapes, title="Which families are shown"))
         if self.session.snapshot.play == "playing":
             controls.append(Control("cancel", "Cancel remaining", None, kind="button", title="Keeps what has finished"))
-        elif _waiting(Grid.of(self.selection)):
-            controls.append(Control("search", "Search", None, kind="button", title="Fits the models that are not yet"))
+        elif self._runs and _waiting(Grid.of(self.selection)):
+            controls.append(Control("search", "Search", None, kind="button", title="Fits all models, from the start"))
         return controls
 
     # what can be done with it

@@ -270,4 +270,6 @@ def test_cancelling_keeps_what_has_finished(x, told):
     assert [control.name for control in chart.controls()][-1] != "cancel"
     left = sum(one.refused == NOT_YET for row in Grid.of(chart.selection).fits for one in row)
     assert left > 0 and f"{left} models are not fitted yet" in chart.chart(snapshot).note
+    assert chart.controls()[-1].name == "search"
+    assert ModelMap(chart.selection).controls()[-1].name == "shape", "what was interrupted has nothing to go on with"
     session.close()
