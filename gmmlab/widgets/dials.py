@@ -46,15 +46,17 @@ class Dials(ChartWidget):
             self._tell(name)
 
     def controls(self) -> list[Control]:
-        def slider(name: str, label: str, ends: tuple[float, float], words: tuple[str, str], home: float) -> Control:
-            return Control(name, label, getattr(self, name), kind="number", low=ends[0], high=ends[1], step=0.1,
-                           power=True, ends=words, home=home)  # fmt: skip
+        def slider(name: str, label: str, within: tuple[float, float], home: float, **words: Any) -> Control:
+            value, (low, high) = getattr(self, name), within
+            return Control(
+                name, label, value, kind="number", low=low, high=high, step=0.1, power=True, home=home, **words
+            )
 
         all_of_them = [
-            slider("tol", "tolerance", TOL, ("", ""), -6.0),
-            slider("temperature", "temperature", TEMPERATURE, ("", ""), 0.0),
-            slider("dof", "degrees of freedom", DOF, ("", "Gaussian"), DOF[1]),
-            slider("prior", "prior strength", PRIOR, ("none", ""), PRIOR[0]),
+            slider("tol", "tolerance", TOL, -6.0, title="A step that gains less ends the fit"),
+            slider("temperature", "temperature", TEMPERATURE, 0.0, title="1 is EM; above it rows belong to many"),
+            slider("dof", "degrees of freedom", DOF, DOF[1], ends=("", "Gaussian"), title="Fewer: heavier tails"),
+            slider("prior", "prior strength", PRIOR, PRIOR[0], ends=("none", ""), title="How often a weak one counts"),
             Control("noise", "noise", self.noise, kind="switch", title="Rows may belong to no component"),
         ]
         known = self.session.snapshot.settings
@@ -62,13 +64,13 @@ class Dials(ChartWidget):
         return [each for each in all_of_them if each.name in known and not (gaps and each.name == "dof")]
 
     def chart(self, snapshot: Snapshot) -> Chart:
-        cells = [(name, _written(value), _MEANING.get(name, "")) for name, value in snapshot.settings.items()]
-        settings = ", ".join(f"{name} {value}" for name, value, _ in cells)
+        values = {name: _written(value) for name, value in snapshot.settings.items()}
+        words = ", ".join(f"{name} {value}" for name, value in values.items())
         table = Table(
-            columns=("setting", "value", "what it says"), cells=cells, empty="This fit has no settings.",
-            height=40 + 22 * max(1, len(cells)), width=300,
+            columns=list(values), cells=[list(values.values())] if values else [], height=72, width=300,
+            empty="This fit has no settings.",
         )  # fmt: skip
-        return Chart([[table]], alt=f"Settings of the fit: {settings or 'none'}.")
+        return Chart([[table]], alt=f"Settings of the fit: {words or 'none'}.")
 
     def _turn(self, change: Any) -> None:
         if hasattr(self, "_unsubscribe"):
@@ -87,19 +89,9 @@ class Dials(ChartWidget):
         return 0.0 if name == "prior" and value <= PRIOR[0] else 10.0**value
 
 
-_MEANING = {
-    "tol": "a step that gains less ends the fit",
-    "max_iter": "steps at most; none if not said",
-    "temperature": "1 is EM; above it rows belong to many components",
-    "dof": "fewer: heavier tails",
-    "noise": "rows may belong to no component",
-    "prior": "how many times the weak prior counts",
-}
-
-
 def _written(value: Any) -> str:
     if value is None:
-        return "as the model has it"
+        return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -137,7 +137,8 @@ class Explorer(Panel):
     @cached_property
     def together(self) -> Any:
         """The Explorer and its panels as one widget, in two columns or, where there is little room, in one."""
-        return beside(self, self.panels)
+        wide = [panel for panel in self.panels if panel.wide]
+        return beside(self, [panel for panel in self.panels if not panel.wide], wide)
 
     @property
     def shown_id(self) -> str:

@@ -59,6 +59,7 @@ class ModelMap(ChartWidget):
     """The map of a `Selection`, or of a session that runs a search; a click opens a fit in `target`, a session."""
 
     heading = "Model map"
+    wide = True
 
     criterion = traitlets.Unicode(help="What ranks the models, as in `select`.").tag(sync=True)
     families = traitlets.List(traitlets.Unicode(), help="Covariance types that are shown; all if empty.").tag(sync=True)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -40,6 +40,8 @@ class Assigned(NamedTuple):
 
 class Panel(LabWidget):
     """Watches and steers a session. A subclass composes frames and draws pictures of its snapshots."""
+
+    wide: ClassVar[bool] = False  # whether it stands below an Explorer, not beside it
 
     session_id = traitlets.Unicode(help="Links the panels of one session.").tag(sync=True)
     height = traitlets.Int(420, min=80, max=4000, help="Height of the plot in pixels.").tag(sync=True)
