@@ -24,7 +24,7 @@ from gmmlab.score.uncertainty import align
 
 ROWS = 20_000  # of which the information is taken, and with which stability is counted
 WORK = 1e8  # products that the information may take
-FEW = 5_000  # with which stability is counted where draws come at once
+FEW = 2_000  # with which stability is counted where draws come at once
 DRAWN = 200  # draws of the estimates
 SHOWN = 25  # of them
 MOST_BARS = 14  # components whose bars have words
@@ -65,12 +65,15 @@ def by_information(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator
     if not models:
         raise ValueError(f"None of {draws} draws has positive definite covariances; the estimates are too unsure.")
     *_, found = stability(model, thinned(x, FEW), attempts)
+    doubts += _thinned_words(x, few, "the information") + _thinned_words(x, thinned(x, FEW), "the stability")
     return Bundle(models, found, f"{len(models)} draws from the distribution of the estimates", " ".join(doubts))
 
 
 def collected(model: Mixture, x: Float[Tensor, "n d"], refitted: Iterable[Mixture | None]) -> Iterator[Bundle]:
     """A bundle of refits that grows by one with each; components are put in the order of the fitted mixture."""
     models: list[Mixture] = []
+    few = thinned(x, ROWS)
+    part = _thinned_words(x, few, "the stability")
 
     def kept() -> Iterator[Mixture | None]:
         for each in refitted:
@@ -78,9 +81,10 @@ def collected(model: Mixture, x: Float[Tensor, "n d"], refitted: Iterable[Mixtur
                 models.append(align(each, model))
             yield each
 
-    for state in stability(model, thinned(x, ROWS), kept()):
-        failed = f"{state.failed} refits failed: a covariance was singular." if state.failed else ""
-        yield Bundle(tuple(models), state, f"{_count(len(models), 'refit')} to rows drawn again", failed)
+    for state in stability(model, few, kept()):
+        failed = [f"{state.failed} refits failed: a covariance was singular."] if state.failed else []
+        words = f"{_count(len(models), 'refit')} to rows drawn again"
+        yield Bundle(tuple(models), state, words, " ".join(failed + part))
 
 
 def fan(
@@ -143,7 +147,11 @@ def uncertainty(
 def _affordable(model: Mixture) -> int:
     """Of how many rows the information is found in a moment: each takes k f p products."""
     features = (model.d + 1) * (model.d + 2) // 2
-    return min(ROWS, max(FEW // 2, int(WORK / (model.k * features * model.n_parameters))))
+    return min(ROWS, max(FEW, int(WORK / (model.k * features * model.n_parameters))))
+
+
+def _thinned_words(x: Float[Tensor, "n d"], few: Float[Tensor, "m d"], what: str) -> list[str]:
+    return [f"{what.capitalize()} is that of {len(few):,} of the rows."] if len(few) < len(x) else []
 
 
 def thinned(x: Float[Tensor, "n d"], most: int) -> Float[Tensor, "m d"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -70,7 +71,11 @@ def versus(
     of the table stand for their pair of labels, by number, row after row of the whole table. With `few` the note says
     that not all rows have been compared.
     """
-    tops = [_side(side, shown, i, round(0.56 * height)) for i, side in enumerate(sides) if only in (None, i)]
+    draw = _side if len(shown.dims) == 2 else _density
+    both = [draw(side, shown, i, round(0.56 * height)) for i, side in enumerate(sides)]
+    if len(shown.dims) == 1:  # densities on the same scale
+        both = [replace(frame, y_range=(0.0, max(each.ranges()[1][1] for each in both))) for frame in both]
+    tops = [frame for i, frame in enumerate(both) if only in (None, i)]
     below = [_table(sides, found, round(0.44 * height)), _difference(sides, shown, round(0.44 * height))]
     words = summary(sides, found)
     hedge = f" Of {len(found.gain):,} of the rows while the fit plays; of all when it rests." if few else ""
@@ -140,8 +145,6 @@ def renamed(labels: Int[Tensor, "n"], number: Sequence[int]) -> Int[Tensor, "n"]
 
 
 def _side(side: Side, shown: Plane, by: int, height: int) -> Frame:
-    if len(shown.dims) == 1:
-        return _density(side, shown, height)
     marks: list[Mark] = [Points((0, 1), by=by)]
     flat = ellipsoids(columns_of(side.model.components, shown.dims))
     for k, (mean, factor) in enumerate(zip(flat.mean, principal(flat.cov), strict=True)):
@@ -156,7 +159,7 @@ def _side(side: Side, shown: Plane, by: int, height: int) -> Frame:
     )  # fmt: skip
 
 
-def _density(side: Side, shown: Plane, height: int) -> Frame:
+def _density(side: Side, shown: Plane, _: int, height: int) -> Frame:
     """Of one column: the components, and their sum in ink."""
     at = torch.linspace(*shown.ranges[0], 200, dtype=torch.float64)
     line = column(side.model, 0)
@@ -165,7 +168,9 @@ def _density(side: Side, shown: Plane, height: int) -> Frame:
         Line(at, part, tone=side.number[k], fill=0.15, dash=side.number[k] % 7) for k, part in enumerate(parts)
     ]
     marks.append(Line(at, line.prob(at[None])[0], tone="ink", width=1.25))
-    return Frame(marks=marks, title=side.name, x_title=shown.names[0], y_title="density", height=height)
+    return Frame(
+        marks=marks, title=side.name, x_title=shown.names[0], y_title="density", x_range=shown.ranges[0], height=height
+    )
 
 
 def _table(sides: tuple[Side, Side], found: Comparison, height: int) -> Frame:
@@ -201,7 +206,7 @@ def _difference(sides: tuple[Side, Side], shown: Plane, height: int) -> Frame:
     title = "which is denser"
     if len(grids) == 1:
         marks: list[Mark] = [Line(grids[0], values, tone="ink"), Line(grids[0], 0 * values, tone="quiet", width=1.0)]
-        return Frame(marks=marks, title=title, x_title=shown.names[0], height=height)
+        return Frame(marks=marks, title=title, x_title=shown.names[0], x_range=shown.ranges[0], height=height)
     share = values / values.abs().max().clamp(min=torch.finfo(torch.float64).tiny)
     image = share.view(FINE, FINE).T.flip(0)  # row 0 is the top
     marks = [Cells((1e3 * image).round() / 1e3, tight=True, tone="accent", label=left.name)]

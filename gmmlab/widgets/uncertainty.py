@@ -52,13 +52,12 @@ class Uncertainty(Plane):
     chosen = traitlets.Int(None, allow_none=True, help="The draw that is told about, from 0.").tag(sync=True)
 
     def __init__(self, session: Any, *, dims: Sequence[int | str] | None = None, seed: int = 0, **traits: Any) -> None:
-        self._seed, self._task = seed, None
+        self._seed = seed
+        self._task: _Refits | None = None
         x = session.x
         self._drawn = Kept(lambda model: _drawn(model, x, seed))
         self._worker = Worker(self._turn, name="gmmlab-bootstrap")
         super().__init__(session, dims=dims, **traits)
-
-    _task: _Refits | None
 
     def bootstrap(self, draws: int = REFITS) -> None:
         """Begins to refit the model shown to rows drawn again; returns at once."""

@@ -198,3 +198,14 @@ def test_the_picture_for_everyone(x: torch.Tensor) -> None:
     assert plot.uncertainty(model, x).alt.startswith(f"3 components and {DRAWN} draws")
     refits = [MODELS["three"].fit(x[i::2]) for i in (0, 1)]
     assert "3 components and 2 refits" in plot.uncertainty(model, x, refitted=[*refits, None]).alt
+
+
+def test_many_rows_are_thinned_and_it_is_said(x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gmmlab.plot.fan.FEW", 100)
+    widget = Uncertainty(session("three", x))
+    assert "The stability is that of 80 of the rows." in shown(widget)["chart"]["note"]
+    monkeypatch.setattr("gmmlab.plot.fan.ROWS", 120)
+    assert "The information is that of 120 of the rows." in shown(Uncertainty(widget.session))["chart"]["note"]
+    widget.bootstrap(2)
+    widget.wait(20)
+    assert "The stability is that of 120 of the rows." in shown(widget)["chart"]["note"]
