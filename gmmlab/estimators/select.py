@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from gmmlab.plot import Picture
+    from gmmlab.widgets.model_map import ModelMap
 
 P = ParamSpec("P")
 HEAD = 500  # rows that are looked at first for as many distinct ones as components
@@ -351,6 +352,12 @@ class Selection:
         grid = self._grid(name)
         scores = Scores(list(grid.index), [int(k) for k in grid.columns], grid.to_numpy(float))
         return selection_map(scores, criterion=name.upper(), **options)
+
+    def explore(self, **options: Any) -> ModelMap:
+        """The map as a widget: a click on a model opens it, for an Explorer and all other panels."""
+        from gmmlab.widgets.model_map import ModelMap
+
+        return ModelMap(self, **options)
 
     def _grid(self, criterion: str) -> DataFrame:
         """A criterion by covariance type and number of components; NaN where a cell has no model."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -53,6 +53,13 @@ class Panel(LabWidget):
         self._marked = session.snapshot.brushed
         self.publisher.offer(session.snapshot)
         self._unsubscribe = session.subscribe(self._follow)
+
+    @classmethod
+    def of(cls, X: Any, model: Any, **options: Any) -> Self:
+        """The panel of rows and a model: a fitted estimator or a mixture, or an estimator that says how to begin."""
+        from gmmlab.widgets.opening import session_of
+
+        return cls(session_of(X, model), **options)
 
     @property
     def model(self) -> Any:

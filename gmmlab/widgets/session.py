@@ -22,6 +22,7 @@ from gmmlab.axes import Int, Tensor
 from gmmlab.fit import moves
 from gmmlab.widgets import pins, runs
 from gmmlab.widgets.arguments import mask_of, place
+from gmmlab.widgets.doors import Doors
 from gmmlab.widgets.driver import HALTS, Driver
 from gmmlab.widgets.fits import Recipe, expectation_maximisation
 from gmmlab.widgets.history import MOST_BYTES
@@ -31,7 +32,7 @@ from gmmlab.widgets.stepper import stepper
 __all__ = ["Session", "expectation_maximisation"]
 
 
-class Session(Driver):
+class Session(Doors, Driver):
     """A fit of `model` to the rows `x`, run step by step in a worker thread.
 
     `fit` is any callable from a model to an iterator of steps (see `fits`); expectation maximisation by default. The
