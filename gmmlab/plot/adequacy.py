@@ -79,7 +79,7 @@ def _distances(plots: Sequence[Distances], component: int | None) -> Frame:
         words = [f"row {row}, distance {d:.3g}" for row, d in zip(rows, plot.observed.tolist(), strict=True)]
         marks.append(Dots(plot.expected, plot.observed, size=2.5, tone=k, words=words, rows=rows, label=str(k + 1)))
     return Frame(
-        marks=marks, y_title="squared distance", x_title="expected, if the component were right", brush=True, height=260
+        marks=marks, y_title="squared distance", x_title="expected, if the component were right", brush="box", height=260
     )
 
 

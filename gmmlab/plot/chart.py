@@ -22,6 +22,7 @@ TONES = ("ink", "quiet", "accent", "other", "noise")
 Tone = Any  # int | str, or one of these for each element
 Numbers = Any  # one-dimensional: a sequence, an array or a tensor
 Range = tuple[float, float]
+Brush = Literal["box", "lasso", "round", "line", "row"]  # the last two: from here to there, and the nearest row
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -144,7 +145,10 @@ class Frame:
     pick: int | None = None  # told when no element is clicked, but the frame
     place: bool = False  # clicks and drags say where they are
     at: tuple[float, float] | None = None  # the place, from which keys go on
-    brush: bool = False  # drags choose rows
+    brush: Brush | None = None  # drags choose rows with this tool
+    radius: float = 0.0  # of a round brush, or of what a line stands for, in pixels
+    paint: int | None = None  # rows take this label as they are chosen, -1 for none; otherwise all panels mark them
+    path: bool = False  # drags tell where they went, not which rows they chose
     dims: tuple[int, ...] = ()  # the two columns that panels of the session show after a click
     height: int = 200
     width: int = 240  # at least, or frames of a row are put below each other
@@ -226,6 +230,8 @@ class Control:
     power: bool = False
     ends: tuple[str, str] = ("", "")
     home: float | None = None
+    keys: tuple[str, ...] = ()  # one for each option; less and more of a number; one for a switch or a button
+    tones: tuple[int, ...] = ()  # of the options: the components that they stand for
 
     def message(self) -> dict[str, Any]:
         """The control as words that travel."""

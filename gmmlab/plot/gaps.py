@@ -18,8 +18,10 @@ PLACE, BORDER = 0.04, 0.02
 
 
 def extent(values: Float[Tensor, "n"]) -> Range:
-    """Lowest and highest value there is; one unit around a constant."""
+    """Lowest and highest value there is; one unit around a constant, or where there is none."""
     seen = values[~torch.isnan(values)]
+    if not len(seen):
+        return -0.5, 0.5
     low, high = float(seen.min()), float(seen.max())
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import traitlets
 
-from gmmlab.axes import Float, Int, Tensor
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.plot import gaps
 from gmmlab.plot.chart import Chart, Control, Points
 from gmmlab.widgets import frames
@@ -17,6 +17,17 @@ from gmmlab.widgets.messages import Invalid, field, integer, numbers
 from gmmlab.widgets.panel import OPERATIONS, Message, Panel
 from gmmlab.widgets.publisher import Message as Sent
 from gmmlab.widgets.snapshot import Failure, Snapshot
+
+
+LONGEST_PATH = 500
+
+
+class Stroke(NamedTuple):
+    """The path of a drag in data units, the radius of its brush along both axes, and how long it took."""
+
+    path: Float[Tensor, "p 2"]
+    radius: Float[Tensor, "2"]
+    seconds: float
 
 
 class ChartWidget(Panel):
@@ -67,6 +78,10 @@ class ChartWidget(Panel):
         """A place of a frame was pointed at."""
         raise Invalid(f"Frame {frame} takes no places (asked for {x:g}, {y:g}).")
 
+    def stroked(self, frame: int, stroke: Stroke) -> None:
+        """A drag went through a frame that asked for its path."""
+        raise Invalid(f"Frame {frame} takes no strokes (asked for one of {len(stroke.path)} points).")
+
     def pressed(self, name: str) -> None:
         """A button among the controls was pressed."""
         raise Invalid(f"There is no button {name!r}.")
@@ -98,7 +113,7 @@ class ChartWidget(Panel):
             body["chart"] = chart.message()
             if _shows_points(chart):
                 sets = self.labels(snapshot)
-                body["k"] = max(snapshot.assigned_by.k, *(int(each.max()) + 1 for each in sets))
+                body["k"] = max(snapshot.assigned_by.k, 1, *(int(each.max()) + 1 for each in sets if len(each)))
                 labels = [frames.labels(each) for each in sets]
         except Exception as err:  # noqa: BLE001
             failure = Failure.of(err, "the drawing")
@@ -150,4 +165,15 @@ def control(widget: ChartWidget, message: Message) -> None:
     return None
 
 
-ChartWidget.ops = OPERATIONS | {"pick": pick, "place": place, "control": control}
+def stroke(widget: ChartWidget, message: Message) -> None:
+    """A path was drawn."""
+    path = field(message, "path")
+    if not isinstance(path, list) or not 1 <= len(path) <= LONGEST_PATH:
+        raise Invalid(f"path is a {type(path).__name__}; expected a list of 1 to {LONGEST_PATH} places.")
+    radius = numbers(field(message, "radius"), "radius", (2,)).clamp(min=0)
+    seconds = float(numbers(message.get("seconds", 0.0), "seconds", ()))
+    given = Stroke(numbers(path, "path", (len(path), 2)), radius, max(0.0, seconds))
+    widget.stroked(integer(field(message, "frame"), "frame", 0), given)
+
+
+ChartWidget.ops = OPERATIONS | {"pick": pick, "place": place, "control": control, "stroke": stroke}

@@ -95,6 +95,11 @@ class Panel(LabWidget):
             self._unsubscribe()
         super().close()
 
+    def marked(self, frame: int, rows: Mask) -> None:  # noqa: ARG002 - all frames are alike
+        """Rows were marked in a frame of a view, or let go: all panels of the session mark them."""
+        _drawn[self.session] = rows if rows is not None and bool(rows.any()) else None
+        self.session.brush(rows)
+
     def send_rows(self) -> None:
         """What a view gets of the rows when it appears; nothing, unless a panel says so."""
 
@@ -177,8 +182,7 @@ def brush(panel: Panel, message: Message) -> None:
     """Rows were marked, one bit each; None marks no rows."""
     text = field(message, "mask")
     mask = None if text is None else unpacked(text, len(panel.session.x))
-    _drawn[panel.session] = mask if mask is not None and bool(mask.any()) else None
-    panel.session.brush(mask)
+    panel.marked(integer(message.get("frame", 0), "frame", 0), mask)
 
 
 def unpacked(text: Any, n: int) -> Bool[Tensor, "n"]:

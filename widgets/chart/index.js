@@ -3,9 +3,11 @@ import { pack } from "../shared/brush.js";
 import { Controls } from "../shared/controls.js";
 import { html, set } from "../shared/dom.js";
 import { Frame } from "../shared/frame.js";
+import { usesKey } from "../shared/keyboard.js";
 import { Panel, bytes, floats, widget } from "../shared/panel.js";
 import { Rows } from "../shared/rows.js";
 import { Table } from "../shared/table.js";
+import { number } from "../shared/view.js";
 import { Latest } from "../shared/wire.js";
 
 const KINDS = { frame: Frame, table: Table };
@@ -13,6 +15,7 @@ const KINDS = { frame: Frame, table: Table };
 export class ChartPanel extends Panel {
   #parts = [];
   #places = new Map();
+  #painted = 0; // the number of the latest message that painted rows
 
   constructor(model, el) {
     super(model, el, "chart", { brush: null, grid: [], alt: "", note: "", controls: [] });
@@ -31,6 +34,13 @@ export class ChartPanel extends Panel {
   content() {
     set(this.heading, { text: this.model.get("title") ?? "" });
     return [this.bar, this.body, this.note];
+  }
+
+  opened() {
+    this.root.addEventListener("keydown", (event) => {
+      const taken = event.defaultPrevented || event.ctrlKey || event.metaKey || usesKey(event.target, event.key);
+      if (!taken && this.controls.press(event.key)) event.preventDefault();
+    });
   }
 
   get stage() {
@@ -54,6 +64,7 @@ export class ChartPanel extends Panel {
 
   show({ chart, controls, k }, buffers) {
     if (!chart) return;
+    if (this.#painted && !this.wire.waitsFor(this.#painted)) this.#painted = this.rows.paint(null);
     Object.assign(this.state, chart, { controls });
     if (buffers.length) {
       const [labels, ...others] = buffers.map((each) => bytes(each).slice());
@@ -88,7 +99,7 @@ export class ChartPanel extends Panel {
     for (const part of this.#parts) part.paint(style);
     if (!everything) return;
     this.empty.hidden = ready;
-    this.controls.update(controls, ready && connected);
+    this.controls.update(controls, ready && connected, style);
     set(this.note, { text: note });
     this.note.hidden = !note;
   }
@@ -133,14 +144,30 @@ export class ChartPanel extends Panel {
     return this.#places.get(frame);
   }
 
-  /** While rows are being chosen: all panels show it, the kernel hears of it in the end. */
-  brush(mask) {
-    this.tell({ brush: mask });
+  /** While rows are being chosen: all panels show it, or they are painted here; the kernel hears of it in the end. */
+  brush(mask, paint = null) {
+    if (paint === null) return this.tell({ brush: mask });
+    this.rows.paint(mask, paint);
+    this.draw(false);
   }
 
-  brushed(frame, box) {
-    if (!box) this.tell({ brush: null });
-    this.wire.send("brush", { mask: pack(this.state.brush) });
+  brushed(frame, mask, paint = null) {
+    if (paint === null && !mask) this.tell({ brush: null });
+    const seq = this.wire.send("brush", { frame, mask: pack(mask) });
+    if (paint !== null) this.#painted = seq;
+  }
+
+  dropped(paint = null) {
+    this.brush(null, paint);
+  }
+
+  stroke(frame, fields) {
+    this.wire.send("stroke", { frame, ...fields });
+  }
+
+  /** Where keys have moved a tool. */
+  say(place) {
+    this.status.say(place.map((value) => number(value, 3)).join(", "));
   }
 
   leave() {

@@ -1,5 +1,6 @@
 // Buttons, choices, switches and sliders beside a view; the same everywhere.
 import { html, icon, set, uid, KEYS_STAY } from "./dom.js";
+import { tone } from "./marks.js";
 import { number } from "./view.js";
 
 export const ICONS = {
@@ -39,6 +40,7 @@ export const group = (label, ...parts) => html("div", { class: "gl-group", role:
 /** Controls that the kernel describes (`Control` of gmmlab/plot/chart.py); kept while their names stay. */
 export class Controls {
   #parts = new Map();
+  #controls = [];
 
   /** @param {(name: string, value: any) => void} turn */
   constructor(turn) {
@@ -46,23 +48,42 @@ export class Controls {
     this.element = html("div", { class: "gl-controls", role: "group", "aria-label": "Settings" });
   }
 
-  update(controls, able = true) {
+  /** A key of a control; true if it is one. */
+  press(key) {
+    const pressed = this.#controls.find(({ keys = [] }) => keys.includes(key));
+    if (!pressed) return false;
+    const { name, kind, options, low, high, step, value, keys } = pressed;
+    const i = keys.indexOf(key);
+    if (kind === "choice") pressed.value = options[i]?.[0] ?? value;
+    else if (kind === "switch") pressed.value = !value;
+    else if (kind === "number") pressed.value = Math.max(low, Math.min(high, value + (i ? step : -step)));
+    this.turn(name, kind === "button" ? true : pressed.value);
+    return true;
+  }
+
+  update(controls, able = true, style = null) {
+    this.#controls = controls;
     const names = controls.map(({ name, kind, options }) => [name, kind, JSON.stringify(options)].join(" "));
     if (names.join() !== [...this.#parts.keys()].join()) {
       this.#parts = new Map(controls.map((each, i) => [names[i], MAKE[each.kind](each, this.turn)]));
       this.element.replaceChildren(...[...this.#parts.values()].map(({ element }) => element));
     }
     this.element.hidden = !controls.length;
-    controls.forEach((each, i) => this.#parts.get(names[i]).update(each, able));
+    controls.forEach((each, i) => this.#parts.get(names[i]).update(each, able, style));
   }
 }
 
-function choice({ name, label, options, title }, turn) {
-  if (options.length > 4) return list({ name, label, options, title }, turn);
-  const buttons = options.map(([value, words]) =>
-    html("button", { type: "button", class: "gl-button gl-segment", text: words, "data-value": value, ...KEYS_STAY, click: () => turn(name, value) }));
+function choice({ name, label, options, title, keys = [], tones = [] }, turn) {
+  if (options.length > 4 && !keys.length) return list({ name, label, options, title }, turn);
+  const signs = options.map((_, i) => (tones[i] === undefined ? null : html("span", { class: "gl-swatch", "aria-hidden": "true" })));
+  const buttons = options.map(([value, words], i) =>
+    html("button", { type: "button", class: "gl-button gl-segment", "data-value": value, title: keys[i] && `${words} (key ${keys[i]})`, "aria-keyshortcuts": keys[i],
+      ...KEYS_STAY, click: () => turn(name, value) }, signs[i], html("span", { text: words })));
   const element = html("div", { class: "gl-control", role: "group", "aria-label": label, title }, html("span", { text: label }), html("div", { class: "gl-segments" }, ...buttons));
-  const update = ({ value }) => buttons.forEach((each, i) => set(each, { "aria-pressed": String(options[i][0] === value) }));
+  const update = ({ value }, _, style) => {
+    buttons.forEach((each, i) => set(each, { "aria-pressed": String(options[i][0] === value) }));
+    if (style) signs.forEach((sign, i) => sign && (sign.style.background = tone(tones[i], style)));
+  };
   return { element, update };
 }
 
@@ -81,13 +102,13 @@ function switch_({ name, label, title }, turn) {
 }
 
 /** A slider with its value beside it; Delete or a double click takes it home. */
-function slider({ name, label, low, high, step, title, power, ends, home }, turn) {
+function slider({ name, label, low, high, step, title, power, ends, home, keys = [] }, turn) {
   const id = uid(name);
   const value = html("output", { for: id });
   let shown = null;
   let held = null; // what the hand says, until the kernel says it too
   const written = (v) => (v <= low && ends[0]) || (v >= high && ends[1]) || number(power ? 10 ** v : v, power ? 2 : 3);
-  const input = html("input", { id, type: "range", class: "gl-slider", min: low, max: high, step, ...KEYS_STAY });
+  const input = html("input", { id, type: "range", class: "gl-slider", min: low, max: high, step, "aria-keyshortcuts": keys.join(" ") || null, ...KEYS_STAY });
   const write = (v) => {
     input.value = String(v);
     set(value, { text: written(v) });
@@ -120,8 +141,9 @@ function slider({ name, label, low, high, step, title, power, ends, home }, turn
   };
 }
 
-function press({ name, label, title }, turn) {
-  const element = html("button", { type: "button", class: "gl-button gl-press", title, text: label, ...KEYS_STAY, click: () => turn(name, true) });
+function press({ name, label, title, keys = [] }, turn) {
+  const said = [title, keys.length ? `(key ${keys.join(", ")})` : ""].filter(Boolean).join(" ");
+  const element = html("button", { type: "button", class: "gl-button gl-press", title: said || null, text: label, "aria-keyshortcuts": keys.join(" ") || null, ...KEYS_STAY, click: () => turn(name, true) });
   return { element, update() {} };
 }
 

@@ -1,17 +1,28 @@
 // One frame of a chart: axes with marks on a canvas, what a pointer or a key finds there, and what it is told then.
 // What is drawn comes from gmmlab/plot/chart.py, which has a second painter in Python: both know the same marks.
+import { TOOLS, ends, mark as touch, nearest, thinned } from "./tools.js";
 import { html, set, KEYS_STAY } from "./dom.js";
-import { MARKS } from "./marks.js";
+import { MARKS, tone } from "./marks.js";
 import { nudge } from "./keyboard.js";
 import { View, room, ticks, ticksAcross } from "./view.js";
 
 const NEAR = 14; // pixels from an element that finds it
+const MOVED = 4; // pixels that make a drag of a click
 const FONT = 11;
+
+const HINTS = {
+  box: "Arrows move the cursor; Space sets one corner, then the other.",
+  lasso: "Arrows move the cursor; Space sets corners, Enter closes the lasso.",
+  round: "Arrows move the brush, Space sets it down, Enter chooses.",
+  line: "Arrows move the cursor; Space sets the beginning, then the end.",
+  row: "Arrows move the cursor, Space takes the nearest row.",
+};
 
 export class Frame {
   #targets = [];
   #at = -1; // the target that keys have reached
-  #drag = null;
+  #drag = null; // where it began, and the path of the tool once it has moved
+  #cursor = null; // where the tool is, whether keys have put it there
   #size = [0, 0];
 
   /** @param {import("../chart/index.js").ChartPanel} app @param {number} index among the frames of the chart */
@@ -23,15 +34,19 @@ export class Frame {
     on("pointerdown", (event) => this.#down(event));
     on("pointermove", (event) => this.#move(event));
     on("pointerup", (event) => this.#up(event));
-    on("pointercancel", () => (this.#drag = null));
-    on("pointerleave", () => !this.#drag && this.#point(null));
+    on("pointercancel", () => this.#drop());
+    on("pointerleave", () => !this.#drag && this.#away());
     on("keydown", (event) => this.#key(event));
-    on("blur", () => this.#point(null));
+    on("blur", () => {
+      this.#drop();
+      this.#away();
+    });
   }
 
   update(spec) {
     this.spec = spec;
-    set(this.element, { "aria-label": [spec.title, spec.y_title, spec.x_title && `against ${spec.x_title}`].filter(Boolean).join(" ") || "Chart",
+    const hint = spec.brush && this.#drawsWithKeys && HINTS[spec.brush];
+    set(this.element, { "aria-description": hint || null, "aria-label": [spec.title, spec.y_title, spec.x_title && `against ${spec.x_title}`].filter(Boolean).join(" ") || "Chart",
       style: `height:${spec.height}px;flex:1 1 ${spec.width}px`, "data-acts": spec.place || spec.brush ? "" : null,
       "data-picks": spec.pick === null ? null : "" });
     [this.view.x, this.view.y] = [spec.x_range, spec.y_range];
@@ -64,7 +79,7 @@ export class Frame {
     ctx.translate(left, top);
     const scene = { ctx, view: this.view, style, app: this.app, ratio, find: (target) => this.#targets.push(target) };
     for (const mark of spec.marks) MARKS[mark.kind](mark, scene);
-    if (this.#drag?.box) this.#drawBrush(ctx, style);
+    if (spec.brush) this.#drawBrush(ctx, style);
     ctx.restore();
     this.#drawPointed(ctx, style);
     if (this.#at >= this.#targets.length) this.#at = -1;
@@ -169,7 +184,8 @@ export class Frame {
   #down(event) {
     if (event.button > 0) return;
     const at = this.#place(event);
-    this.#drag = { from: at, box: null };
+    this.#drop();
+    this.#drag = { from: at, since: performance.now(), path: null, mask: null };
     if (this.spec.place || this.spec.brush) this.element.setPointerCapture(event.pointerId);
     if (this.spec.place) this.#say(at);
   }
@@ -177,20 +193,80 @@ export class Frame {
   #move(event) {
     const at = this.#place(event);
     if (this.#drag && this.spec.place) return this.#say(at);
-    if (this.#drag && this.spec.brush && Math.hypot(at[0] - this.#drag.from[0], at[1] - this.#drag.from[1]) > 4) {
-      this.#drag.box = [this.#drag.from, at];
-      return this.app.brush(this.#inside(this.#drag.box));
+    if (this.spec.brush) this.#hold(at, false);
+    if (this.#drag && !this.#drag.keys && this.spec.brush) {
+      if (this.#drag.path || Math.hypot(at[0] - this.#drag.from[0], at[1] - this.#drag.from[1]) > MOVED) this.#extend(at);
+      return;
     }
     this.#point(this.#near(at));
   }
 
   #up(event) {
     const drag = this.#drag;
-    this.#drag = null;
     if (!drag) return;
-    if (drag.box) return this.app.brushed(this.index, drag.box.map((corner) => this.view.toData(corner)));
-    if (this.spec.brush && this.app.state.brush) return this.app.brushed(this.index, null);
-    if (!this.spec.place) this.#choose(this.#near(this.#place(event)));
+    if (drag.path) return this.#finish();
+    this.#click(this.#place(event));
+  }
+
+  /** A click chooses what is there to be chosen; elsewhere it is the shortest stroke, or lets the marked rows go. */
+  #click(at) {
+    const { brush, place } = this.spec;
+    const target = this.#near(at);
+    if (brush && TOOLS[brush].clicks && target?.pick === undefined) {
+      this.#drag ??= { from: at, since: performance.now() };
+      this.#extend(at);
+      return this.#finish();
+    }
+    this.#drag = null;
+    if (brush && this.app.state.brush && target?.pick === undefined) return this.app.brushed(this.index, null);
+    if (!place) this.#choose(target);
+  }
+
+  // the tool: rows that it touches are marked at once, the kernel hears of them in the end
+
+  #extend(at) {
+    const { spec, app } = this;
+    const drag = this.#drag;
+    drag.path = !drag.path || ends(spec.brush) ? [drag.from, at] : [...drag.path, at];
+    if (spec.path) return app.draw(false);
+    const points = spec.marks.find(({ kind }) => kind === "points");
+    if (!drag.mask || !TOOLS[spec.brush].adds) drag.mask = new Uint8Array(app.rows.n);
+    else drag.mask = drag.mask.slice(); // what is shown is told from the next by what it is, not by what it holds
+    if (points && spec.brush === "row") {
+      const row = nearest(app.rows.pair(points.dims), app.rows.map(points.dims, this.view), at, 2 * NEAR);
+      if (row >= 0) drag.mask[row] = 1;
+    } else {
+      const touched = TOOLS[spec.brush].touches(drag.path, spec.radius);
+      if (points) touch(drag.mask, app.rows.pair(points.dims), app.rows.map(points.dims, this.view), touched);
+      else for (const { x, y, row } of this.#targets) if (row !== undefined && touched(x, y)) drag.mask[row] = 1;
+    }
+    app.brush(drag.mask, spec.paint);
+  }
+
+  #finish() {
+    const { spec, app, view } = this;
+    const { path, mask, since } = this.#drag;
+    this.#drag = null;
+    if (!spec.path) return app.brushed(this.index, mask, spec.paint);
+    const radius = [spec.radius / view.sx, -spec.radius / view.sy];
+    app.stroke(this.index, { path: thinned(path).map((at) => view.toData(at)), radius, seconds: (performance.now() - since) / 1000 });
+  }
+
+  /** A stroke that comes to nothing. */
+  #drop() {
+    if (this.#drag?.mask) this.app.dropped(this.spec.paint);
+    this.#drag = null;
+  }
+
+  #hold(at, keys) {
+    this.#cursor = { at, keys };
+    this.app.draw(false);
+  }
+
+  #away() {
+    this.#cursor = null;
+    this.#point(null);
+    if (this.spec?.brush) this.app.draw(false);
   }
 
   #choose(target) {
@@ -203,23 +279,6 @@ export class Frame {
     const { width, height } = this.view.box;
     const held = [Math.max(0, Math.min(width, at[0])), Math.max(0, Math.min(height, at[1]))];
     this.app.place(this.index, this.view.toData(held));
-  }
-
-  /** Which rows lie in a box of the screen: of all points if this frame shows them, else of its elements. */
-  #inside([[x0, y0], [x1, y1]]) {
-    const [left, right] = [Math.min(x0, x1), Math.max(x0, x1)];
-    const [top, bottom] = [Math.min(y0, y1), Math.max(y0, y1)];
-    const mask = new Uint8Array(this.app.rows.n);
-    const points = this.spec.marks.find(({ kind }) => kind === "points");
-    if (points) {
-      const map = this.app.rows.map(points.dims, this.view);
-      const xy = this.app.rows.pair(points.dims);
-      for (let i = 0; i < mask.length; i++) {
-        const [x, y] = [map.ax * xy[2 * i] + map.bx, map.ay * xy[2 * i + 1] + map.by];
-        if (x >= left && x <= right && y >= top && y <= bottom) mask[i] = 1;
-      }
-    } else for (const { x, y, row } of this.#targets) if (row !== undefined && x >= left && x <= right && y >= top && y <= bottom) mask[row] = 1;
-    return mask;
   }
 
   #point(target) {
@@ -256,24 +315,91 @@ export class Frame {
   }
 
   #drawBrush(ctx, style) {
-    const [[x0, y0], [x1, y1]] = this.#drag.box;
-    ctx.fillStyle = style.line;
-    ctx.globalAlpha = 0.12;
-    ctx.fillRect(x0, y0, x1 - x0, y1 - y0);
-    ctx.globalAlpha = 1;
-    ctx.strokeStyle = style.line;
-    ctx.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    const { brush, radius, paint } = this.spec;
+    const path = this.#drag?.path;
+    ctx.save();
+    ctx.strokeStyle = ctx.fillStyle = (paint ?? -1) < 0 ? style.line : tone(paint, style);
+    if (path && (brush !== "round" || this.spec.path)) {
+      ctx.beginPath();
+      TOOLS[brush].trace(ctx, path, radius);
+      ctx.globalAlpha = 0.14;
+      if (brush === "round") ctx.stroke();
+      else ctx.fill();
+      ctx.globalAlpha = 1;
+      if (brush !== "round") ctx.stroke();
+    }
+    if (this.#cursor) {
+      const { at: [x, y], keys } = this.#cursor;
+      ctx.lineWidth = 1.5;
+      ctx.beginPath();
+      if (this.#sized) ctx.arc(x, y, radius, 0, 2 * Math.PI);
+      if (keys) for (const [dx, dy] of [[1, 0], [0, 1]]) {
+        ctx.moveTo(x - 5 * dx, y - 5 * dy);
+        ctx.lineTo(x + 5 * dx, y + 5 * dy);
+      }
+      ctx.stroke();
+    }
+    ctx.restore();
   }
 
-  // keys: arrows walk from element to element, Enter chooses
+  /** Tools that are as big as their radius. */
+  get #sized() {
+    return this.spec.brush === "round" || (this.spec.brush === "line" && this.spec.radius > 0);
+  }
+
+  /** Keys move a tool where there is nothing else to walk to. */
+  get #drawsWithKeys() {
+    return this.spec.brush !== "box" || !this.#targets.length;
+  }
+
+  // keys: arrows walk from element to element, Enter chooses; or arrows move the tool, Space sets it down
 
   #key(event) {
     const by = nudge(event, 1);
+    if (this.spec.brush && this.#drawsWithKeys) return this.#keyBrush(event);
     if (event.key === "Enter" || event.key === " ") this.#choose(this.pointed);
     else if (!by) return;
     else if (this.spec.place) this.#nudgePlace(nudge(event, 8));
     else this.#walk(by);
     event.preventDefault();
+  }
+
+  #keyBrush(event) {
+    const by = nudge(event, 8);
+    const { width, height } = this.view.box;
+    const at = this.#cursor?.at ?? [width / 2, height / 2];
+    if (by) {
+      const [x, y] = at.map((v, i) => Math.max(0, Math.min([width, height][i], v + by[i])));
+      this.#hold([x, y], true);
+      if (this.#drag?.keys) this.#reach([...this.#drag.set, [x, y]]);
+      else this.#point(this.#near([x, y]));
+      this.app.say(this.view.toData([x, y]));
+    } else if (event.key === " ") {
+      this.#hold(at, true);
+      this.#set(at);
+    } else if (event.key === "Enter" && this.#drag?.keys) this.#finish();
+    else if (event.key === "Enter") this.#choose(this.#near(at));
+    else if (event.key === "Escape" && this.#drag) {
+      this.#drop();
+      this.app.draw(false);
+    } else return;
+    event.preventDefault();
+  }
+
+  /** One more place of a stroke that is made of places, or all of it. */
+  #set(at) {
+    const { presses } = TOOLS[this.spec.brush];
+    if (presses === 1) return this.#click(at);
+    this.#drag ??= { from: at, since: performance.now(), keys: true, set: [] };
+    this.#drag.set.push(at);
+    this.#reach(this.#drag.set);
+    if (this.#drag.set.length === presses) this.#finish();
+  }
+
+  #reach(path) {
+    this.#drag.path = path.slice(0, -1);
+    if (!this.#drag.path.length) this.#drag.path = null;
+    this.#extend(path.at(-1));
   }
 
   #nudgePlace([dx, dy]) {

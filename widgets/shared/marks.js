@@ -79,7 +79,7 @@ function dots(mark, { ctx, view, style, app, find }) {
     const [px, py] = view.toScreen([at, y[i]]);
     const r = each(size, i);
     ctx.globalAlpha = faint(app, rows, i) ? 0.15 : 1;
-    ctx.fillStyle = ctx.strokeStyle = tone(each(mark.tone, i), style);
+    ctx.fillStyle = ctx.strokeStyle = tone(app.rows?.given(rows[i]) ?? each(mark.tone, i), style);
     ctx.lineWidth = 1.6;
     ctx.beginPath();
     if (shape === "cross") {

@@ -7,6 +7,7 @@ export class Rows {
   #shown = [];
   #brush = null;
   #none = new Uint8Array(0);
+  #painted = null;
   n = 0;
   k = 1;
   labels = null;
@@ -50,9 +51,23 @@ export class Rows {
     return { ax: (x1 - x0) * sx, bx: (x0 - x[0]) * sx, ay: (y1 - y0) * sy, by: (y0 - y[1]) * sy };
   }
 
+  /** Gives the rows of a mask a label until it is taken back with null; -1 is none. */
+  paint(mask, label = -1) {
+    this.#painted = mask && { mask, label: label < 0 ? NONE : label };
+    return 0;
+  }
+
+  /** The label that a row is being given, if it is. */
+  given(row) {
+    const { mask, label } = this.#painted ?? {};
+    return mask?.[row] ? (label === NONE ? -1 : label) : undefined;
+  }
+
   /** Labels with the rows outside the brush without one; without a brush all have theirs, or none if they are plain. */
   shown(brush, { plain = false, by = 0 } = {}) {
     const labels = by ? this.others[by - 1] : this.labels;
+    const { mask, label } = this.#painted ?? {};
+    if (labels && mask?.length === labels.length) return labels.map((known, i) => (mask[i] ? label : brush && !brush[i] ? NONE : known));
     if (!brush && plain) return this.#none.length === this.n ? this.#none : (this.#none = new Uint8Array(this.n).fill(NONE));
     if (!brush || !labels) return labels;
     if (this.#brush !== brush) [this.#brush, this.#shown] = [brush, []];

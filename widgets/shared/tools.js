@@ -1,0 +1,93 @@
+// What a drag does in a frame: which points it touches, and the path it leaves. All in pixels of the plot.
+
+/** @typedef {[number, number]} Point */
+
+/**
+ * How many places a tool takes when they are set one by one, with keys; whether a click is a stroke too; whether a drag
+ * adds to what it touched before; what the latest part of a path touches; how the path looks.
+ * @type {Record<string, {presses: number, clicks?: boolean, adds?: boolean, touches: (path: Point[], radius: number) => (x: number, y: number) => boolean, trace: (ctx: CanvasRenderingContext2D, path: Point[], radius: number) => void}>}
+ */
+export const TOOLS = {
+  box: {
+    presses: 2,
+    touches: (path) => {
+      const [left, right, top, bottom] = bounds(path);
+      return (x, y) => x >= left && x <= right && y >= top && y <= bottom;
+    },
+    trace: (ctx, path) => {
+      const [left, right, top, bottom] = bounds(path);
+      ctx.rect(left, top, right - left, bottom - top);
+    },
+  },
+  lasso: { presses: Infinity, touches: (path) => (x, y) => inPolygon(x, y, path), trace: (ctx, path) => polygon(ctx, path) },
+  round: {
+    presses: 1,
+    clicks: true,
+    adds: true,
+    touches: (path, radius) => {
+      const [from, to] = [path.at(-2) ?? path.at(-1), path.at(-1)];
+      return (x, y) => nearSegment(x, y, from, to, radius);
+    },
+    trace: (ctx, path, radius) => {
+      ctx.lineWidth = 2 * radius;
+      ctx.lineCap = ctx.lineJoin = "round";
+      polygon(ctx, path.length > 1 ? path : [path[0], path[0]]);
+    },
+  },
+  line: { presses: 2, clicks: true, touches: () => () => false, trace: (ctx, path) => polygon(ctx, [path[0], path.at(-1)]) },
+  row: { presses: 1, clicks: true, touches: () => () => false, trace() {} },
+};
+
+/** Only the two ends of a drag matter, or all of its path. */
+export const ends = (name) => name === "box" || name === "line";
+
+const bounds = (path) => {
+  const [xs, ys] = [path.map(([x]) => x), path.map(([, y]) => y)];
+  return [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+};
+
+function polygon(ctx, path) {
+  path.forEach(([x, y], i) => ctx[i ? "lineTo" : "moveTo"](x, y));
+}
+
+/** Whether a point lies within a radius of a segment. */
+export function nearSegment(x, y, [x0, y0], [x1, y1], radius) {
+  const [dx, dy] = [x1 - x0, y1 - y0];
+  const long = dx * dx + dy * dy;
+  const t = long ? Math.max(0, Math.min(1, ((x - x0) * dx + (y - y0) * dy) / long)) : 0;
+  const [ex, ey] = [x - x0 - t * dx, y - y0 - t * dy];
+  return ex * ex + ey * ey <= radius * radius;
+}
+
+/** Whether a point is inside a closed polygon, by the parity of the edges that a ray from it crosses. */
+export function inPolygon(x, y, corners) {
+  let inside = false;
+  for (let i = 0, j = corners.length - 1; i < corners.length; j = i++) {
+    const [[xi, yi], [xj, yj]] = [corners[i], corners[j]];
+    if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) inside = !inside;
+  }
+  return inside;
+}
+
+/** At most so many points of a path, evenly taken, with both ends. */
+export function thinned(path, most = 500) {
+  if (path.length <= most) return path;
+  return Array.from({ length: most }, (_, i) => path[Math.round((i * (path.length - 1)) / (most - 1))]);
+}
+
+/** Marks in `mask` the points (interleaved, parts of their ranges) that are touched. */
+export function mark(mask, points, { ax, bx, ay, by }, touched) {
+  for (let i = 0; i < mask.length; i++) if (!mask[i] && touched(ax * points[2 * i] + bx, ay * points[2 * i + 1] + by)) mask[i] = 1;
+  return mask;
+}
+
+/** The number of the point nearest to a place, -1 if none is within reach. */
+export function nearest(points, { ax, bx, ay, by }, [x, y], reach) {
+  let best = -1;
+  let least = reach * reach;
+  for (let i = 0; i < points.length / 2; i++) {
+    const far = (ax * points[2 * i] + bx - x) ** 2 + (ay * points[2 * i + 1] + by - y) ** 2;
+    if (far <= least) [best, least] = [i, far];
+  }
+  return best;
+}
