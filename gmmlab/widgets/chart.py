@@ -62,7 +62,7 @@ class ChartWidget(Panel):
         """The columns that Points marks speak of by number; None without such marks."""
         return None
 
-    def labels(self, snapshot: Snapshot) -> list[Int[Tensor, "n"]]:
+    def colours(self, snapshot: Snapshot) -> list[Int[Tensor, "n"]]:
         """The sets of labels that colour Points marks, which name them by number."""
         return [self._assigned(snapshot.assigned_by).labels]
 
@@ -94,7 +94,7 @@ class ChartWidget(Panel):
         chart = self.chart(snapshot)
         rows = None
         if columns is not None and _shows_points(chart):
-            first, *others = self.labels(snapshot)
+            first, *others = self.colours(snapshot)
             rows = Rows(columns, first, others)
         return paint(chart, rows=rows, theme=self.still, width=self.width)
 
@@ -112,7 +112,7 @@ class ChartWidget(Panel):
             chart = self.chart(snapshot)
             body["chart"] = chart.message()
             if _shows_points(chart):
-                sets = self.labels(snapshot)
+                sets = self.colours(snapshot)
                 body["k"] = max(snapshot.assigned_by.k, 1, *(int(each.max()) + 1 for each in sets if len(each)))
                 labels = [frames.labels(each) for each in sets]
         except Exception as err:  # noqa: BLE001

@@ -11,6 +11,7 @@ from gmmlab.axes import Bool, Int, Tensor
 from gmmlab.fit.known import known
 from gmmlab.fit.lineage import Lineage
 from gmmlab.fit.restricted import restricted
+from gmmlab.model import Mixture
 
 Pair = tuple[int, int]
 
@@ -73,21 +74,18 @@ class Facts:
         restricted(torch.zeros(len(rows), k + noise, dtype=torch.float64), facts, rows, k)
 
 
-def lineage(before: Any, after: Any) -> Lineage | None:
-    """Which components come from which in an edit, or in going back over one, by the components it left as they were.
+def lineage(before: Mixture, after: Mixture) -> Lineage | None:
+    """Which components come from which in an edit, or in going back over one, by the means that it left as they were.
 
-    None where too many have changed: then nothing can be said. A component that was split or merged comes from those
-    that have gone.
+    A component that was split or merged comes from those that have gone. None where too many have changed.
     """
-    old, new = (list(zip(m.located.mean, m.located.cov, strict=True)) for m in (before, after))
-    same = [[_equal(a, b) for a in old] for b in new]
-    kept = [next((i for i, equal in enumerate(row) if equal), None) for row in same]
-    gone = tuple(i for i in range(len(old)) if i not in kept)
-    arrived = [j for j, i in enumerate(kept) if i is None]
-    if abs(len(old) - len(new)) != 1 or len(gone) > 2 or len(arrived) > 2:
+    old, new = list(before.located.mean), list(after.located.mean)
+    left = list(range(len(old)))
+    kept = []
+    for mean in new:
+        same = next((i for i in left if torch.equal(old[i], mean)), None)
+        left = [i for i in left if i != same]
+        kept.append(same)
+    if abs(len(old) - len(new)) != 1 or len(left) > 2 or kept.count(None) > 2:
         return None
-    return Lineage(tuple(gone if i is None else (i,) for i in kept))
-
-
-def _equal(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(a, b, strict=True))
+    return Lineage(tuple(tuple(left) if i is None else (i,) for i in kept))

@@ -28,6 +28,7 @@ from gmmlab.widgets.fits import Recipe, expectation_maximisation
 from gmmlab.widgets.history import MOST_BYTES
 from gmmlab.widgets.pins import Origin, Pin
 from gmmlab.widgets.stepper import stepper
+from gmmlab.widgets.values import assigned
 
 __all__ = ["Session", "expectation_maximisation"]
 
@@ -198,7 +199,7 @@ class Session(Doors, Driver):
         Raises `TypeError` for a name that the fit does not know, and `ValueError` for a value that it refuses.
         """
         self._stepper.fit.having(**settings)
-        words = ", ".join(f"{name} = {value}" for name, value in settings.items())
+        words = ", ".join(assigned(name, value) for name, value in settings.items())
         return self._enqueue("set", lambda: self._stepper.adjust(**settings), event=("settings", f"{words}."))
 
     def brush(self, rows: Any) -> Self:

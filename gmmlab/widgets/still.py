@@ -1,35 +1,55 @@
-"""What a panel looks at that belongs to no fit: snapshots without a model, taken whenever something is to be shown."""
+"""What a panel looks at that belongs to no fit: snapshots that are taken whenever something is to be shown."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 
+from gmmlab.axes import Tensor
 from gmmlab.widgets.snapshot import Snapshot
 
 
 class Still:
-    """The part of a session that panels need, without a fit."""
+    """The part of a session that panels need, without a fit. What is shown, if anything, is the model of snapshots."""
 
-    def __init__(self) -> None:
-        self.x, self.names = torch.empty(0, 0), list[str]()
+    def __init__(self, shown: Any = None) -> None:
+        self.names = list[str]()
         self.key = f"{id(self):x}"
-        self.snapshot = Snapshot(seq=0, step=0, model=None, assigned_by=None)
+        self.snapshot = Snapshot(seq=0, step=0, model=shown, assigned_by=shown)
+        self._lock = threading.Lock()
         self._subscribers: list[Callable[[Snapshot], None]] = []
+
+    def __repr__(self) -> str:
+        shown = self.snapshot.model
+        return f"Still({'' if shown is None else repr(shown)})"
+
+    @property
+    def x(self) -> Tensor:
+        """The rows of what is shown, if it has some."""
+        rows: Tensor = getattr(self.snapshot.model, "x", torch.empty(0, 0))
+        return rows
 
     def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
         """Calls `callback(snapshot)` after every `show`; returns what ends it."""
-        self._subscribers = [*self._subscribers, callback]
+        with self._lock:
+            self._subscribers = [*self._subscribers, callback]
 
         def unsubscribe() -> None:
-            self._subscribers = [known for known in self._subscribers if known is not callback]
+            with self._lock:
+                self._subscribers = [known for known in self._subscribers if known is not callback]
 
         return unsubscribe
 
-    def show(self, message: str = "") -> None:
-        """Something has changed: all panels look again."""
-        self.snapshot = replace(self.snapshot, seq=self.snapshot.seq + 1, message=message)
-        for callback in self._subscribers:
-            callback(self.snapshot)
+    def show(self, message: str = "", *, shown: Any = None) -> None:
+        """Something has changed, or something else is shown: all panels look again."""
+        with self._lock:
+            shown = self.snapshot.model if shown is None else shown
+            changes = {"seq": self.snapshot.seq + 1, "model": shown, "assigned_by": shown, "message": message}
+            self.snapshot = snapshot = replace(self.snapshot, **changes)
+            subscribers = self._subscribers
+        for callback in subscribers:
+            callback(snapshot)

@@ -7,6 +7,8 @@ from typing import Any
 from gmmlab.axes import Tensor
 from gmmlab.record import Record
 
+LONGEST_WORDS = 40
+
 
 def tensors(model: Any) -> list[Tensor]:
     """All tensors of a record, or the model itself if it is one; none of any other value."""
@@ -45,3 +47,9 @@ def mended(model: Any) -> list[float]:
         return model.located.jitter.tolist()
     except (AttributeError, TypeError):
         return []
+
+
+def assigned(name: str, value: Any) -> str:
+    """A setting and its value, for a log; a long value is not said."""
+    words = str(value)
+    return f"{name} = {words}" if len(words) <= LONGEST_WORDS else f"other {name}"

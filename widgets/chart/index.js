@@ -152,13 +152,9 @@ export class ChartPanel extends Panel {
   }
 
   brushed(frame, mask, paint = null) {
-    if (paint === null && !mask) this.tell({ brush: null });
+    if (!mask) this.tell({ brush: null });
     const seq = this.wire.send("brush", { frame, mask: pack(mask) });
     if (paint !== null) this.#painted = seq;
-  }
-
-  dropped(paint = null) {
-    this.brush(null, paint);
   }
 
   stroke(frame, fields) {

@@ -79,7 +79,7 @@ function choice({ name, label, options, title, keys = [], tones = [] }, turn) {
   const buttons = options.map(([value, words], i) =>
     html("button", { type: "button", class: "gl-button gl-segment", "data-value": value, title: keys[i] && `${words} (key ${keys[i]})`, "aria-keyshortcuts": keys[i],
       ...KEYS_STAY, click: () => turn(name, value) }, signs[i], html("span", { text: words })));
-  const element = html("div", { class: "gl-control", role: "group", "aria-label": label, title }, html("span", { text: label }), html("div", { class: "gl-segments" }, ...buttons));
+  const element = html("div", { class: "gl-control", role: "group", "aria-label": label || name, title }, label ? html("span", { text: label }) : null, html("div", { class: "gl-segments" }, ...buttons));
   const update = ({ value }, _, style) => {
     buttons.forEach((each, i) => set(each, { "aria-pressed": String(options[i][0] === value) }));
     if (style) signs.forEach((sign, i) => sign && (sign.style.background = tone(tones[i], style)));
@@ -89,9 +89,9 @@ function choice({ name, label, options, title, keys = [], tones = [] }, turn) {
 
 function list({ name, label, options, title }, turn) {
   const id = uid(name);
-  const select = html("select", { id, class: "gl-select", ...KEYS_STAY, change: (event) => turn(name, options[event.target.selectedIndex][0]) },
+  const select = html("select", { id, "aria-label": label ? null : name, class: "gl-select", ...KEYS_STAY, change: (event) => turn(name, options[event.target.selectedIndex][0]) },
     ...options.map(([, words]) => html("option", { text: words })));
-  const element = html("div", { class: "gl-control", title }, html("label", { for: id, text: label }), select);
+  const element = html("div", { class: "gl-control", title }, label ? html("label", { for: id, text: label }) : null, select);
   return { element, update: ({ value }) => (select.selectedIndex = options.findIndex(([each]) => each === value)) };
 }
 

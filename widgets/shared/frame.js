@@ -235,11 +235,11 @@ export class Frame {
     if (points && spec.brush === "row") {
       const row = nearest(app.rows.pair(points.dims), app.rows.map(points.dims, this.view), at, 2 * NEAR);
       if (row >= 0) drag.mask[row] = 1;
-    } else {
-      const touched = TOOLS[spec.brush].touches(drag.path, spec.radius);
-      if (points) touch(drag.mask, app.rows.pair(points.dims), app.rows.map(points.dims, this.view), touched);
-      else for (const { x, y, row } of this.#targets) if (row !== undefined && touched(x, y)) drag.mask[row] = 1;
+      return; // one row is no crowd to set apart from the others
     }
+    const touched = TOOLS[spec.brush].touches(drag.path, spec.radius);
+    if (points) touch(drag.mask, app.rows.pair(points.dims), app.rows.map(points.dims, this.view), touched);
+    else for (const { x, y, row } of this.#targets) if (row !== undefined && touched(x, y)) drag.mask[row] = 1;
     app.brush(drag.mask, spec.paint);
   }
 
@@ -254,7 +254,7 @@ export class Frame {
 
   /** A stroke that comes to nothing. */
   #drop() {
-    if (this.#drag?.mask) this.app.dropped(this.spec.paint);
+    if (this.#drag?.mask && this.spec.brush !== "row") this.app.brush(null, this.spec.paint);
     this.#drag = null;
   }
 

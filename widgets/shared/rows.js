@@ -26,6 +26,7 @@ export class Rows {
 
   /** @param {Uint8Array[]} others more sets of labels, numbered from 1 */
   label(labels, k, others = []) {
+    if (labels.length !== this.n) return; // those of rows that are here no more
     Object.assign(this, { labels, k, others });
     this.#shown = [];
   }

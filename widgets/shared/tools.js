@@ -34,7 +34,7 @@ export const TOOLS = {
       polygon(ctx, path.length > 1 ? path : [path[0], path[0]]);
     },
   },
-  line: { presses: 2, clicks: true, touches: () => () => false, trace: (ctx, path) => polygon(ctx, [path[0], path.at(-1)]) },
+  line: { presses: 2, clicks: true, touches: () => () => false, trace: (ctx, path, radius) => (radius ? spindle : polygon)(ctx, [path[0], path.at(-1)], radius) },
   row: { presses: 1, clicks: true, touches: () => () => false, trace() {} },
 };
 
@@ -45,6 +45,12 @@ const bounds = (path) => {
   const [xs, ys] = [path.map(([x]) => x), path.map(([, y]) => y)];
   return [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
 };
+
+/** The ellipse from one place to another that is as thick as the brush. */
+function spindle(ctx, [[x0, y0], [x1, y1]], radius) {
+  const long = Math.max(radius, Math.hypot(x1 - x0, y1 - y0) / 2);
+  ctx.ellipse((x0 + x1) / 2, (y0 + y1) / 2, long, radius, Math.atan2(y1 - y0, x1 - x0), 0, 2 * Math.PI);
+}
 
 function polygon(ctx, path) {
   path.forEach(([x, y], i) => ctx[i ? "lineTo" : "moveTo"](x, y));

@@ -94,3 +94,25 @@ test("rows have several sets of labels", () => {
   assert.deepEqual([0, 1].map((by) => [...rows.shown(brush, { by })]), [[0, NONE], [2, NONE]]);
   assert.deepEqual([...rows.shown(Uint8Array.of(0, 1), { by: 1 })], [NONE, 0]);
 });
+
+test("rows are painted at once, and come back when the kernel says otherwise", () => {
+  const rows = new Rows();
+  rows.take({ n: 3, ranges: [[0, 1]] }, Float32Array.of(0, 0.5, 1));
+  rows.label(Uint8Array.of(0, NONE, 1), 2);
+  rows.paint(Uint8Array.of(0, 1, 1), 0);
+  assert.deepEqual([...rows.shown(null)], [0, 0, 0]);
+  assert.deepEqual([...rows.shown(Uint8Array.of(0, 1, 0))], [NONE, 0, 0]);
+  assert.deepEqual([rows.given(0), rows.given(2)], [undefined, 0]);
+  rows.paint(Uint8Array.of(1, 0, 0), -1);
+  assert.deepEqual([...rows.shown(null)], [NONE, NONE, 1]);
+  assert.equal(rows.given(0), -1);
+  rows.paint(null);
+  assert.deepEqual([...rows.shown(null)], [0, NONE, 1]);
+});
+
+test("labels of rows that are here no more are not taken", () => {
+  const rows = new Rows();
+  rows.take({ n: 2, ranges: [[0, 1]] }, Float32Array.of(0, 1));
+  rows.label(Uint8Array.of(0, 1, 1), 2);
+  assert.equal(rows.labels, null);
+});
