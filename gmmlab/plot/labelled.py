@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ def labelled(
     begun: int | None = None,
     names: tuple[str, str] = ("", ""),
     height: int = 420,
-    **options: object,
+    **options: Any,
 ) -> Frame:
     """Rows in two columns of a model, with their labels (-1: unknown) in the colours of its components.
 
@@ -56,7 +57,7 @@ def labelled(
     x_range, y_range = (_wider(gaps.extent(column)) for column in xy.T)
     return Frame(
         marks=marks, x_title=names[0], y_title=names[1], x_range=x_range, y_range=y_range, height=height, **options
-    )  # type: ignore[arg-type]
+    )
 
 
 def _placed(xy: Float[Tensor, "n 2"]) -> np.ndarray:

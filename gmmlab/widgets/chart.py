@@ -18,7 +18,6 @@ from gmmlab.widgets.panel import OPERATIONS, Message, Panel
 from gmmlab.widgets.publisher import Message as Sent
 from gmmlab.widgets.snapshot import Failure, Snapshot
 
-
 LONGEST_PATH = 500
 
 
@@ -91,8 +90,7 @@ class ChartWidget(Panel):
         from gmmlab.plot.painter import Rows, paint
 
         snapshot, columns = self.session.snapshot, self.columns()
-        chart = self.chart(snapshot)
-        rows = None
+        chart, rows = self.chart(snapshot), None
         if columns is not None and _shows_points(chart):
             first, *others = self.colours(snapshot)
             rows = Rows(columns, first, others)

@@ -57,7 +57,7 @@ class Compare(Plane):
         except (BadData, TypeError) as err:
             return said(str(err))
 
-    def labels(self, snapshot: Snapshot) -> list[Int[Tensor, "n"]]:
+    def colours(self, snapshot: Snapshot) -> list[Int[Tensor, "n"]]:
         """Those of each side, as numbers of the session's components."""
         found = self._compared(snapshot)
         both = [self._assigned(snapshot.model).labels, renamed(self._of_other, found.match.tolist())]
@@ -81,7 +81,7 @@ class Compare(Plane):
     def picked(self, frame: int, pick: int, action: str) -> None:  # noqa: ARG002 - only the table has cells
         """A cell of the table: its rows are marked."""
         snapshot = self.session.snapshot
-        labels, (both, found) = self.labels(snapshot), self._sides(snapshot)
+        labels, (both, found) = self.colours(snapshot), self._sides(snapshot)
         counts = found.counts
         if pick >= counts.numel():
             raise Invalid(f"pick is {pick}; expected a cell of the table, 0 to {counts.numel() - 1}.")

@@ -1,8 +1,8 @@
 """Data painter: just draw some data.
 
-    painter = DataPainter()
-    painter.X, painter.y, painter.frame
-    painter.explore()
+painter = DataPainter()
+painter.X, painter.y, painter.frame
+painter.explore()
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class DataPainter(ChartWidget):
         self._drawing = Undo(Drawing())
         self._selected: int | None = None  # the key of a cluster
         self._changing = threading.RLock()
-        still = Still(Drawing())
-        still.subscribe(lambda _: self.send_rows())  # before the frame that shows them
-        super().__init__(still, **traits)
+        self._still = Still(Drawing())
+        self._still.subscribe(lambda _: self.send_rows())  # before the frame that shows them
+        super().__init__(self._still, **traits)
         self.observe(self._draw_anew, ["n", "seed"])
         if preset is not None:
             self.preset(preset)
@@ -65,7 +65,7 @@ class DataPainter(ChartWidget):
     # from Python
 
     @property
-    def X(self) -> np.ndarray:
+    def X(self) -> np.ndarray:  # noqa: N802 - as everywhere
         """The rows (n, 2)."""
         rows: np.ndarray = self.session.x.numpy().copy()
         return rows
@@ -168,10 +168,10 @@ class DataPainter(ChartWidget):
             Control("flow", "rows", self.flow, low=10, high=1000, step=10, kind="number",
                     title="Rows that a second of spray or a Gaussian has"),
             Control("preset", "", "", options=presets),
-            Control("reseed", "other rows", None, kind="button", keys=("r",), title="Draw other rows in the same places"),
+            Control("reseed", "other rows", None, kind="button", keys=("r",), title="The same picture anew"),
             Control("undo", "undo", None, kind="button", keys=("z",)),
             Control("redo", "redo", None, kind="button", keys=("y",)),
-            Control("remove", "delete", None, kind="button", keys=("Delete", "Backspace"), title="The selected cluster"),
+            Control("remove", "delete", None, kind="button", keys=("Delete", "Backspace"), title="What is selected"),
             Control("clear", "clear", None, kind="button"),
         ]  # fmt: skip
 
@@ -230,7 +230,7 @@ class DataPainter(ChartWidget):
         self._drawing = drawing.amend(replace(drawing.now, seed=self.seed, total=self.n))
         if self._selected not in [cluster.key for cluster in drawing.now.clusters]:
             self._selected = None
-        self.session.show(self._drawing.now, message)
+        self._still.show(message, shown=self._drawing.now)
 
     def _draw_anew(self, _: Any = None) -> None:
         with self._changing:

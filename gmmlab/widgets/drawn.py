@@ -16,6 +16,8 @@ import torch
 
 from gmmlab.axes import Float, Int, Tensor
 
+Place = tuple[float, float]
+
 SPREAD = 2.0  # standard deviations of a bell at the radius of its brush
 SEEDS = 1 << 20  # clusters that one seed has numbers for
 
@@ -146,9 +148,9 @@ class Drawing:
         """With one more part: of the cluster that it goes on with, or of a new one."""
         for cluster in reversed(self.clusters):
             last = cluster.parts[-1]
-            if cluster.label == label and isinstance(part, Spray) and isinstance(last, Spray):
-                if last.near(part.path[0]):
-                    return self._with(cluster, replace(cluster, parts=(*cluster.parts, part)))
+            sprayed = isinstance(part, Spray) and isinstance(last, Spray) and last.near(part.path[0])
+            if sprayed and cluster.label == label:
+                return self._with(cluster, replace(cluster, parts=(*cluster.parts, part)))
         key = 1 + max((cluster.key for cluster in self.clusters), default=-1)
         return replace(self, clusters=(*self.clusters, Cluster((part,), label, key)))
 
@@ -201,16 +203,16 @@ def shared(total: int, sizes: list[int]) -> list[int]:
     return floors
 
 
-def _bell(x: float, y: float, along: float, across: float, degrees: float, n: int) -> Bell:
+def _bell(at: Place, sd: Place, degrees: float, n: int) -> Bell:
     angle = math.radians(degrees)
     axes = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64)
-    scale = torch.tensor([along, across], dtype=torch.float64)
-    return Bell(torch.tensor([x, y], dtype=torch.float64), axes * scale, n)
+    return Bell(torch.tensor(at, dtype=torch.float64), axes * torch.tensor(sd, dtype=torch.float64), n)
 
 
-def _arc(x: float, y: float, radius: float, start: float, end: float, thick: float, n: int) -> Spray:
-    angle = torch.deg2rad(torch.linspace(start, end, 60, dtype=torch.float64))
-    path = torch.stack([x + radius * angle.cos(), y + radius * angle.sin()], 1)
+def _arc(at: Place, radius: float, degrees: Place, thick: float, n: int) -> Spray:
+    angle = torch.deg2rad(torch.linspace(*degrees, 60, dtype=torch.float64))
+    circle = torch.stack([angle.cos(), angle.sin()], 1)
+    path = torch.tensor(at, dtype=torch.float64) + radius * circle
     return Spray(path, torch.full((2,), thick, dtype=torch.float64), n)
 
 
@@ -219,10 +221,16 @@ def _drawn(*parts: Part) -> Drawing:
 
 
 PRESETS: dict[str, Callable[[], Drawing]] = {
-    "blobs": lambda: _drawn(_bell(2, 2, 0.5, 0.5, 0, 150), _bell(5, 4.3, 0.5, 0.5, 0, 150), _bell(8, 2, 0.5, 0.5, 0, 150)),
-    "cigars": lambda: _drawn(_bell(4.5, 3.8, 1.5, 0.14, 30, 200), _bell(5.5, 2.2, 1.5, 0.14, 30, 200)),
-    "cross": lambda: _drawn(_bell(5, 3, 1.6, 0.16, 35, 200), _bell(5, 3, 1.6, 0.16, -35, 200)),
-    "unequal": lambda: _drawn(_bell(3.5, 3, 0.9, 0.7, 20, 500), _bell(6.6, 4, 0.25, 0.25, 0, 50), _bell(7.3, 2, 0.12, 0.12, 0, 15)),
-    "moons": lambda: _drawn(_arc(4.2, 2.6, 1.8, 0, 180, 0.3, 200), _arc(6, 3.4, 1.8, 180, 360, 0.3, 200)),
-    "ring": lambda: _drawn(_bell(5, 3, 0.4, 0.4, 0, 120), _arc(5, 3, 2.1, 0, 360, 0.25, 240)),
-}  # fmt: skip
+    "blobs": lambda: _drawn(*(_bell(at, (0.5, 0.5), 0.0, 150) for at in ((2.0, 2.0), (5.0, 4.3), (8.0, 2.0)))),
+    "cigars": lambda: _drawn(*(_bell(at, (1.5, 0.14), 30.0, 200) for at in ((4.5, 3.8), (5.5, 2.2)))),
+    "cross": lambda: _drawn(*(_bell((5.0, 3.0), (1.6, 0.16), degrees, 200) for degrees in (35.0, -35.0))),
+    "unequal": lambda: _drawn(
+        _bell((3.5, 3.0), (0.9, 0.7), 20.0, 500),
+        _bell((6.6, 4.0), (0.25, 0.25), 0.0, 50),
+        _bell((7.3, 2.0), (0.12, 0.12), 0.0, 15),
+    ),
+    "moons": lambda: _drawn(
+        _arc((4.2, 2.6), 1.8, (0.0, 180.0), 0.3, 200), _arc((6.0, 3.4), 1.8, (180.0, 360.0), 0.3, 200)
+    ),
+    "ring": lambda: _drawn(_bell((5.0, 3.0), (0.4, 0.4), 0.0, 120), _arc((5.0, 3.0), 2.1, (0.0, 360.0), 0.25, 240)),
+}

@@ -61,6 +61,10 @@ class Facts:
         """The same in the numbers of components after a move."""
         return replace(self, labels=lineage.labels(self.labels))
 
+    def within(self, k: int) -> Int[Tensor, "n"]:
+        """Labels as a model of k components takes them: others are unknown."""
+        return torch.where(self.labels < k, self.labels, -1)
+
     def counts(self, k: int) -> list[int]:
         """Rows with each of k labels."""
         return torch.bincount(self.labels[self.labels >= 0], minlength=k)[:k].tolist()

@@ -1,8 +1,8 @@
 """Labeler: labels are painted and rows are linked, and the fit follows.
 
-    labeler = Labeler.begin(X, n_components=3)
-    labeler.labels, labeler.must, labeler.cannot, labeler.frame
-    labeler.load(labels)
+labeler = Labeler.begin(X, n_components=3)
+labeler.labels, labeler.must, labeler.cannot, labeler.frame
+labeler.load(labels)
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Labeler(ChartWidget):
         painting = {PAINT: self._label, LASSO: self._label, ERASE: -1}
         names = [*self.session.names, "row"]
         frame = labelled(
-            self.columns(), model, (self.across, self.up), facts.labels.clamp(max=model.k - 1),
+            self.columns(), model, (self.across, self.up), facts.within(model.k),
             must=facts.must, cannot=facts.cannot, asked=self._unsure(snapshot), begun=self._begun,
             names=(names[self.across], names[self.up if self._plane else -1]), height=self.height,
             brush=BRUSHES[self.tool], radius=self.size if BRUSHES[self.tool] == "round" else 0.0,
@@ -167,7 +167,7 @@ class Labeler(ChartWidget):
 
     def colours(self, snapshot: Snapshot) -> list[Int[Tensor, "n"]]:
         """The labels as colours."""
-        return [self._facts.now.labels.clamp(max=snapshot.model.k - 1)]
+        return [self._facts.now.within(snapshot.model.k)]
 
     def controls(self) -> list[Control]:
         k, names = self.model.k, self.session.names
@@ -175,7 +175,10 @@ class Labeler(ChartWidget):
         numbers = tuple((j, str(j)) for j in range(k))
         tools = tuple((tool, tool) for tool in TOOLS)
         columns = tuple(enumerate(names))
-        shown = [Control("across", "across", self.across, options=columns), Control("up", "up", self.up, options=columns)]
+        shown = [
+            Control("across", "across", self.across, options=columns),
+            Control("up", "up", self.up, options=columns),
+        ]
         return [
             Control("tool", "", self.tool, options=tools, keys=("b", "l", "e", "a", "u")),
             Control("label", "label", self._label, options=numbers, keys=keys, tones=tuple(range(k))),
@@ -260,8 +263,7 @@ class Labeler(ChartWidget):
             return []
         model, facts = snapshot.model, self._facts.now
         if self._asked[:2] != (model, facts) and (snapshot.play != "playing" or not self._asked[2]):
-            labels = torch.where(facts.labels < model.k, facts.labels, -1)
-            source = supervised(self.session.x, labels, must=facts.must, cannot=facts.cannot)
+            source = supervised(self.session.x, facts.within(model.k), must=facts.must, cannot=facts.cannot)
             self._asked = (model, facts, source.unsure(model, ASKED).tolist())
         return [row for row in self._asked[2] if int(facts.labels[row]) < 0]
 
