@@ -78,9 +78,8 @@ def _distances(plots: Sequence[Distances], component: int | None) -> Frame:
         rows = plot.rows.tolist()
         words = [f"row {row}, distance {d:.3g}" for row, d in zip(rows, plot.observed.tolist(), strict=True)]
         marks.append(Dots(plot.expected, plot.observed, size=2.5, tone=k, words=words, rows=rows, label=str(k + 1)))
-    return Frame(
-        marks=marks, y_title="squared distance", x_title="expected, if the component were right", brush="box", height=260
-    )
+    x_title = "expected, if the component were right"
+    return Frame(marks=marks, y_title="squared distance", x_title=x_title, brush="box", height=260)
 
 
 def _transforms(columns: Uniformity, name: str, j: int) -> Frame:

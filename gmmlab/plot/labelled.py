@@ -40,11 +40,11 @@ def labelled(
 
     Alike rows are joined by a solid line, unlike ones by a dashed line. Rows that are `asked` for are ringed, and so is
     the one from which a link has `begun`. Of a model of one column the second is no column of it, and components are
-    lines at their means. `options` are those of the frame.
+    lines at their means. Components are counted from 1 in what is read. `options` are those of the frame.
     """
     at = _placed(xy)
     counts = torch.bincount(labels[labels >= 0], minlength=model.k).tolist()
-    outlines = _components(model, dims, [f"{k}: {count}" for k, count in enumerate(counts)])
+    outlines = _components(model, dims, [f"{k + 1}: {count}" for k, count in enumerate(counts)])
     marks = [Points((0, 1)), *outlines, *_links(at, must, cannot), *_told(at, labels)]
     if asked:
         rings = at[list(asked)]
@@ -84,7 +84,7 @@ def _components(model: Mixture, dims: tuple[int, int], names: Sequence[str]) -> 
     for k, (mean, factor) in enumerate(zip(shapes.mean, shapes.factor, strict=True)):
         ring = outline(mean, factor, SIGMAS).numpy()
         marks.append(Line(ring[:, 0], ring[:, 1], tone=k, dash=k, closed=True, label=names[k]))
-        marks.append(Text(float(mean[0]), float(mean[1]), str(k), tone="ink"))
+        marks.append(Text(float(mean[0]), float(mean[1]), str(k + 1), tone="ink"))
     return marks
 
 
@@ -106,5 +106,5 @@ def _told(at: np.ndarray, labels: Int[Tensor, "n"]) -> list[Mark]:
     if not 0 < len(rows) <= MOST_DOTS:
         return []
     of = labels[rows].tolist()
-    words = [f"row {row}: {label}" for row, label in zip(rows, of, strict=True)]
+    words = [f"row {row}: {label + 1}" for row, label in zip(rows, of, strict=True)]
     return [Dots(at[rows, 0], at[rows, 1], size=3.5, tone=of, rows=rows, words=words)]

@@ -38,8 +38,8 @@ def scatter_matrix(
             link = () if i == j or dims is None else (dims[shown[j]][0], dims[shown[i]][0])
             x_range, y_range = (gaps.extent(x[:, shown[at]]) for at in (j, i))
             row.append(
-                Frame(marks=marks, title=title, ticks=False, brush="box" if i != j else None, dims=link, height=width, width=width - 24,
-                      x_range=_wider(x_range), y_range=None if i == j else _wider(y_range))
+                Frame(marks=marks, title=title, ticks=False, brush="box" if i != j else None, dims=link, height=width,
+                      width=width - 24, x_range=_wider(x_range), y_range=None if i == j else _wider(y_range))
             )  # fmt: skip
         grid.append(row)
     named = ", ".join(names[i] for i in shown)

@@ -33,8 +33,8 @@ class ChartWidget(Panel):
     """A panel whose frames are charts.
 
     A subclass says what `chart` a snapshot makes and what `controls` it has: each control is a trait of its name, set
-    from Python or from the page. What is clicked, chosen or dragged comes to `picked` and `placed`. Points marks draw
-    `columns`, which are sent when a view appears.
+    from Python or from the page. What is done in frames comes to `picked`, `placed`, `brushed` and `stroked`. Points
+    marks draw `columns`, which are sent when a view appears, in the `colours` of their labels.
     """
 
     _esm = STATIC / "chart.js"

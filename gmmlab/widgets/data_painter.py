@@ -36,7 +36,8 @@ MOST_ROWS = 100_000
 class DataPainter(ChartWidget):
     """A blank plane: rows are sprayed with a round brush or set down as Gaussians; clusters are moved and deleted.
 
-    The rows depend only on what was drawn, on the seed, and on how many there shall be (`n`, 0 for as many as drawn).
+    Classes count from 0 in `y`, and from 1 on the screen. The rows depend only on what was drawn, on the seed, and on
+    how many there shall be (`n`, 0 for as many as drawn).
     """
 
     heading = "Data painter"
@@ -143,7 +144,7 @@ class DataPainter(ChartWidget):
             paint=None if self.tool == MOVE else self._label, height=self.height,
         )  # fmt: skip
         counts = torch.bincount(drawing.labels, minlength=1).tolist()
-        each = ", ".join(f"{count} of class {j}" for j, count in enumerate(counts) if count)
+        each = ", ".join(f"{count} of class {j + 1}" for j, count in enumerate(counts) if count)
         words = drawing.words + (f": {each}." if each else ".")
         hints = {SPRAY: "Hold and drag to spray.", BELL: "Drag along the long axis of a Gaussian.",
                  MOVE: "Drag a cluster to move it; Delete removes the selected one."}  # fmt: skip
@@ -158,11 +159,11 @@ class DataPainter(ChartWidget):
 
     def controls(self) -> list[Control]:
         tools = tuple((tool, tool) for tool in TOOLS)
-        numbers = tuple((j, str(j)) for j in range(self.classes))
+        numbers = tuple((j, str(j + 1)) for j in range(self.classes))
         presets = (("", "preset"), *((name, name) for name in PRESETS))
         return [
             Control("tool", "", self.tool, options=tools, keys=("s", "g", "m")),
-            Control("label", "class", self._label, options=numbers, keys=tuple(str(j) for j, _ in numbers),
+            Control("label", "class", self._label, options=numbers, keys=tuple(name for _, name in numbers),
                     tones=tuple(range(self.classes))),
             Control("size", "size", self.size, low=4, high=100, step=2, kind="number", keys=("-", "+")),
             Control("flow", "rows", self.flow, low=10, high=1000, step=10, kind="number",

@@ -7,6 +7,7 @@ labeler.load(labels)
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,13 +33,14 @@ from gmmlab.widgets.undo import Undo
 PAINT, LASSO, ERASE, ALIKE, UNLIKE = TOOLS = ("paint", "lasso", "erase", "alike", "unlike")
 BRUSHES = {PAINT: "round", LASSO: "lasso", ERASE: "round", ALIKE: "row", UNLIKE: "row"}
 ASKED = 5  # rows that are suggested at once
-MOST_KEYS = 10
+MOST_KEYS = 9
 HINT = "Labels are numbers of components as shown: give a row the number of the component that it belongs to."
 
 
 class Labeler(ChartWidget):
     """Rows in two columns, grey where nothing is known of them; every label and link refits the model at once.
 
+    In Python labels count from 0, on the screen components count from 1, as in all panels.
     The session's fit has to take them: see `labelling`, or use `begin`.
     """
 
@@ -171,8 +173,8 @@ class Labeler(ChartWidget):
 
     def controls(self) -> list[Control]:
         k, names = self.model.k, self.session.names
-        keys = tuple(str(j) for j in range(k)) if k <= MOST_KEYS else ()
-        numbers = tuple((j, str(j)) for j in range(k))
+        keys = tuple(str(j + 1) for j in range(k)) if k <= MOST_KEYS else ()
+        numbers = tuple((j, str(j + 1)) for j in range(k))
         tools = tuple((tool, tool) for tool in TOOLS)
         columns = tuple(enumerate(names))
         shown = [
@@ -231,7 +233,7 @@ class Labeler(ChartWidget):
             yield
         except BadData as err:
             self._redraw()
-            raise Invalid(str(err)) from err
+            raise Invalid(as_shown(str(err))) from err
 
     # changes
 
@@ -278,7 +280,7 @@ class Labeler(ChartWidget):
 
     def _words(self, facts: Facts, k: int) -> str:
         counts = facts.counts(k)
-        each = ", ".join(f"{count} of component {j}" for j, count in enumerate(counts) if count)
+        each = ", ".join(f"{count} of component {j + 1}" for j, count in enumerate(counts) if count)
         links = f"{len(facts.must)} pairs alike, {len(facts.cannot)} unlike"
         return f"{sum(counts):,} of {len(facts.labels):,} rows labelled{f' ({each})' if each else ''}; {links}."
 
@@ -307,3 +309,8 @@ class Labeler(ChartWidget):
         if not column < d:
             raise traitlets.TraitError(f"There is no column {column}; expected 0 to {d - 1}.")
         return int(column)
+
+
+def as_shown(sentence: str) -> str:
+    """A sentence about labels with the numbers that components have on the screen."""
+    return re.sub(r"label (\d+)", lambda found: f"label {int(found[1]) + 1}", sentence)

@@ -48,7 +48,7 @@ def test_what_matches_has_one_colour(x: torch.Tensor) -> None:
     order = torch.tensor([2, 0, 1])
     other = fitted.replace(components=fitted.gaussian.take(order), gate=fitted.gate.take(order))
     widget = Compare(Session(x, fitted), other)
-    one, same = widget.labels(widget.session.snapshot)
+    one, same = widget.colours(widget.session.snapshot)
     assert torch.equal(one, same)
     left, right, *_ = widget.chart(widget.session.snapshot).frames()
     assert [mark.by for frame in (left, right) for mark in frame.marks if isinstance(mark, Points)] == [0, 1]
@@ -64,7 +64,7 @@ def test_what_matches_has_one_colour(x: torch.Tensor) -> None:
 def test_a_component_without_a_match_gets_a_number_of_its_own(x: torch.Tensor) -> None:
     widget = Compare(session("one", x), MODELS["three"].fit(x))
     assert "1 component, the other 3, 2 without a match" in widget.describe()
-    _, right = widget.labels(widget.session.snapshot)
+    _, right = widget.colours(widget.session.snapshot)
     assert sorted(right.unique().tolist()) == [0, 1, 2]
     assert shown(widget)["k"] == 3
     assert torch.equal(renamed(torch.tensor([0, -1, 1]), [4, 2]), torch.tensor([4, -1, 2]))

@@ -152,7 +152,7 @@ def test_a_blank_plane_is_drawn_on() -> None:
     stroke(painter, (1, 1), (2, 2), seconds=2)
     painter.tool, painter.label = "bell", 2
     stroke(painter, (5, 3), (7, 3))
-    assert painter.describe() == "DataPainter: 450 rows in 2 clusters: 300 of class 0, 150 of class 2."
+    assert painter.describe() == "DataPainter: 450 rows in 2 clusters: 300 of class 1, 150 of class 3."
     assert np.bincount(painter.y).tolist() == [300, 0, 150]
     assert painter.frame.columns.tolist() == ["x0", "x1", "label"]
     content, buffers = painter.compose(painter.session.snapshot, 2)

@@ -20,6 +20,7 @@ from gmmlab.errors import BadData
 from gmmlab.fit import moves
 from gmmlab.fit.lineage import Lineage
 from gmmlab.fit.supervised import supervised
+from gmmlab.widgets import runs
 from gmmlab.widgets.facts import Facts, lineage
 from gmmlab.widgets.labeler import Labeler
 from gmmlab.widgets.labelling import labelling
@@ -50,6 +51,14 @@ def obey(widget: Any, op: str, **fields: Any) -> None:
     widget.session.wait(10)
 
 
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """No fit outlives its test."""
+    yield
+    for run in runs.runs():
+        runs.session(run.key).close()
+
+
 @pytest.fixture
 def x(rng: torch.Generator) -> torch.Tensor:
     return blobs(rng, n=120, d=3)
@@ -60,7 +69,6 @@ def labeler(x: torch.Tensor) -> Iterator[Labeler]:
     widget = Labeler(session(x))
     yield widget
     widget.close()
-    widget.session.close()
 
 
 # what is known, without a widget
@@ -167,7 +175,7 @@ def test_every_model_can_be_told(name: str, x: torch.Tensor) -> None:
     assert content["error"] is None
     assert np.frombuffer(buffers[0], dtype=np.uint8).tolist() == [0] * 5 + [255] * 115
     data, metadata = widget._repr_mimebundle_()
-    assert data["text/plain"] == ("Labeler: 5 of 120 rows labelled (5 of component 0); 0 pairs alike, 0 unlike.")
+    assert data["text/plain"] == ("Labeler: 5 of 120 rows labelled (5 of component 1); 0 pairs alike, 0 unlike.")
     assert metadata["image/png"]["alt"] in data["text/plain"]
 
 
@@ -223,10 +231,10 @@ def test_a_contradiction_is_a_sentence_and_no_change(labeler: Labeler, x: torch.
     labeler.paint([0], 0)
     labeler.label = 1
     before = labeler.labels
-    with pytest.raises(ValueError, match="must-links make them alike"):
+    with pytest.raises(ValueError, match="row 1 the label 2, but must-links make them alike"):  # as on the screen
         obey(labeler, "brush", frame=0, mask=packed([1], len(x)))
     assert labeler.labels.tolist() == before.tolist()
-    with pytest.raises(BadData, match="one label"):
+    with pytest.raises(BadData, match="row 1 the label 1"):
         labeler.load([0, 1] + [-1] * 118, must=[(0, 1)])
     with pytest.raises(BadData, match="component"):
         labeler.load([7] + [-1] * 119)

@@ -38,6 +38,7 @@ export class Frame {
     on("pointerleave", () => !this.#drag && this.#away());
     on("keydown", (event) => this.#key(event));
     on("blur", () => {
+      if (this.#drag && !this.#drag.keys) return; // the pointer is still held
       this.#drop();
       this.#away();
     });
