@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 import traitlets
 
-from gmmlab.axes import Bool, Float, Int, Tensor
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.plot import gaps
 from gmmlab.plot.chart import Chart, Control, Points
 from gmmlab.widgets import frames

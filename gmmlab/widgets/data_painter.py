@@ -85,7 +85,7 @@ class DataPainter(ChartWidget):
 
     def explore(self, **options: Any) -> Any:
         """An Explorer on the rows as they are now, with as many components as classes were drawn unless told."""
-        from gmmlab.widgets.explorer import explore
+        from gmmlab.widgets.opening import explore
 
         drawn = len(np.unique(self.y))
         return explore(self.X, **{"n_components": max(1, drawn)} | options)

@@ -75,12 +75,12 @@ class Labeler(ChartWidget):
     def begin(cls, X: Any, *, labels: Any = None, **options: Any) -> Self:
         """A Labeler with a session of its own, which starts as `gmmlab.explore` does with the same `options`."""
         from gmmlab.data import as_rows
-        from gmmlab.widgets.explorer import explore
+        from gmmlab.widgets.opening import explore
 
         own = {name: options.pop(name) for name in list(options) if name in cls.options()}
         x = as_rows(X, min_rows=2, missing=True).x
         fit = labelling(x, None if labels is None else torch.as_tensor(labels))
-        return cls(explore(X, fit=fit, **options).session, **own)
+        return cls(explore(X, fit=fit, panels=(), **options).session, **own)
 
     # from Python
 
@@ -194,9 +194,9 @@ class Labeler(ChartWidget):
 
     # what the person does
 
-    def brushed(self, frame: int, rows: Bool[Tensor, "n"] | None) -> None:
+    def marked(self, frame: int, rows: Bool[Tensor, "n"] | None) -> None:
         if rows is None:
-            return super().brushed(frame, rows)
+            return super().marked(frame, rows)
         with self._telling():
             if self.tool in (ALIKE, UNLIKE):
                 for row in rows.nonzero().flatten().tolist()[:1]:

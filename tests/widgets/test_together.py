@@ -17,16 +17,6 @@ DOORS = (
     "explorer", "trace", "pairs", "responsibilities", "fit_check", "compare", "conditional", "uncertainty",
     "dials",
 )  # fmt: skip
-    "explorer",
-    "trace",
-    "pairs",
-    "responsibilities",
-    "fit_check",
-    "compare",
-    "conditional",
-    "uncertainty",
-    "dials",
-)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 // One frame of a chart: axes with marks on a canvas, what a pointer or a key finds there, and what it is told then.
 // What is drawn comes from gmmlab/plot/chart.py, which has a second painter in Python: both know the same marks.
-import { TOOLS, ends, mark as touch, nearest, thinned } from "./tools.js";
+import { nearest } from "./brush.js";
+import { TOOLS, ends, mark as touch, thinned } from "./tools.js";
 import { html, set, KEYS_STAY } from "./dom.js";
 import { MARKS, tone } from "./marks.js";
 import { nudge } from "./keyboard.js";
@@ -234,8 +235,8 @@ export class Frame {
     if (!drag.mask || !TOOLS[spec.brush].adds) drag.mask = new Uint8Array(app.rows.n);
     else drag.mask = drag.mask.slice(); // what is shown is told from the next by what it is, not by what it holds
     if (points && spec.brush === "row") {
-      const row = nearest(app.rows.pair(points.dims), app.rows.map(points.dims, this.view), at, 2 * NEAR);
-      if (row >= 0) drag.mask[row] = 1;
+      const row = nearest(at, app.rows.pair(points.dims), app.rows.map(points.dims, this.view), 2 * NEAR);
+      if (row !== null) drag.mask[row] = 1;
       return; // one row is no crowd to set apart from the others
     }
     const touched = TOOLS[spec.brush].touches(drag.path, spec.radius);

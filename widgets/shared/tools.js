@@ -86,14 +86,3 @@ export function mark(mask, points, { ax, bx, ay, by }, touched) {
   for (let i = 0; i < mask.length; i++) if (!mask[i] && touched(ax * points[2 * i] + bx, ay * points[2 * i + 1] + by)) mask[i] = 1;
   return mask;
 }
-
-/** The number of the point nearest to a place, -1 if none is within reach. */
-export function nearest(points, { ax, bx, ay, by }, [x, y], reach) {
-  let best = -1;
-  let least = reach * reach;
-  for (let i = 0; i < points.length / 2; i++) {
-    const far = (ax * points[2 * i] + bx - x) ** 2 + (ay * points[2 * i + 1] + by - y) ** 2;
-    if (far <= least) [best, least] = [i, far];
-  }
-  return best;
-}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TOOLS, ends, inPolygon, mark, nearSegment, nearest, thinned } from "../shared/tools.js";
+import { TOOLS, ends, inPolygon, mark, nearSegment, thinned } from "../shared/tools.js";
 
 const UNIT = { ax: 100, bx: 0, ay: 100, by: 0 };
 const points = Float32Array.of(0.1, 0.1, 0.5, 0.5, 0.9, 0.1, 0.5, 0.9);
@@ -39,12 +39,6 @@ test("a brush adds to what was marked", () => {
   const mask = Uint8Array.of(0, 0, 0, 1);
   mark(mask, points, UNIT, TOOLS.round.touches([[10, 10]], 2));
   assert.deepEqual([...mask], [1, 0, 0, 1]);
-});
-
-test("the nearest point is found, if there is one within reach", () => {
-  assert.equal(nearest(points, UNIT, [52, 80], 20), 3);
-  assert.equal(nearest(points, UNIT, [52, 70], 5), -1);
-  assert.equal(nearest(new Float32Array(0), UNIT, [0, 0], 5), -1);
 });
 
 test("a long path is thinned and keeps its ends", () => {
