@@ -67,7 +67,6 @@ class Explorer(Panel):
         truth: Any = None,
         others: Any = None,
         call: str = "X",
-        panels: Sequence[Panel] = (),
         **traits: Any,
     ) -> None:
         if session.x.shape[1] < 2:
@@ -82,7 +81,7 @@ class Explorer(Panel):
         self.window: tuple[frames.Range, frames.Range] | None = None  # where the page looks
         self.truth = None if truth is None else models.true(truth, session.x)
         self._others, self._call = models.named(others, session.x.shape[1]), call
-        self.panels = tuple(panels)
+        self.panels: tuple[Panel, ...] = ()
         super().__init__(session, names=session.names, dims=shown, **traits)
 
     @property

@@ -113,8 +113,9 @@ def _with_panels(session: Session, panels: Sequence[str], options: dict[str, Any
     """An Explorer with other panels of its session, in the same theme."""
     refuse_unknown(panels, BESIDE, "explore", "panel")
     theme = {"theme": options["theme"]} if "theme" in options else {}
-    made = [_panel(name, session, theme) for name in panels]
-    return Explorer(session, panels=made, strip="trace" not in panels, **options, **more)
+    explorer = Explorer(session, strip="trace" not in panels, **options, **more)
+    explorer.panels = tuple(_panel(name, session, theme) for name in panels)
+    return explorer
 
 
 def _panel(name: str, session: Session, theme: dict[str, Any]) -> Panel:

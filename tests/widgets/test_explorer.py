@@ -673,7 +673,7 @@ def test_state_is_small_json_without_points(explorer):
 
 def test_traits_are_documented_and_none_is_forbidden():
     own = Explorer.options()
-    assert ", ".join(own) == "color_by, contours, dims, height, names, note, row, selected, session_id, theme"
+    assert ", ".join(own) == "color_by, contours, dims, height, names, note, row, selected, session_id, strip, theme"
     assert not set(own) & {"log", "keys", "comm", "layout", "style", "model_id", "tooltip"}
     for name in own:
         assert Explorer.class_traits()[name].help, name

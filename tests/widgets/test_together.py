@@ -52,7 +52,7 @@ def test_a_panel_of_rows_and_a_model(x: Any) -> None:
 def test_the_explorer_has_panels_beside_it(x: Any) -> None:
     explorer = gmmlab.explore(x, theme="dark", height=300)
     trace, dials, search = explorer.panels
-    assert (type(trace), type(dials), type(search)) == (Trace, Dials, ModelMap)
+    assert all(map(isinstance, explorer.panels, (Trace, Dials, ModelMap)))
     assert trace.session is dials.session is explorer.session
     assert {panel.theme for panel in (explorer, trace, dials, search)} == {"dark"}
     assert not explorer.strip  # the trace has a panel
