@@ -149,6 +149,7 @@ class Frame:
     radius: float = 0.0  # of a round brush, or of what a line stands for, in pixels
     paint: int | None = None  # rows take this label as they are chosen, -1 for none; otherwise all panels mark them
     path: bool = False  # drags tell where they went, not which rows they chose
+    flow: float = 0.0  # drops that such a brush, held down, shows in a second, until what came of it is shown
     dims: tuple[int, ...] = ()  # the two columns that panels of the session show after a click
     height: int = 200
     width: int = 240  # at least, or frames of a row are put below each other

@@ -98,7 +98,7 @@ class DataPainter(ChartWidget):
         self._take(PRESETS[name](), f"{name.capitalize()}.")
 
     def spray(self, path: Any, radius: Any = 0.4, *, n: int = 100, label: int | None = None) -> None:
-        """Rows over a disc that follows a path of places; `radius` may be one number for each axis."""
+        """Rows over a disc that goes from place to place; `radius` may be one number for each axis."""
         places = torch.as_tensor(path, dtype=torch.float64).reshape(-1, 2)
         self._add(Spray(places, torch.as_tensor(radius, dtype=torch.float64).expand(2), n), label)
 
@@ -141,7 +141,8 @@ class DataPainter(ChartWidget):
         frame = Frame(
             marks=[Points((0, 1)), *self._outline(drawing)], x_range=(0.0, WIDE), y_range=(0.0, HIGH),
             brush="round" if round_ else "line", radius=0.0 if self.tool == MOVE else self.size, path=True,
-            paint=None if self.tool == MOVE else self._label, height=self.height,
+            flow=float(self.flow) if round_ else 0.0, paint=None if self.tool == MOVE else self._label,
+            height=self.height,
         )  # fmt: skip
         counts = torch.bincount(drawing.labels, minlength=1).tolist()
         each = ", ".join(f"{count} of class {j + 1}" for j, count in enumerate(counts) if count)

@@ -40,7 +40,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Spray:
-    """Rows spread evenly over a disc that follows a path; `radius` is that along both axes."""
+    """Rows spread evenly over a disc that goes from place to place in equal times; `radius` is that along both axes."""
 
     path: Float[Tensor, "p 2"]
     radius: Float[Tensor, "2"]
@@ -59,15 +59,11 @@ class Spray:
         return bool(((self.path - place) / self.radius.clamp(min=1e-12)).norm(dim=1).min() <= 2)
 
     def _at(self, share: Float[Tensor, "n"]) -> Float[Tensor, "n 2"]:
-        """Places at parts of the length of the path."""
-        steps = self.path.diff(dim=0).norm(dim=1)
-        if not bool(steps.sum() > 0):
-            return self.path[:1].expand(len(share), 2)
-        ends = steps.cumsum(0)
-        goal = share * ends[-1]
-        piece = torch.searchsorted(ends, goal).clamp(max=len(steps) - 1)
-        part = 1 - (ends[piece] - goal) / steps[piece].clamp(min=1e-12)
-        return torch.lerp(self.path[piece], self.path[piece + 1], part[:, None].clamp(0, 1))
+        """Where the disc is at parts of its time."""
+        time = share * (len(self.path) - 1)
+        before = time.long().clamp(max=max(0, len(self.path) - 2))
+        after = (before + 1).clamp(max=len(self.path) - 1)
+        return torch.lerp(self.path[before], self.path[after], (time - before)[:, None])
 
 
 @dataclass(frozen=True, eq=False)

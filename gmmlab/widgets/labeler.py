@@ -264,7 +264,8 @@ class Labeler(ChartWidget):
         if not self.suggest:
             return []
         model, facts = snapshot.model, self._facts.now
-        if self._asked[:2] != (model, facts) and (snapshot.play != "playing" or not self._asked[2]):
+        latest = self._asked[0] is model and self._asked[1] is facts
+        if not latest and (snapshot.play != "playing" or not self._asked[2]):
             source = supervised(self.session.x, facts.within(model.k), must=facts.must, cannot=facts.cannot)
             self._asked = (model, facts, source.unsure(model, ASKED).tolist())
         return [row for row in self._asked[2] if int(facts.labels[row]) < 0]
@@ -281,7 +282,7 @@ class Labeler(ChartWidget):
     def _words(self, facts: Facts, k: int) -> str:
         counts = facts.counts(k)
         each = ", ".join(f"{count} of component {j + 1}" for j, count in enumerate(counts) if count)
-        links = f"{len(facts.must)} pairs alike, {len(facts.cannot)} unlike"
+        links = f"{len(facts.must)} pair{'s' * (len(facts.must) != 1)} alike, {len(facts.cannot)} unlike"
         return f"{sum(counts):,} of {len(facts.labels):,} rows labelled{f' ({each})' if each else ''}; {links}."
 
     def _note(self) -> str:

@@ -94,7 +94,10 @@ def test_spray_stays_in_its_disc_and_follows_all_of_its_path() -> None:
     rows = Spray(path, place(0.5, 0.25), 4000).draw(4000, torch.Generator().manual_seed(0))
     first = rows[(rows[:, 0] < 3.4) & (rows[:, 1] < 0.3)]
     assert bool((first[:, 1].abs() <= 0.25).all())
-    assert len(first) / 4000 == pytest.approx(3.4 / 8, abs=0.03)  # evenly along its length
+    assert len(first) / 4000 == pytest.approx(3.4 / 8, abs=0.03)  # evenly in time
+    held = Spray(torch.stack([*[place(0, 0)] * 9, place(8, 0)]), place(0.1, 0.1), 4000)
+    away = held.draw(4000, torch.Generator().manual_seed(0))[:, 0] > 0.1
+    assert float(away.double().mean()) == pytest.approx(1 / 9, abs=0.02)  # most of the time it was held
     still = Spray(place(1, 2)[None], place(0.5, 0.25), 4000).draw(4000, torch.Generator().manual_seed(0))
     out = ((still - place(1, 2)) / place(0.5, 0.25)).norm(dim=1)
     assert float(out.max()) <= 1

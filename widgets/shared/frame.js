@@ -1,7 +1,7 @@
 // One frame of a chart: axes with marks on a canvas, what a pointer or a key finds there, and what it is told then.
 // What is drawn comes from gmmlab/plot/chart.py, which has a second painter in Python: both know the same marks.
 import { nearest } from "./brush.js";
-import { TOOLS, ends, mark as touch, thinned } from "./tools.js";
+import { TOOLS, drops, ends, mark as touch, thinned } from "./tools.js";
 import { html, set, KEYS_STAY } from "./dom.js";
 import { MARKS, tone } from "./marks.js";
 import { nudge } from "./keyboard.js";
@@ -23,6 +23,7 @@ export class Frame {
   #targets = [];
   #at = -1; // the target that keys have reached
   #drag = null; // where it began, and the path of the tool once it has moved
+  #wet = []; // drops that have not been shown as rows yet
   #cursor = null; // where the tool is, whether keys have put it there
   #size = [0, 0];
 
@@ -47,6 +48,7 @@ export class Frame {
 
   update(spec) {
     this.spec = spec;
+    if (!this.#drag) this.#wet = [];
     const hint = spec.brush && this.#drawsWithKeys && HINTS[spec.brush];
     set(this.element, { "aria-description": hint || null, "aria-label": [spec.title, spec.y_title, spec.x_title && `against ${spec.x_title}`].filter(Boolean).join(" ") || "Chart",
       style: `height:${spec.height}px;flex:1 1 ${spec.width}px`, "data-acts": spec.place || spec.brush ? "" : null,
@@ -189,6 +191,10 @@ export class Frame {
     this.#drop();
     this.#drag = { from: at, since: performance.now(), path: null, mask: null };
     if (this.spec.place || this.spec.brush) this.element.setPointerCapture(event.pointerId);
+    if (this.spec.flow) {
+      this.#hold(at, false);
+      this.#extend(at);
+    }
     if (this.spec.place) this.#say(at);
   }
 
@@ -196,6 +202,7 @@ export class Frame {
     const at = this.#place(event);
     if (this.#drag && this.spec.place) return this.#say(at);
     if (this.spec.brush) this.#hold(at, false);
+    if (this.#drag && this.spec.flow) return; // its path is told by the clock
     if (this.#drag && !this.#drag.keys && this.spec.brush) {
       if (this.#drag.path || Math.hypot(at[0] - this.#drag.from[0], at[1] - this.#drag.from[1]) > MOVED) this.#extend(at);
       return;
@@ -330,6 +337,8 @@ export class Frame {
       ctx.globalAlpha = 1;
       if (brush !== "round") ctx.stroke();
     }
+    if (path && this.spec.flow && this.#cursor) this.#spray(this.#cursor.at);
+    for (const [x, y] of this.#wet) ctx.fillRect(x - 1.5, y - 1.5, 3, 3);
     if (this.#cursor) {
       const { at: [x, y], keys } = this.#cursor;
       ctx.lineWidth = 1.5;
@@ -342,6 +351,15 @@ export class Frame {
       ctx.stroke();
     }
     ctx.restore();
+  }
+
+  /** As many drops as are due since the last drawing; there will be another one while the brush is held. */
+  #spray(at) {
+    this.#drag.path.push(at);
+    const due = Math.floor(((performance.now() - this.#drag.since) / 1000) * this.spec.flow);
+    this.#wet.push(...drops(at, this.spec.radius, Math.min(400, due - (this.#drag.drops ?? 0))));
+    this.#drag.drops = due;
+    this.app.draw(false);
   }
 
   /** Tools that are as big as their radius. */

@@ -56,6 +56,14 @@ function polygon(ctx, path) {
   path.forEach(([x, y], i) => ctx[i ? "lineTo" : "moveTo"](x, y));
 }
 
+/** So many places drawn evenly from a disc. */
+export function drops([x, y], radius, count, random = Math.random) {
+  return Array.from({ length: count }, () => {
+    const [turn, out] = [2 * Math.PI * random(), radius * Math.sqrt(random())];
+    return [x + out * Math.cos(turn), y + out * Math.sin(turn)];
+  });
+}
+
 /** Whether a point lies within a radius of a segment. */
 export function nearSegment(x, y, [x0, y0], [x1, y1], radius) {
   const [dx, dy] = [x1 - x0, y1 - y0];

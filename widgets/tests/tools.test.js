@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TOOLS, ends, inPolygon, mark, nearSegment, thinned } from "../shared/tools.js";
+import { TOOLS, drops, ends, inPolygon, mark, nearSegment, thinned } from "../shared/tools.js";
 
 const UNIT = { ax: 100, bx: 0, ay: 100, by: 0 };
 const points = Float32Array.of(0.1, 0.1, 0.5, 0.5, 0.9, 0.1, 0.5, 0.9);
@@ -52,4 +52,14 @@ test("a long path is thinned and keeps its ends", () => {
 
 test("only what is set by two places forgets its way", () => {
   assert.deepEqual(Object.keys(TOOLS).filter(ends), ["box", "line"]);
+});
+
+test("drops fall evenly into their disc", () => {
+  let i = 0;
+  const steps = () => (i++ % 100) / 100;
+  const found = drops([10, 20], 5, 200, steps);
+  assert.equal(found.length, 200);
+  assert.ok(found.every(([x, y]) => Math.hypot(x - 10, y - 20) <= 5));
+  assert.deepEqual(drops([0, 0], 5, 0), []);
+  assert.deepEqual(drops([1, 2], 0, 1), [[1, 2]]);
 });
