@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
 import torch
+
+PATIENCE = 2.0  # seconds that the end of the interpreter waits for steps that are under way
+
+_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
 
 
 class Bell:
@@ -35,6 +41,18 @@ class Bell:
             return not self.closed
 
 
+@atexit.register
+def _leave() -> None:
+    """A thread that is inside a step when the interpreter goes can take the process down: they are waited for."""
+    workers = list(_workers)
+    for worker in workers:
+        worker.close()
+    deadline = time.monotonic() + PATIENCE
+    for worker in workers:
+        if worker.thread is not None and worker.thread is not threading.current_thread():
+            worker.thread.join(max(0.0, deadline - time.monotonic()))
+
+
 class Worker:
     """Calls the bound method `turn` in its own daemon thread, after every ring.
 
@@ -49,6 +67,7 @@ class Worker:
         self._name = name
         self._lock = threading.Lock()
         self.thread: threading.Thread | None = None
+        _workers.add(self)
         weakref.finalize(turn.__self__, self._bell.close).atexit = False  # type: ignore[attr-defined]
 
     @property

@@ -956,3 +956,15 @@ def test_the_default_fit_has_a_temperature(x):
     session.set(temperature=1.0)
     with pytest.raises(ValueError, match="expected a positive number"):
         session.set(temperature=0.0)
+
+
+def test_threads_are_gone_before_the_interpreter(x):
+    """A thread inside torch while the interpreter goes would take the process down."""
+    from gmmlab.widgets.worker import _leave
+
+    sessions = [toy(), Session(x, random_mixture(STRUCTURES["VVV"], x, 3, torch.Generator().manual_seed(0)))]
+    for session in sessions:
+        session.play()
+    _leave()
+    assert all(session.closed for session in sessions)
+    assert not any(session._worker.thread.is_alive() for session in sessions)
