@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import base64
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from gmmlab.extras import needs
 from gmmlab.widgets import messages
 from gmmlab.widgets.display import live
+from gmmlab.widgets.names import refuse_unknown
 from gmmlab.widgets.publisher import Flow, Message, Publisher
 
 anywidget = needs("anywidget")
 
 STATIC = Path(__file__).parent / "static"
-
-
-def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str, kind: str = "option") -> None:
-    """Raises `TypeError` with a near name for the first name that is not known."""
-    known = list(known)
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(sorted(known))}."
-            raise TypeError(f"{what} has no {kind} {name!r}. {hint}")
 
 
 class LabWidget(anywidget.AnyWidget):  # type: ignore[name-defined]

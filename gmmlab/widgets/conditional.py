@@ -12,8 +12,9 @@ from gmmlab.errors import BadData
 from gmmlab.plot.chart import Chart, Control, said
 from gmmlab.plot.given import Question, check, given
 from gmmlab.widgets import frames
+from gmmlab.widgets.columns import column_number
 from gmmlab.widgets.messages import Invalid
-from gmmlab.widgets.plane import Plane, check_mixture, column_number
+from gmmlab.widgets.plane import Plane, check_mixture
 from gmmlab.widgets.snapshot import Snapshot
 
 MOST_HELD = 6  # columns with a slider: more would be no help

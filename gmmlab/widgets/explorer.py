@@ -25,8 +25,9 @@ from gmmlab.plot import gaps
 from gmmlab.plot.density import levels, log_density
 from gmmlab.plot.ellipses import noise
 from gmmlab.widgets import frames, models, operations
-from gmmlab.widgets.base import STATIC, refuse_unknown
+from gmmlab.widgets.base import STATIC
 from gmmlab.widgets.closeup import card, uncertainty
+from gmmlab.widgets.columns import column_pair
 from gmmlab.widgets.composition import beside
 from gmmlab.widgets.once import once
 from gmmlab.widgets.panel import Panel
@@ -76,7 +77,7 @@ class Explorer(Panel):
                 f"The model has {session.snapshot.model.k} components; expected {operations.MOST_COMPONENTS} at most."
             )
         self.ranges = frames.ranges(session.x)
-        shown = _columns((0, 1) if dims is None else dims, session.names)
+        shown = column_pair((0, 1) if dims is None else dims, session.names)
         self.sent_dims = shown[0], shown[1]
         self.window: tuple[frames.Range, frames.Range] | None = None  # where the page looks
         self.truth = None if truth is None else models.true(truth, session.x)
@@ -222,7 +223,7 @@ class Explorer(Panel):
 
     @traitlets.validate("dims")
     def _check_dims(self, proposal: Any) -> list[int]:
-        return _columns(proposal["value"], self.session.names)
+        return column_pair(proposal["value"], self.session.names)
 
     @traitlets.validate("row")
     def _check_row(self, proposal: Any) -> int | None:
@@ -240,18 +241,3 @@ class Explorer(Panel):
         if hasattr(self, "_unsubscribe"):  # not while the widget is being made
             self.send_rows()
             self._redraw()
-
-
-def _columns(dims: Any, names: list[str]) -> list[int]:
-    """Two different column numbers, from numbers or names."""
-    pair = list(dims)
-    for i, dim in enumerate(pair):
-        if isinstance(dim, str):
-            refuse_unknown([dim], names, "The table", "column")
-            pair[i] = names.index(dim)
-        elif not -len(names) <= dim < len(names):
-            raise ValueError(f"There is no column {dim}; expected 0 to {len(names) - 1}, or a name.")
-    pair = [int(dim) % len(names) for dim in pair]
-    if len(pair) != 2 or pair[0] == pair[1]:
-        raise ValueError(f"dims={dims!r}; expected two different columns.")
-    return pair

@@ -11,7 +11,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.model import Mixture
 from gmmlab.plot.chart import Control
 from gmmlab.widgets.chart import ChartWidget
-from gmmlab.widgets.names import refuse_unknown
+from gmmlab.widgets.columns import column_number
 
 
 class Plane(ChartWidget):
@@ -60,13 +60,3 @@ def check_mixture(model: Any, what: str) -> None:
     """Raises `TypeError` for the model of a session that is a search, or of any other fit of something else."""
     if not isinstance(model, Mixture):
         raise TypeError(f"{what} shows a mixture, and the model of this session is a {type(model).__name__}.")
-
-
-def column_number(column: int | str, names: Sequence[str]) -> int:
-    """The number of a column, given that or its name. Raises `TypeError` or `ValueError` for one that is not there."""
-    if isinstance(column, str):
-        refuse_unknown([column], names, "The table", "column")
-        return list(names).index(column)
-    if not -len(names) <= column < len(names):
-        raise ValueError(f"There is no column {column}; expected 0 to {len(names) - 1}, or a name.")
-    return int(column) % len(names)

@@ -24,7 +24,7 @@ from gmmlab.plot.chart import Chart, Control, Frame
 from gmmlab.plot.optima import Optima, peaks, profile, sheet, small
 from gmmlab.score.uncertainty import bhattacharyya, match
 from gmmlab.widgets.chart import ChartWidget
-from gmmlab.widgets.explorer import _columns
+from gmmlab.widgets.columns import column_pair
 from gmmlab.widgets.messages import integer
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.snapshot import Snapshot
@@ -61,7 +61,7 @@ class RestartLandscape(ChartWidget):
         tol = found.tol if isinstance(found, MixtureEstimator) else 0.0
         same = max(SAME_LOGLIK, tol) if same_loglik is None else same_loglik
         self.landscape: Landscape = landscape(rows.x, self.fits, same_loglik=float(same))
-        self.dims = _columns(dims, rows.names) if rows.x.shape[1] > 1 else [0]
+        self.dims = column_pair(dims, rows.names) if rows.x.shape[1] > 1 else [0]
         self._extents = [gaps.extent(rows.x[:, i]) for i in self.dims]
         best = self.fits[self.landscape.best.fit]
         self._tones = [_tones(self.fits[row.fit], best) for row in self.landscape.table]
