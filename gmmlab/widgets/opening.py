@@ -20,10 +20,10 @@ from gmmlab.estimators import GaussianMixture, StudentMixture
 from gmmlab.families import Gaussian
 from gmmlab.fit.missing import check_columns
 from gmmlab.model import Mixture
-from gmmlab.widgets.base import refuse_unknown
 from gmmlab.widgets.dials import Dials
 from gmmlab.widgets.explorer import Explorer
 from gmmlab.widgets.model_map import ModelMap
+from gmmlab.widgets.names import refuse_unknown
 from gmmlab.widgets.panel import Panel
 from gmmlab.widgets.session import Session, expectation_maximisation
 from gmmlab.widgets.stepper import Fit
