@@ -115,8 +115,7 @@ class ChartWidget(Panel):
                 labels = [frames.labels(each) for each in sets]
         except Exception as err:  # noqa: BLE001
             failure = Failure.of(err, "the drawing")
-        head = {"type": "frame", "frame": frame, "step": snapshot.step, "play": snapshot.play}
-        return head | body | {"status": snapshot.message, "error": frames.error(failure)}, labels
+        return self.head(snapshot, frame, failure) | body, labels
 
     def send_rows(self) -> None:
         """Once, and again when the columns are others."""

@@ -182,8 +182,7 @@ class Explorer(Panel):
                 buffers.append(frames.shades(self._doubt(snapshot)))
         except Exception as err:  # noqa: BLE001
             failure = Failure.of(err, "the drawing")
-        head = {"type": "frame", "frame": frame, "step": snapshot.step, "play": snapshot.play}
-        return head | body | {"status": snapshot.message, "error": frames.error(failure)}, buffers
+        return self.head(snapshot, frame, failure) | body, buffers
 
     def _card(self, model: Mixture) -> dict[str, Any]:
         return card(model, self.session.x[self.row], self.session.names, self.sent_dims, self._others)

@@ -16,12 +16,13 @@ import traitlets
 
 from gmmlab.algebra import assign
 from gmmlab.axes import Bool, Int, Tensor
+from gmmlab.widgets import frames
 from gmmlab.widgets.base import LabWidget
 from gmmlab.widgets.messages import Invalid, field, integer
 from gmmlab.widgets.once import once
 from gmmlab.widgets.publisher import Message as Sent
 from gmmlab.widgets.session import Session
-from gmmlab.widgets.snapshot import Snapshot
+from gmmlab.widgets.snapshot import Failure, Snapshot
 from gmmlab.widgets.still import Still
 
 Message = dict[str, Any]
@@ -94,6 +95,20 @@ class Panel(LabWidget):
         if hasattr(self, "_unsubscribe"):
             self._unsubscribe()
         super().close()
+
+    def head(self, snapshot: Snapshot, frame: int, failure: Failure | None) -> Message:
+        """What every frame says: its number, where the fit is, how far, and what went wrong."""
+        progress = snapshot.progress
+        return {
+            "type": "frame",
+            "frame": frame,
+            "step": snapshot.step,
+            "play": snapshot.play,
+            "ended": "Converged" if getattr(self.session, "steers", True) else "Finished",
+            "progress": {"share": progress.share, "remaining": progress.remaining, "estimated": progress.estimated},
+            "status": snapshot.message,
+            "error": frames.error(failure),
+        }
 
     def marked(self, frame: int, rows: Mask) -> None:  # noqa: ARG002 - all frames are alike
         """Rows were marked in a frame of a view, or let go: all panels of the session mark them."""

@@ -85,6 +85,11 @@ class Session(Doors, Driver):
         return self._stepper.history.start.model
 
     @property
+    def steers(self) -> bool:
+        """Whether the fit goes on from any model; a search and a bare iterator go their own way."""
+        return self._stepper.fit.steers
+
+    @property
     def n_bytes(self) -> int:
         """About how much memory the session holds: the rows and the models of its history."""
         return int(self.x.nbytes) + self._stepper.history.bytes

@@ -304,3 +304,14 @@ def test_a_panel_keeps_its_latest_answer() -> None:
     kept = Kept(lambda model: asked.append(model) or len(asked))
     one, other = object(), object()
     assert [kept(model) for model in (one, one, other, one)] == [1, 1, 2, 3]
+
+
+def test_frames_say_how_far_a_fit_is(panel: Any) -> None:
+    panel.session.step().wait(10)
+    content, _ = panel.compose(panel.session.snapshot, 1)
+    assert content["ended"] == "Converged"
+    assert set(content["progress"]) == {"share", "remaining", "estimated"}
+    search = Session.selecting(gmmlab.faithful(), range(1, 3), covariance_types=["EII"])
+    search.play().wait(30)
+    content, _ = search.model_map().compose(search.snapshot, 1)
+    assert (content["ended"], content["progress"]["share"]) == ("Finished", 1.0)

@@ -133,8 +133,8 @@ export class Panel {
       return;
     }
     if (message.type === "frame") {
-      const { step, play, status, error } = message;
-      Object.assign(this.state, { step, play, status, error, ready: true });
+      const { step, play, status, error, ended, progress } = message;
+      Object.assign(this.state, { step, play, status, error, ended, progress, ready: true });
       this.#unpainted.push(message.frame);
       this.show(message, buffers);
     } else this.hear(message, buffers);

@@ -20,7 +20,9 @@ export class Status {
     this.note = html("span", { class: "gl-note" });
     this.clock = html("span", { class: "gl-clock", title: "The kernel has not answered for more than a second" },
       icon(CLOCK), html("span", { text: "kernel busy" }));
-    this.line = html("div", { class: "gl-status", "aria-hidden": "true" }, this.pill, this.facts, this.note,
+    this.done = html("span", {});
+    this.bar = html("span", { class: "gl-bar", hidden: "" }, this.done);
+    this.line = html("div", { class: "gl-status", "aria-hidden": "true" }, this.pill, this.bar, this.facts, this.note,
       html("span", { class: "gl-spring" }), this.clock);
     this.voice = html("div", { class: "gl-hidden", role: "status", "aria-live": "polite" });
     this.message = html("span", {});
@@ -29,8 +31,13 @@ export class Status {
     this.copy.addEventListener("click", () => this.#copy());
   }
 
-  update({ mode, stale, error, status }, facts) {
-    set(this.pill, { text: WORDS[mode] ?? mode, "data-mode": mode });
+  update({ mode, stale, error, status, ended, progress }, facts) {
+    const word = (mode === "done" && ended) || WORDS[mode] || mode;
+    set(this.pill, { text: word, "data-mode": mode });
+    const share = mode === "playing" ? progress?.share : null;
+    this.bar.hidden = typeof share !== "number";
+    if (!this.bar.hidden) set(this.done, { style: `width:${Math.round(100 * share)}%` });
+    if (!this.bar.hidden && progress.remaining > 1) facts = [`about ${Math.ceil(progress.remaining)} s left`, ...facts];
     this.facts.replaceChildren(...facts.map((fact) => html("span", { text: fact })));
     const said = mode === "done" || error ? "" : status; // the pill or the strip says it
     set(this.note, { text: this.#note || (mode === "disconnected" ? "Run the cell again to go on." : said || "") });
@@ -38,7 +45,7 @@ export class Status {
     this.traceback = error?.traceback ?? "";
     this.strip.hidden = !error;
     if (error) set(this.message, { text: error.message });
-    this.say([WORDS[mode], ...facts.slice(0, -1), this.#note || status || "", stale ? "The kernel is busy." : ""]
+    this.say([word, ...facts.slice(0, -1), this.#note || status || "", stale ? "The kernel is busy." : ""]
       .filter(Boolean).join(", "));
   }
 
