@@ -21,6 +21,7 @@ from gmmlab.plot.climb import climb, expected_end
 from gmmlab.plot.painter import _PAINT, Rows, paint
 from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.once import Kept, once
+from gmmlab.widgets.session import Session
 from gmmlab.widgets.trace import Trace
 
 ROOT = Path(__file__).parents[2]
