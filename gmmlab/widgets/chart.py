@@ -33,7 +33,7 @@ class ChartWidget(Panel):
     """A panel whose frames are charts.
 
     A subclass says what `chart` a snapshot makes and what `controls` it has: each control is a trait of its name, set
-    from Python or from the page. What is done in frames comes to `picked`, `placed`, `brushed` and `stroked`. Points
+    from Python or from the page. What is done in frames comes to `picked`, `placed`, `marked` and `stroked`. Points
     marks draw `columns`, which are sent when a view appears, in the `colours` of their labels.
     """
 
