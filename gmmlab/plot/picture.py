@@ -25,7 +25,9 @@ LADDER = (
     (2.0, 256, OCTREE),
     (2.0, 128, OCTREE),
     (2.0, 64, OCTREE),
+    (2.0, 32, OCTREE),
     (1.5, 128, OCTREE),
+    (1.5, 32, OCTREE),
     (1.0, 256, OCTREE),
     (1.0, 64, OCTREE),
 )
@@ -58,8 +60,11 @@ class Picture(Figure):
         return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
 
     def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
-        width, height = self.size
-        return self.png(), {"width": width, "height": height, "alt": self.alt}
+        return self.png(), self.words()
+
+    def words(self) -> dict[str, Any]:
+        """What a notebook stores beside the picture."""
+        return _words(self.size, self.alt)
 
 
 class Sheet:
@@ -83,8 +88,15 @@ class Sheet:
         return fitted(sheet, self.size, limit)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
-        width, height = self.size
-        return self.png(), {"width": width, "height": height, "alt": self.alt}
+        return self.png(), self.words()
+
+    def words(self) -> dict[str, Any]:
+        """What a notebook stores beside the picture."""
+        return _words(self.size, self.alt)
+
+
+def _words(size: tuple[int, int], alt: str) -> dict[str, Any]:
+    return {"width": size[0], "height": size[1], "alt": alt}
 
 
 def fitted(sharp: Image.Image, nominal: tuple[int, int], limit: int) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from gmmlab.extras import needs
 from gmmlab.widgets import messages
-from gmmlab.widgets.display import live
+from gmmlab.widgets.display import live, picture_bytes
 from gmmlab.widgets.names import refuse_unknown
 from gmmlab.widgets.publisher import Flow, Message, Publisher
 
@@ -87,6 +87,7 @@ class LabWidget(anywidget.AnyWidget):  # type: ignore[name-defined]
         if live():
             view = {"version_major": 2, "version_minor": 0, "model_id": self.shown_id}
             data["application/vnd.jupyter.widget-view+json"] = view
-        png, words = self.picture()._repr_png_()
-        data["image/png"], metadata["image/png"] = base64.b64encode(png).decode(), words
+        picture = self.picture()
+        data["image/png"] = base64.b64encode(picture.png(picture_bytes())).decode()
+        metadata["image/png"] = picture.words()
         return data, metadata

@@ -6,18 +6,29 @@ import os
 
 MODES = ("auto", "live", "static")
 VARIABLE = "GMMLAB_DISPLAY"
+BYTES = 60_000  # of a static picture
+FEWEST = 1_000
 
 _chosen = "auto"
+_bytes = BYTES
 
 
-def options(*, display: str = "auto") -> None:
+def options(*, display: str = "auto", picture_bytes: int = BYTES) -> None:
     """Choose how widgets are shown from now on.
 
     "live" shows the widget with a picture for readers without a kernel, "static" the picture alone. "auto" does what
-    the environment variable GMMLAB_DISPLAY says, which runners of notebooks set, and is live without it.
+    the environment variable GMMLAB_DISPLAY says, which runners of notebooks set, and is live without it. Pictures lose colours and sharpness until they have `picture_bytes` bytes at most or can lose no more:
+    a notebook of many widgets stays small.
     """
-    global _chosen  # noqa: PLW0603 - a preference of the person, not of a computation
-    _chosen = _known(display, "display")
+    global _chosen, _bytes  # noqa: PLW0603 - preferences of the person, not of a computation
+    if not FEWEST <= picture_bytes:
+        raise ValueError(f"picture_bytes={picture_bytes!r}; expected {FEWEST} or more.")
+    _chosen, _bytes = _known(display, "display"), picture_bytes
+
+
+def picture_bytes() -> int:
+    """How many bytes a static picture may have."""
+    return _bytes
 
 
 def live() -> bool:

@@ -32,8 +32,12 @@ class Responsibilities(ChartWidget):
             Control("mark", "mark unsure rows", None, kind="button"),
         ]
 
-    def pressed(self, name: str) -> None:  # noqa: ARG002 - there is one
+    def mark(self) -> None:
+        """Marks the unsure rows in all panels of the session."""
         self.session.brush(self._found(self.session.snapshot).entropy > self.threshold)
+
+    def pressed(self, name: str) -> None:  # noqa: ARG002 - there is one
+        self.mark()
 
     def placed(self, frame: int, x: float, y: float) -> None:
         if frame != ENTROPY:
