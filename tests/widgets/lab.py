@@ -1,8 +1,10 @@
-"""A real JupyterLab for tests and benchmarks: one server on 127.0.0.1, one browser, one notebook, one kernel.
+"""A real JupyterLab for tests and benchmarks: one server on 127.0.0.1, one browser, and notebooks in it.
 
 with Lab(folder) as lab:
     explorer = lab.show("explorer = gmmlab.explore(X)\\nexplorer")     # the widget, as a Playwright locator
-    lab.value("explorer.model.k")                                     # a cell is run, and its answer read
+    lab.value("explorer.model.k")                                     # the kernel is asked, past all cells
+    other = lab.open("other.ipynb")                                   # another notebook, with a kernel of its own
+    seven = lab.open("seven.ipynb", app="notebooks")                  # one in Notebook 7
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ QUIET_SERVER = [
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
+    "--JupyterNotebookApp.expose_app_in_browser=True",
 ]
 
 # Everything below acts on the notebook in front, through the application that Lab exposes.
@@ -54,6 +57,16 @@ _SET_CELL = """async ([index, source]) => {
     if (focused.isConnected) focused.focus({preventScroll: true});  // whoever asks does not move the focus
     return cell.model.outputs.toJSON();
 }"""
+# Code that no cell holds: nothing on the page is scrolled or loses the focus.
+_ASK = """async source => {
+    const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const future = kernel.requestExecute({code: source, store_history: false, stop_on_error: false});
+    const outputs = [];
+    future.onIOPub = ({header, content}) => outputs.push({output_type: header.msg_type, ...content});
+    await future.done;
+    return outputs;
+}"""
+_IDLE = "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 _NOTEBOOK = {
     "cells": [],
     "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
@@ -62,13 +75,79 @@ _NOTEBOOK = {
 }
 
 
-class Lab:
-    """A JupyterLab with one open notebook; the first cell shows a widget, the second asks the kernel."""
+class Notebook:
+    """An open notebook with its kernel: cells show widgets, and the kernel is asked beside them."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+
+    def close(self) -> None:
+        """Ends the kernel and the page."""
+        self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.close()
+
+    def run(self, source: str, *, cell: int = 1) -> list[dict[str, Any]]:
+        """Runs a cell of the notebook; returns its outputs, or raises what it raised."""
+        return _unless_raised(self.page.evaluate(_SET_CELL, [cell, source]))
+
+    def tell(self, source: str) -> str:
+        """Runs code that no cell holds; returns what it printed, or raises what it raised."""
+        outputs = _unless_raised(self.page.evaluate(_ASK, source))
+        return "".join(output.get("text", "") for output in outputs)
+
+    def value(self, expression: str) -> Any:
+        """A value in the kernel, by way of JSON."""
+        return json.loads(self.tell(f"import json\nprint(json.dumps({expression}))"))
+
+    def until(self, expression: str, *, seconds: float = 20) -> None:
+        """Asks the kernel until an expression is true."""
+        deadline = time.monotonic() + seconds
+        while not self.value(f"bool({expression})"):
+            assert time.monotonic() < deadline, f"not true within {seconds} s: {expression}"
+            time.sleep(0.03)
+
+    def show(self, source: str) -> Any:
+        """Runs the first cell and returns the Explorer that it shows, once it is drawn."""
+        self.page.mouse.move(5, 5)
+        self.run(source, cell=0)
+        explorer = self.page.locator(".gl-explorer").first
+        explorer.locator(".gl-points[style]").wait_for()
+        explorer.locator("[data-part=mean]").first.wait_for()
+        explorer.scroll_into_view_if_needed()
+        return explorer
+
+    def panel(self, source: str, *, cell: int = 0) -> Any:
+        """Runs a cell and returns the last view that it shows, once all that it shows are drawn."""
+        self.page.mouse.move(5, 5)
+        self.run(source, cell=cell)
+        output = self.page.locator(".jp-Notebook .jp-Cell").nth(cell)
+        output.locator(".gmmlab[data-mode]").first.wait_for()
+        self.page.wait_for_function(
+            "cell => [...cell.querySelectorAll('.gmmlab')].every("
+            "view => !['loading', undefined].includes(view.dataset.mode))",
+            arg=output.element_handle(),
+        )
+        view = output.locator(".gmmlab").last
+        view.scroll_into_view_if_needed()
+        return view
+
+    def clear(self) -> None:
+        """No cell, and no widget in the kernel."""
+        self.tell("import ipywidgets\nipywidgets.Widget.close_all()")
+        self.page.evaluate(
+            "() => { const shared = jupyterapp.shell.currentWidget.content.model.sharedModel;"
+            " shared.deleteCellRange(0, shared.cells.length) }"
+        )
+
+
+class Lab(Notebook):
+    """A JupyterLab, and the notebook that is open in it from the start."""
 
     def __init__(self, folder: Path, *, width: int = 1100, height: int = 900, scale: float = 1) -> None:
         self.folder = folder
         self.token = secrets.token_hex(16)
         self.urls: list[str] = []
+        self.errors: list[str] = []  # exceptions that nobody caught, in any page
         self._look = {"viewport": {"width": width, "height": height}, "device_scale_factor": scale}
 
     def __enter__(self) -> Self:
@@ -87,8 +166,9 @@ class Lab:
         self._browser = self._playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET_BROWSER)
         self._context = self._browser.new_context(**self._look)  # type: ignore[arg-type]
         self._context.on("request", lambda request: self.urls.append(request.url))
+        self._context.on("weberror", lambda error: self.errors.append(str(error.error)))
         self._await_server()
-        self.page = self.open("lab.ipynb")
+        super().__init__(self.open("lab.ipynb").page)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,64 +179,25 @@ class Lab:
         self._server.terminate()
         self._server.wait(10)
 
-    def open(self, name: str, notebook: dict[str, Any] | None = None) -> Any:
-        """A page with a notebook in front, once its kernel is idle; without a kernel if it asks for an unknown one."""
+    def open(self, name: str, notebook: dict[str, Any] | None = None, *, app: str = "lab") -> Notebook:
+        """A notebook in a page of its own, once its kernel is idle; without a kernel if it asks for an unknown one.
+
+        It opens in JupyterLab, or in Notebook 7 as `app="notebooks"`.
+        """
         (self.folder / "root" / name).write_text(json.dumps(notebook or _NOTEBOOK))
         page = self._context.new_page()
         page.set_default_timeout(20_000)
         page.on("websocket", lambda socket: self.urls.append(socket.url))
-        page.goto(f"http://127.0.0.1:{self.port}/lab/workspaces/{Path(name).stem}?token={self.token}")
-        page.wait_for_function("() => window.jupyterapp")
-        page.evaluate("() => jupyterapp.restored.then(() => {})")
-        page.evaluate("path => void jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'})", name)
-        if (notebook or _NOTEBOOK)["metadata"]["kernelspec"]["name"] != "python3":
-            page.locator(".jp-Dialog button", has_text="No Kernel").click()
-        else:
-            page.wait_for_function(
-                "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-            )
-        return page
+        place = f"lab/workspaces/{Path(name).stem}" if app == "lab" else f"{app}/{name}"
+        page.goto(f"http://127.0.0.1:{self.port}/{place}?token={self.token}")
+        _in_front(page, name, app, kernel=(notebook or _NOTEBOOK)["metadata"]["kernelspec"]["name"] == "python3")
+        return Notebook(page)
 
-    def run(self, source: str, *, cell: int = 1) -> list[dict[str, Any]]:
-        """Runs a cell of the notebook; returns its outputs, or raises what it raised."""
-        outputs: list[dict[str, Any]] = self.page.evaluate(_SET_CELL, [cell, source])
-        for output in outputs:
-            if output["output_type"] == "error":
-                raise RuntimeError("\n".join([output["ename"], output["evalue"], *output["traceback"]]))
-        return outputs
-
-    def value(self, expression: str) -> Any:
-        """A value in the kernel, by way of JSON."""
-        outputs = self.run(f"import json\nprint(json.dumps({expression}))")
-        return json.loads("".join(output.get("text", "") for output in outputs))
-
-    def until(self, expression: str, *, seconds: float = 10) -> None:
-        """Asks the kernel until an expression is true."""
-        deadline = time.monotonic() + seconds
-        while not self.value(f"bool({expression})"):
-            assert time.monotonic() < deadline, f"not true within {seconds} s: {expression}"
-            time.sleep(0.05)
-
-    def show(self, source: str) -> Any:
-        """Runs the first cell and returns the Explorer that it shows, once it is drawn."""
-        self.page.mouse.move(5, 5)
-        self.run(source, cell=0)
-        explorer = self.page.locator(".gl-explorer").first
-        explorer.locator(".gl-points[style]").wait_for()
-        explorer.locator("[data-part=mean]").first.wait_for()
-        explorer.scroll_into_view_if_needed()
-        return explorer
-
-    def panel(self, source: str, *, cell: int = 0) -> Any:
-        """Runs a cell and returns the view of the panel that it shows, once it is drawn."""
-        self.page.mouse.move(5, 5)
-        self.run(source, cell=cell)
-        view = self.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".gmmlab").last
-        self.page.wait_for_function(
-            "view => !['loading', undefined].includes(view.dataset.mode)", arg=view.element_handle()
-        )
-        view.scroll_into_view_if_needed()
-        return view
+    def reload(self) -> None:
+        """Saves the notebook and loads its page again; the kernel stays."""
+        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        self.page.reload()
+        _in_front(self.page, "lab.ipynb", "lab")
 
     def _await_server(self) -> None:
         for _ in range(400):
@@ -165,6 +206,25 @@ class Lab:
                 return
             time.sleep(0.05)
         raise RuntimeError(f"JupyterLab did not start: {(self.folder / 'server.log').read_text()}")
+
+
+def _in_front(page: Any, name: str, app: str, *, kernel: bool = True) -> None:
+    """Waits for the application, and for its notebook to have an idle kernel, or to have refused one."""
+    page.wait_for_function("() => window.jupyterapp")
+    page.evaluate("() => jupyterapp.restored.then(() => {})")
+    if app == "lab":
+        page.evaluate("path => void jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'})", name)
+    if kernel:
+        page.wait_for_function(_IDLE)
+    else:
+        page.locator(".jp-Dialog button", has_text="No Kernel").click()
+
+
+def _unless_raised(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for output in outputs:
+        if output["output_type"] == "error":
+            raise RuntimeError("\n".join([output["ename"], output["evalue"], *output["traceback"]]))
+    return outputs
 
 
 def _environment(folder: Path) -> dict[str, str]:

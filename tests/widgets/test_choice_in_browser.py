@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from lab import Lab
 
 pytestmark = pytest.mark.browser
+
+Violations = Callable[[Any], list[str]]
 
 MAP = """
 from gmmlab.widgets.model_map import ModelMap
@@ -30,14 +32,6 @@ session.play().wait(20)
 chart"""
 
 
-def violations(lab: Lab, view: Any) -> list[str]:
-    """What axe finds wrong inside a widget."""
-    if not lab.page.evaluate("() => 'axe' in window"):
-        lab.page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
-    found = view.evaluate("view => axe.run(view).then(result => result.violations)")
-    return [f"{each['id']}: {node['html'][:120]}" for each in found for node in each["nodes"]]
-
-
 def colour(frame: Any, x: int, y: int) -> list[int]:
     """Of a pixel of a frame, in CSS pixels."""
     return frame.locator("canvas").evaluate(
@@ -47,7 +41,7 @@ def colour(frame: Any, x: int, y: int) -> list[int]:
     )
 
 
-def test_a_cell_of_the_map_opens_its_fit_by_mouse_and_by_keyboard(lab: Lab) -> None:
+def test_a_cell_of_the_map_opens_its_fit_by_mouse_and_by_keyboard(lab: Lab, violations: Violations) -> None:
     view = lab.panel(MAP.format(theme="light"))
     lab.run("chart.explorer", cell=1)
     explorer = lab.page.locator(".gl-explorer").last
@@ -66,7 +60,7 @@ def test_a_cell_of_the_map_opens_its_fit_by_mouse_and_by_keyboard(lab: Lab) -> N
     lab.until("chart.target.snapshot.model.k == 3")
     view.get_by_role("button", name="ICL").click()
     view.locator("p.gl-hidden").filter(has_text="ICL of 16 models").wait_for(state="attached")
-    assert violations(lab, view) == []
+    assert violations(view) == []
 
 
 def test_cells_of_a_dark_map_are_dark(lab: Lab) -> None:
@@ -85,7 +79,7 @@ def test_a_running_search_fills_the_map(lab: Lab) -> None:
     assert "not fitted yet" not in view.locator(".gl-chart-note").text_content()
 
 
-def test_an_optimum_is_loaded_from_its_small_picture_and_from_the_table(lab: Lab) -> None:
+def test_an_optimum_is_loaded_from_its_small_picture_and_from_the_table(lab: Lab, violations: Violations) -> None:
     view = lab.panel(RESTARTS)
     small = view.locator(".gl-frame").nth(2)
     small.click(position={"x": 5, "y": 80})
@@ -96,10 +90,10 @@ def test_an_optimum_is_loaded_from_its_small_picture_and_from_the_table(lab: Lab
     view.locator(".gl-frame").nth(1).focus()
     view.locator(".gl-frame").nth(1).press("Enter")
     view.locator(".gl-table").get_by_text("1 ●").wait_for()
-    assert violations(lab, view) == []
+    assert violations(view) == []
 
 
-def test_the_line_of_another_fit_loads_its_model(lab: Lab) -> None:
+def test_the_line_of_another_fit_loads_its_model(lab: Lab, violations: Violations) -> None:
     view = lab.panel(TRACE)
     frame = view.locator(".gl-frame")
     frame.focus()
@@ -113,4 +107,4 @@ def test_the_line_of_another_fit_loads_its_model(lab: Lab) -> None:
     assert lab.page.evaluate("() => document.activeElement.classList.contains('gl-frame')")
     frame.press("Enter")
     lab.until("session.snapshot.model is other.mixture_")
-    assert violations(lab, view) == []
+    assert violations(view) == []

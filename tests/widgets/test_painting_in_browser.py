@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from lab import Lab
 
 pytestmark = pytest.mark.browser
+
+Violations = Callable[[Any], list[str]]
 
 LABELER = """
 from gmmlab.widgets.labeler import Labeler
@@ -18,14 +20,6 @@ PAINTER = """
 from gmmlab.widgets.data_painter import DataPainter
 painter = DataPainter(theme={theme!r})
 painter"""
-
-
-def violations(lab: Lab, view: Any) -> list[str]:
-    """What axe finds wrong inside a widget."""
-    if not lab.page.evaluate("() => 'axe' in window"):
-        lab.page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
-    found = view.evaluate("view => axe.run(view).then(result => result.violations)")
-    return [f"{each['id']}: {node['html'][:120]}" for each in found for node in each["nodes"]]
 
 
 def drag(lab: Lab, frame: Any, *places: tuple[float, float], release: bool = True) -> None:
@@ -136,7 +130,7 @@ def test_data_are_sprayed_moved_and_deleted(lab: Lab) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("source", [LABELER, PAINTER], ids=["labeler", "painter"])
-def test_axe_finds_nothing(lab: Lab, source: str, theme: str) -> None:
+def test_axe_finds_nothing(lab: Lab, violations: Violations, source: str, theme: str) -> None:
     view = lab.panel(source.format(theme=theme))
     view.locator("canvas").first.wait_for()
-    assert violations(lab, view) == []
+    assert violations(view) == []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from lab import Lab
 
 pytestmark = pytest.mark.browser
+
+Violations = Callable[[Any], list[str]]
 
 FITTED = """
 from gmmlab.widgets.{module} import {name}
@@ -22,20 +24,12 @@ def show(lab: Lab, name: str, options: str = "") -> Any:
     return lab.panel(FITTED.format(module=name.lower(), name=name, options=options))
 
 
-def violations(lab: Lab) -> list[str]:
-    """What axe finds wrong inside the widget."""
-    if not lab.page.evaluate("() => 'axe' in window"):
-        lab.page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
-    found = lab.page.evaluate("() => axe.run('.gl-chart').then(result => result.violations)")
-    return [f"{each['id']}: {node['html'][:120]}" for each in found for node in each["nodes"]]
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["Compare", "Conditional", "Uncertainty"])
-def test_axe_finds_nothing(lab: Lab, name: str, theme: str) -> None:
+def test_axe_finds_nothing(lab: Lab, violations: Violations, name: str, theme: str) -> None:
     view = show(lab, name, f"theme='{theme}'")
     view.locator(".gl-chart-note").wait_for()
-    assert violations(lab) == []
+    assert violations(view) == []
 
 
 def test_blink_and_a_cell_that_marks_its_rows(lab: Lab) -> None:

@@ -1,0 +1,69 @@
+"""Widgets in a real Notebook 7, which has another page around the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import BEGIN
+from lab import Lab, Notebook
+
+pytest.importorskip("notebook", reason="Notebook 7 is not installed: pip install 'gmmlab[test]'")
+pytestmark = pytest.mark.browser
+
+SLOW = """
+import time, torch
+from gmmlab.fit import run, whole
+x = torch.as_tensor(X.to_numpy())
+def slow(model):
+    for step in run(model, whole(x), stop=lambda *_: False):
+        time.sleep(0.02)
+        yield step
+explorer = gmmlab.explore(X, n_components=2, fit=slow, panels=())
+explorer"""
+
+
+@pytest.fixture(scope="module")
+def seven(running: Lab) -> Iterator[Notebook]:
+    notebook = running.open("seven.ipynb", app="notebooks")
+    notebook.tell(BEGIN)
+    yield notebook
+    notebook.close()
+
+
+def test_the_explorer_is_driven_by_mouse_and_by_keyboard(
+    lab: Lab, seven: Notebook, violations: Callable[[Any], list[str]]
+) -> None:
+    explorer = seven.show(SLOW)
+    assert violations(explorer) == []
+    before = seven.value("mean(0)")
+    box = explorer.locator("[data-part=mean][data-k='0']").bounding_box()
+    seven.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    seven.page.mouse.down()
+    seven.page.mouse.move(box["x"] + 80, box["y"] - 40, steps=6)
+    seven.page.mouse.up()
+    seven.until(f"mean(0)[0] > {before[0]} + 0.1 and mean(0)[1] > {before[1]} + 1")
+    count = seven.page.locator(".jp-Cell").count()
+    explorer.locator(".gl-surface").focus()
+    seven.page.keyboard.press("s")
+    seven.until("snap().step == 1")
+    for key in ("a", "b", "d", "d", "x"):
+        seven.page.keyboard.press(key)
+    assert seven.page.locator(".jp-Cell").count() == count
+    explorer.get_by_role("button", name="Play").click()
+    seven.until("snap().step > 3")
+    explorer.get_by_role("button", name="Stop").click()
+    seven.until("snap().play == 'idle'")
+
+
+def test_a_chart_is_drawn_and_driven(lab: Lab, seven: Notebook, violations: Callable[[Any], list[str]]) -> None:
+    chart = seven.panel("chart = gmmlab.explore(X, n_components=2, panels=()).session.conditional()\nchart")
+    frame = chart.locator(".gl-frame").first
+    frame.click(position={"x": 0.75 * frame.bounding_box()["width"], "y": 100})
+    seven.until("chart.at is not None")
+    before = seven.value("chart.at")
+    frame.focus()
+    seven.page.keyboard.press("ArrowLeft")
+    seven.until(f"chart.at < {before}")
+    assert violations(chart) == []
