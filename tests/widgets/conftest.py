@@ -28,7 +28,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One server, one browser, one notebook and one kernel for all tests."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: install Debian's chromium to run the browser tests")
-    with Lab(tmp_path_factory.mktemp("lab")) as lab:
+    with Lab(tmp_path_factory.mktemp("lab"), OMP_WAIT_POLICY="passive") as lab:  # browser and server need the cores too
         lab.tell(BEGIN)
         yield lab
 

@@ -143,8 +143,9 @@ class Notebook:
 class Lab(Notebook):
     """A JupyterLab, and the notebook that is open in it from the start."""
 
-    def __init__(self, folder: Path, *, width: int = 1100, height: int = 900, scale: float = 1) -> None:
+    def __init__(self, folder: Path, *, width: int = 1100, height: int = 900, scale: float = 1, **environ: str) -> None:
         self.folder = folder
+        self.environ = environ
         self.token = secrets.token_hex(16)
         self.urls: list[str] = []
         self.errors: list[str] = []  # exceptions that nobody caught, in any page
@@ -160,13 +161,13 @@ class Lab(Notebook):
         command += [f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.folder / 'root'}"]
         with (self.folder / "server.log").open("wb") as log:
             self._server = subprocess.Popen(
-                command, env=_environment(self.folder), cwd=self.folder, stdout=subprocess.DEVNULL, stderr=log
+                command, env=_environment(self.folder) | self.environ, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=log
             )
         self._playwright = sync_playwright().start()
         self._browser = self._playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET_BROWSER)
         self._context = self._browser.new_context(**self._look)  # type: ignore[arg-type]
         self._context.on("request", lambda request: self.urls.append(request.url))
-        self._context.on("weberror", lambda error: self.errors.append(str(error.error)))
+        self._context.on("weberror", lambda error: self.errors.append(f"{error.error}\n{error.error.stack}"))
         self._await_server()
         super().__init__(self.open("lab.ipynb").page)
         return self

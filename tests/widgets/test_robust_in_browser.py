@@ -43,11 +43,14 @@ def test_a_restarted_kernel_greys_all_panels_and_a_new_run_of_the_cell_goes_on(l
     lab.panel(FEW.format(panels="('trace', 'dials')"))
     views = lab.page.locator(".gmmlab")
     lab.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart().then(() => {})")
-    for i in range(3):
-        views.nth(i).get_by_text("Disconnected", exact=True).wait_for()
-        views.nth(i).get_by_text("Run the cell again to go on.").wait_for()
-    assert views.first.get_by_role("button", name="Play").get_attribute("aria-disabled") == "true"
     lab.tell(BEGIN)
+    for i in range(3):
+        views.nth(i).locator(".gl-pill", has_text="Disconnected").wait_for()
+        views.nth(i).locator(".gl-note", has_text="Run the cell again to go on.").wait_for()
+        assert "grayscale" in views.nth(i).evaluate(
+            "view => [...view.querySelectorAll('*')].map(each => getComputedStyle(each).filter).join()"
+        )
+    assert views.first.get_by_role("button", name="Play").get_attribute("aria-disabled") == "true"
     explorer = lab.show(FEW.format(panels="('trace', 'dials')"))
     explorer.get_by_role("button", name="Step", exact=True).click()
     lab.until("snap().step == 1")
