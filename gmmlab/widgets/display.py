@@ -17,11 +17,12 @@ def options(*, display: str = "auto", picture_bytes: int = BYTES) -> None:
     """Choose how widgets are shown from now on.
 
     "live" shows the widget with a picture for readers without a kernel, "static" the picture alone. "auto" does what
-    the environment variable GMMLAB_DISPLAY says, which runners of notebooks set, and is live without it. Pictures lose colours and sharpness until they have `picture_bytes` bytes at most or can lose no more:
+    the environment variable GMMLAB_DISPLAY says, which runners of notebooks set, and is live without it. Pictures
+    lose colours and sharpness until they have `picture_bytes` bytes at most or can lose no more:
     a notebook of many widgets stays small.
     """
-    global _chosen, _bytes  # noqa: PLW0603 - preferences of the person, not of a computation
-    if not FEWEST <= picture_bytes:
+    global _chosen, _bytes
+    if picture_bytes < FEWEST:
         raise ValueError(f"picture_bytes={picture_bytes!r}; expected {FEWEST} or more.")
     _chosen, _bytes = _known(display, "display"), picture_bytes
 

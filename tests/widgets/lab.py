@@ -160,9 +160,8 @@ class Lab(Notebook):
         command = [sys.executable, "-m", "jupyterlab", *QUIET_SERVER, f"--ServerApp.port={self.port}"]
         command += [f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.folder / 'root'}"]
         with (self.folder / "server.log").open("wb") as log:
-            self._server = subprocess.Popen(
-                command, env=_environment(self.folder) | self.environ, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=log
-            )
+            env = _environment(self.folder) | self.environ
+            self._server = subprocess.Popen(command, env=env, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=log)
         self._playwright = sync_playwright().start()
         self._browser = self._playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET_BROWSER)
         self._context = self._browser.new_context(**self._look)  # type: ignore[arg-type]
