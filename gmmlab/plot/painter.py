@@ -107,7 +107,7 @@ def _titles(axes: Axes, frame: spec.Frame, look: Style) -> None:
     axes.set_title(words, loc="left", color=look.ink, fontsize=8, pad=6)
     room = axes.get_window_extent().width / 2 - LETTER * len(words)
     entries = [(mark, mark.label) for mark in frame.marks if mark.label]
-    while sum(LETTER * len(label) + 24 for _, label in entries) > room:
+    while entries and sum(LETTER * len(label) + 24 for _, label in entries) > room:
         entries = entries[1:]
     if entries:
         handles = [_key(mark, look) for mark, _ in entries]

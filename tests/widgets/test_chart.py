@@ -316,3 +316,8 @@ def test_frames_say_how_far_a_fit_is(panel: Any) -> None:
     search.play().wait(30)
     content, _ = search.model_map().compose(search.snapshot, 1)
     assert (content["ended"], content["progress"]["share"]) == ("Finished", 1.0)
+
+
+def test_a_title_without_room_is_no_reason_to_search_for_ever():
+    frame = spec.Frame(marks=[spec.Line([0.0, 1.0], [0.0, 1.0], label="line")], title="words " * 30)
+    assert paint(spec.Chart([[frame]], alt="A line."), width=200).size[0] == 200
