@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from gmmlab.plot.raster import raster
 from gmmlab.plot.style import NOISE, Rgb, Style, blend, colour, css, dash, ink, parse, style
 
 from matplotlib.axes import Axes  # isort: skip
+from matplotlib.collections import PolyCollection  # isort: skip
 from matplotlib.lines import Line2D  # isort: skip
 from matplotlib.patches import Rectangle  # isort: skip
 from matplotlib.patheffects import withStroke  # isort: skip
@@ -22,6 +24,7 @@ from matplotlib.ticker import MaxNLocator  # isort: skip
 
 GAP, TITLE, FOOT, FOOT_TITLED = 14, 24, 22, 36  # around a frame, in nominal pixels
 LETTER = 5.4  # the width of one
+LINE = 9  # the height of one of small letters
 NOTE_LETTER = 5.7  # in a line of many, whose average counts
 
 
@@ -91,9 +94,15 @@ def _ticks(axes: Axes, frame: spec.Frame, look: Style) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=frame.whole))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
         axes.ticklabel_format(useOffset=False)
-    for names, place in ((frame.x_names, axes.set_xticks), (frame.y_names, axes.set_yticks)):
+    extent = axes.get_window_extent()
+    width = LETTER * max(map(len, frame.x_names), default=0) + 4
+    for names, place, room, need in (
+        (frame.x_names, axes.set_xticks, extent.width / 2, width),
+        (frame.y_names, axes.set_yticks, extent.height / 2, LINE),
+    ):
         if names:
-            place([i + 0.5 for i in range(len(names))], list(names), color=look.ink, fontsize=7.5)
+            shown = range(0, len(names), max(1, math.ceil(need * len(names) / room)))
+            place([i + 0.5 for i in shown], [names[i] for i in shown], color=look.ink, fontsize=7.5)
     if frame.x_names or frame.y_names:
         axes.tick_params(length=0, pad=4)
     elif frame.ticks:
@@ -183,8 +192,11 @@ def _dots(axes: Axes, mark: spec.Dots, look: Style, _: Rows | None) -> None:
 
 def _bars(axes: Axes, mark: spec.Bars, look: Style, _: Rows | None) -> None:
     left, right, low, high = (np.asarray(part, dtype=float) for part in (mark.left, mark.right, mark.low, mark.high))
-    drawn: dict[str, Any] = {"color": _tones(mark.tone, len(left), look), "alpha": mark.opacity, "lw": 0, "zorder": 2}
-    axes.bar(left, high - low, right - left, low, align="edge", **drawn)
+    corners = np.stack([np.stack([left, left, right, right], 1), np.stack([low, high, high, low], 1)], 2)
+    faces = _tones(mark.tone, len(left), look)
+    axes.add_collection(
+        PolyCollection(list(corners), facecolors=faces, alpha=mark.opacity, lw=0, zorder=2), autolim=False
+    )
 
 
 def _rule(axes: Axes, mark: spec.Rule, look: Style, _: Rows | None) -> None:
@@ -209,6 +221,7 @@ def _cells(axes: Axes, mark: spec.Cells, look: Style, _: Rows | None) -> None:
     if mark.tight:
         return _image(axes, share, mark.tone, look)
     rings, stars = set(map(tuple, mark.rings)), set(map(tuple, mark.stars))
+    room = axes.get_window_extent().width / 2 / share.shape[1]  # of a cell, in nominal pixels
     for i, j in np.ndindex(share.shape):
         if np.isnan(share[i, j]):
             hatched = Rectangle(
@@ -220,7 +233,7 @@ def _cells(axes: Axes, mark: spec.Cells, look: Style, _: Rows | None) -> None:
         axes.add_patch(Rectangle((j + 0.02, i + 0.03), 0.96, 0.94, fc=css(face), lw=0))
         if (i, j) in stars:
             axes.plot(j + 0.5, i + 0.5, "*", ms=10, color=ink(face), mew=0, zorder=5)
-        elif len(mark.text):
+        elif len(mark.text) and LETTER * len(mark.text[i][j]) < room + 2:
             axes.text(j + 0.5, i + 0.52, mark.text[i][j], color=ink(face), fontsize=7, ha="center", va="center")
         if (i, j) in rings:
             edge = css(tone("other", look))

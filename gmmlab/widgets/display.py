@@ -17,9 +17,9 @@ def options(*, display: str = "auto", picture_bytes: int = BYTES) -> None:
     """Choose how widgets are shown from now on.
 
     "live" shows the widget with a picture for readers without a kernel, "static" the picture alone. "auto" does what
-    the environment variable GMMLAB_DISPLAY says, which runners of notebooks set, and is live without it. Pictures
-    lose colours and sharpness until they have `picture_bytes` bytes at most or can lose no more:
-    a notebook of many widgets stays small.
+    the environment variable GMMLAB_DISPLAY says, which runners of notebooks set, and is live without it. Pictures lose
+    colours and sharpness until they have `picture_bytes` bytes at most or can lose no more: a notebook of many widgets
+    stays small.
     """
     global _chosen, _bytes
     if picture_bytes < FEWEST:

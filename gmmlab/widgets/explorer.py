@@ -144,6 +144,14 @@ class Explorer(Panel):
     def shown_id(self) -> str:
         return str(self.together.model_id) if self.panels else super().shown_id
 
+    def close(self) -> None:
+        """Closes its panels too: they stand in its output."""
+        together = vars(self).get("together")
+        boxes = () if together is None else (together, *together.children)
+        for each in {*boxes, *getattr(self, "panels", ())} - {self}:
+            each.close()
+        super().close()
+
     def describe(self) -> str:
         evidence = self._evidence(self.session.snapshot)
         return repr(self) if evidence is None else f"{repr(self)[:-1]}, mean log-likelihood {evidence:.4f})"

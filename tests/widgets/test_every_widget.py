@@ -40,14 +40,16 @@ every_widget = pytest.mark.parametrize("name", WIDGETS)
 
 # How many canvases of a view have fewer than three colours.
 BLANK = """view => [...view.querySelectorAll('canvas')].filter((canvas) => {
+    if (!canvas.offsetWidth) return false;
     const all = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
     const seen = new Set();
     for (const colour of all) if (seen.add(colour).size > 2) return false;
     return true;
 }).length"""
-# What is wider than the box that it is in.
+# What is wider than the box that it is in, unless that can be scrolled by keyboard.
 CUT_OFF = """cell => [...cell.querySelectorAll('.jp-OutputArea-output, .gmmlab, .gmmlab :is(div, table, p)')]
-    .filter((box) => !box.closest('.gl-hidden') && box.scrollWidth > box.clientWidth + 1 && box.clientWidth > 0)
+    .filter((box) => box.scrollWidth > box.clientWidth + 1 && box.clientWidth > 0 && !box.closest('.gl-hidden'))
+    .filter((box) => !(getComputedStyle(box).overflowX === 'auto' && box.tabIndex === 0))
     .map((box) => `${box.className}: ${box.scrollWidth} > ${box.clientWidth}`)"""
 
 

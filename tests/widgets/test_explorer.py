@@ -849,3 +849,14 @@ def test_the_estimator_knows_what_the_explorer_shows():
 def test_wrong_arguments_get_a_sentence(arguments, sentence):
     with pytest.raises(TypeError, match=sentence):
         explore(**arguments)
+
+
+def test_pictures_can_be_kept_small(explorer):
+    try:
+        gmmlab.options(picture_bytes=20_000)
+        small = base64.b64decode(explorer._repr_mimebundle_()[0]["image/png"])
+        assert len(small) <= 20_000 < len(explorer.png())
+        with pytest.raises(ValueError, match="picture_bytes=5; expected 1000 or more"):
+            gmmlab.options(picture_bytes=5)
+    finally:
+        gmmlab.options()
