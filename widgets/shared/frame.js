@@ -121,11 +121,15 @@ export class Frame {
       ctx.stroke();
       ctx.fillText(y.format(v), left - 7, at);
     }
-    spec.y_names.forEach((name, i) => ctx.fillText(name, left - 7, top + view.toScreen([0, i + 0.5])[1]));
+    const some = (names, need, room) => (_, i) => i % Math.max(1, Math.ceil((need * names.length) / room)) === 0;
+    spec.y_names.map((name, i) => [name, i]).filter(some(spec.y_names, 12, height))
+      .forEach(([name, i]) => ctx.fillText(name, left - 7, top + view.toScreen([0, i + 0.5])[1]));
     ctx.textBaseline = "top";
     ctx.textAlign = "center";
     for (const v of x.values) ctx.fillText(x.format(v), left + view.toScreen([v, 0])[0], top + height + 6);
-    spec.x_names.forEach((name, j) => ctx.fillText(name, left + view.toScreen([j + 0.5, 0])[0], top + height + 5));
+    const widest = Math.max(0, ...spec.x_names.map((name) => ctx.measureText(name).width));
+    spec.x_names.map((name, j) => [name, j]).filter(some(spec.x_names, widest + 6, width))
+      .forEach(([name, j]) => ctx.fillText(name, left + view.toScreen([j + 0.5, 0])[0], top + height + 5));
     if (cells) return;
     ctx.strokeStyle = style.edge;
     if (!spec.ticks) return ctx.strokeRect(left + 0.5, top + 0.5, width - 1, height - 1);
