@@ -36,8 +36,8 @@ def endless(x):
 
 def show(n, k=4):
     x = torch.as_tensor(blobs(n, k))
-    start = gmmlab.explore(x[:2000], n_components=k).model
-    return gmmlab.explore(x, model=start, fit=endless(x), theme='light')
+    start = gmmlab.explore(x[:2000], n_components=k, panels=()).model
+    return gmmlab.explore(x, model=start, fit=endless(x), theme='light', panels=())
 """
 
 # Everything the page itself does is timed in the page.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from gmmlab.algebra import assign
+from gmmlab.algebra import assign, marginal
 from gmmlab.algebra.univariate import column
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.data import as_rows
@@ -25,6 +25,7 @@ from gmmlab.score.comparison import compare as compared
 FINE = 48  # cells of a map of densities, along each axis
 MOST_WORDS = 12  # labels whose counts are written out
 EVEN = 1e-6  # nats that are rounding
+SLIGHT = 0.02  # of the highest density: differences below it are slight
 MARGIN = 0.06
 
 
@@ -197,7 +198,10 @@ def _table(sides: tuple[Side, Side], found: Comparison, height: int) -> Frame:
 
 
 def _difference(sides: tuple[Side, Side], shown: Plane, height: int) -> Frame:
-    """The density of the left less that of the right, as a part of its greatest amount."""
+    """The density of the left less that of the right, as a part of its greatest amount.
+
+    Differences below a fiftieth of the highest density stay pale, so that two models that are the same look the same.
+    """
     left, right = sides
     grids = [_middles(extent, FINE if len(shown.dims) == 2 else 200) for extent in shown.ranges]
     at = torch.cartesian_prod(*grids).view(-1, len(grids))
@@ -207,7 +211,8 @@ def _difference(sides: tuple[Side, Side], shown: Plane, height: int) -> Frame:
     if len(grids) == 1:
         marks: list[Mark] = [Line(grids[0], values, tone="ink"), Line(grids[0], 0 * values, tone="quiet", width=1.0)]
         return Frame(marks=marks, title=title, x_title=shown.names[0], x_range=shown.ranges[0], height=height)
-    share = values / values.abs().max().clamp(min=torch.finfo(torch.float64).tiny)
+    highest = marginal(left.model, list(shown.dims)).log_prob(at.to(origin)).double().exp().max()
+    share = values / torch.maximum(values.abs().max(), SLIGHT * highest)
     image = share.view(FINE, FINE).T.flip(0)  # row 0 is the top
     marks = [Cells((1e3 * image).round() / 1e3, tight=True, tone="accent", label=left.name)]
     marks.append(Bars([], [], [], [], tone="other", label=right.name))

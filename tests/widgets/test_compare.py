@@ -174,3 +174,17 @@ def test_gain_is_the_difference_of_log_densities(x: torch.Tensor) -> None:
     one, other = MODELS["three"].fit(x), MODELS["one"].fit(x)
     gain = float((algebra.log_prob(one.mixture_, x) - algebra.log_prob(other.mixture_, x)).sum())
     assert f"the rows are {gain:,.1f} nats" in plot.compare(one, other, x).alt
+
+
+def test_two_models_that_are_the_same_look_the_same() -> None:
+    x = gmmlab.faithful()
+    one = gmmlab.GaussianMixture(2, random_state=0).fit(x).mixture_
+    other = one.relocated(mean=one.gaussian.mean + 1e-7)
+    compare = Compare.of(x, one, other=other)
+    (cells,) = [
+        mark
+        for part in compare.chart(compare.session.snapshot).frames()
+        for mark in getattr(part, "marks", ())
+        if getattr(mark, "tight", False)
+    ]
+    assert float(abs(cells.share).max()) < 0.01
