@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from gmmlab.axes import Bool, Tensor
 from gmmlab.errors import telling
+from gmmlab.widgets.audience import Audience
 from gmmlab.widgets.events import Log
 from gmmlab.widgets.progress import WINDOWS, Pace, Progress, progress
 from gmmlab.widgets.snapshot import Failure, Snapshot
@@ -43,15 +44,14 @@ class Command(NamedTuple):
     event: tuple[str, str] | None = None
 
 
-class Driver:
-    """Owns the queue, the thread and the subscribers. `rows` is how many rows a step sees."""
+class Driver(Audience):
+    """Owns the queue and the thread. `rows` is how many rows a step sees."""
 
     def __init__(self, stepper: Stepper, rows: int) -> None:
         self._stepper, self._rows = stepper, rows
-        self._lock = threading.Lock()
+        super().__init__()
         self._queue: deque[Command] = deque()
         self._busy = False
-        self._subscribers: list[Callable[[Snapshot], None]] = []
         self._log, self._pace = Log(), Pace()
         self._brushed: Bool[Tensor, "n"] | None = None
         model, settings = stepper.now.model, stepper.fit.settings
@@ -88,17 +88,6 @@ class Driver:
         if snapshot.play == "failed" and snapshot.error is not None:
             raise snapshot.error.exception
         return snapshot.model
-
-    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
-        """Calls `callback(snapshot)` in the worker thread after every change; returns what ends it."""
-        with self._lock:
-            self._subscribers = [*self._subscribers, callback]
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._subscribers = [known for known in self._subscribers if known is not callback]
-
-        return unsubscribe
 
     def close(self) -> None:
         """Ends the worker thread after the step it is in; the last snapshot stays readable."""

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from gmmlab.axes import Tensor
+from gmmlab.widgets.audience import Audience
 from gmmlab.widgets.snapshot import Snapshot
 
 
-class Still:
+class Still(Audience):
     """The part of a session that panels need, without a fit. What is shown, if anything, is the model of snapshots."""
 
     def __init__(self, shown: Any = None) -> None:
+        super().__init__()
         self.names = list[str]()
         self.key = f"{id(self):x}"
         self.snapshot = Snapshot(seq=0, step=0, model=shown, assigned_by=shown)
-        self._lock = threading.Lock()
-        self._subscribers: list[Callable[[Snapshot], None]] = []
 
     def __repr__(self) -> str:
         shown = self.snapshot.model
@@ -32,17 +30,6 @@ class Still:
         """The rows of what is shown, if it has some."""
         rows: Tensor = getattr(self.snapshot.model, "x", torch.empty(0, 0))
         return rows
-
-    def subscribe(self, callback: Callable[[Snapshot], None]) -> Callable[[], None]:
-        """Calls `callback(snapshot)` after every `show`; returns what ends it."""
-        with self._lock:
-            self._subscribers = [*self._subscribers, callback]
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._subscribers = [known for known in self._subscribers if known is not callback]
-
-        return unsubscribe
 
     def show(self, message: str = "", *, shown: Any = None) -> None:
         """Something has changed, or something else is shown: all panels look again."""

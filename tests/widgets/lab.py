@@ -44,6 +44,18 @@ QUIET_SERVER = [
     "--JupyterNotebookApp.expose_app_in_browser=True",
 ]
 
+# A fit that does not end by itself, with time to look at it.
+SLOW = """
+import time, torch
+from gmmlab.fit import run, whole
+x = torch.as_tensor(X.to_numpy())
+def slow(model):
+    for step in run(model, whole(x), stop=lambda *_: False):
+        time.sleep(0.02)
+        yield step
+explorer = gmmlab.explore(X, n_components=2, fit=slow, panels={panels!r})
+explorer"""
+
 # Everything below acts on the notebook in front, through the application that Lab exposes.
 _SET_CELL = """async ([index, source]) => {
     const focused = document.activeElement;

@@ -8,23 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from lab import Lab
+from lab import SLOW, Lab
 
 pytestmark = pytest.mark.browser
 
 Violations = Callable[[Any], list[str]]
 
 SHOW = "explorer = gmmlab.explore(X, n_components={k}, theme='{theme}', panels=())\nexplorer"
-SLOW = """
-import time, torch
-from gmmlab.fit import run, whole
-x = torch.as_tensor(X.to_numpy())
-def slow(model):
-    for step in run(model, whole(x), stop=lambda *_: False):
-        time.sleep(0.02)
-        yield step
-explorer = gmmlab.explore(X, n_components=2, fit=slow, panels=())
-explorer"""
 
 
 def show(lab: Lab, *, k: int = 2, theme: str = "light") -> Any:
@@ -187,7 +177,7 @@ def test_play_runs_until_it_has_converged(lab: Lab) -> None:
 
 
 def test_stop_takes_effect(lab: Lab) -> None:
-    explorer = lab.show(SLOW)
+    explorer = lab.show(SLOW.format(panels=()))
     places = "e => [...e.querySelectorAll('.gl-button')].map(button => button.offsetLeft)"
     before = explorer.evaluate(places)
     explorer.get_by_role("button", name="Play").click()

@@ -7,21 +7,10 @@ from typing import Any
 
 import pytest
 from conftest import BEGIN
-from lab import Lab, Notebook
+from lab import SLOW, Lab, Notebook
 
 pytest.importorskip("notebook", reason="Notebook 7 is not installed: pip install 'gmmlab[test]'")
 pytestmark = pytest.mark.browser
-
-SLOW = """
-import time, torch
-from gmmlab.fit import run, whole
-x = torch.as_tensor(X.to_numpy())
-def slow(model):
-    for step in run(model, whole(x), stop=lambda *_: False):
-        time.sleep(0.02)
-        yield step
-explorer = gmmlab.explore(X, n_components=2, fit=slow, panels=())
-explorer"""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +24,7 @@ def seven(running: Lab) -> Iterator[Notebook]:
 def test_the_explorer_is_driven_by_mouse_and_by_keyboard(
     lab: Lab, seven: Notebook, violations: Callable[[Any], list[str]]
 ) -> None:
-    explorer = seven.show(SLOW)
+    explorer = seven.show(SLOW.format(panels=()))
     assert violations(explorer) == []
     before = seven.value("mean(0)")
     box = explorer.locator("[data-part=mean][data-k='0']").bounding_box()

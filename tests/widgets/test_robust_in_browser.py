@@ -6,21 +6,12 @@ from typing import Any
 
 import pytest
 from conftest import BEGIN
-from lab import Lab
+from lab import SLOW, Lab
 
 pytestmark = pytest.mark.browser
 
 FEW = "explorer = gmmlab.explore(X, n_components=2, panels={panels})\nexplorer"
-SLOW = """
-import time, torch
-from gmmlab.fit import run, whole
-x = torch.as_tensor(X.to_numpy())
-def slow(model):
-    for step in run(model, whole(x), stop=lambda *_: False):
-        time.sleep(0.02)
-        yield step
-explorer = gmmlab.explore(X, n_components=2, fit=slow, panels=('trace',))
-explorer"""
+
 BROKEN = """
 def broken(model):
     raise ArithmeticError('the rows ran out')
@@ -89,7 +80,7 @@ def test_rows_that_are_marked_in_one_view_are_marked_in_all(lab: Lab) -> None:
 
 
 def test_a_widget_that_is_closed_while_it_plays_leaves_a_fit_that_stops(lab: Lab) -> None:
-    explorer = lab.show(SLOW)
+    explorer = lab.show(SLOW.format(panels=("trace",)))
     explorer.get_by_role("button", name="Play").click()
     lab.until("snap().step > 2")
     lab.tell("explorer.close()")
@@ -101,7 +92,7 @@ def test_a_widget_that_is_closed_while_it_plays_leaves_a_fit_that_stops(lab: Lab
 
 
 def test_an_output_that_is_cleared_while_it_plays_does_not_hold_up_the_fit(lab: Lab) -> None:
-    explorer = lab.show(SLOW)
+    explorer = lab.show(SLOW.format(panels=("trace",)))
     explorer.get_by_role("button", name="Play").click()
     lab.until("snap().step > 2")
     lab.page.evaluate("() => jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
