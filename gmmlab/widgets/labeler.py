@@ -67,7 +67,7 @@ class Labeler(ChartWidget):
         self._asked: tuple[Any, Any, list[int]] = (None, None, [])  # model, facts and the rows least sure under them
         self._numbered_by = session.snapshot.model
         super().__init__(session, **traits)
-        self._unfollow = session.subscribe(self._follow)
+        self._stop_renumbering = session.subscribe(self._renumber)
         self.observe(self._forget_link, "tool")
         self.observe(self._resend, ["across", "up"])
 
@@ -144,8 +144,8 @@ class Labeler(ChartWidget):
             self._take(self._facts.change(Facts.none(len(self.session.x))))
 
     def close(self) -> None:
-        if hasattr(self, "_unfollow"):
-            self._unfollow()
+        if hasattr(self, "_stop_renumbering"):
+            self._stop_renumbering()
         super().close()
 
     # what is shown
@@ -248,7 +248,7 @@ class Labeler(ChartWidget):
         self.session.set(**changed.now.settings).play()
         self._redraw()
 
-    def _follow(self, snapshot: Snapshot) -> None:
+    def _renumber(self, snapshot: Snapshot) -> None:
         """Components have come or gone: labels follow them."""
         before, self._numbered_by = self._numbered_by, snapshot.model
         if before.k == snapshot.model.k:

@@ -327,3 +327,13 @@ def test_labels_come_from_python_and_from_a_session(x: torch.Tensor) -> None:
     widget.undo()
     assert widget.labels.tolist() == labels.tolist()
     assert widget.wait(10).events[0].words == "other labels, must = (), cannot = ()."
+
+
+def test_views_are_told_to_the_end(x: torch.Tensor) -> None:
+    """What a Labeler does when components come and go is beside what every panel does."""
+    labeler = Labeler.begin(x.numpy(), n_components=2)
+    labeler.paint([0, 1], 0)
+    labeler.wait(20)
+    assert labeler.publisher._latest is labeler.session.snapshot
+    assert labeler.publisher._latest.play == "done"
+    labeler.close()

@@ -108,7 +108,9 @@ function bars(mark, { ctx, view, style, app, find }) {
     const box = { x: Math.min(x0, x1), y: Math.min(y0, y1), w: Math.abs(x1 - x0), h: Math.abs(y1 - y0) };
     ctx.globalAlpha = faint(app, rows, i) ? 0.15 : opacity;
     ctx.fillStyle = tone(each(mark.tone, i), style);
-    ctx.fillRect(box.x, box.y, Math.max(0.5, box.w > 8 ? box.w - 1 : box.w), box.h);
+    const thin = box.w <= 8; // thin bars touch, on whole pixels, or their seams would show
+    const [from, to] = thin ? [Math.round(box.x), Math.round(box.x + box.w)] : [box.x, box.x + box.w - 1];
+    ctx.fillRect(from, box.y, Math.max(0.5, to - from), box.h);
     const target = found(mark, i);
     if (target) find({ ...target, ...box });
   });
