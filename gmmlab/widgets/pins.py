@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from gmmlab.fit import Lineage
 from gmmlab.widgets.values import components
 
 
@@ -24,8 +25,8 @@ class Pin(NamedTuple):
 
 Pins = Mapping[int, Pin]
 
-#: From the model before an edit to the former number of each component after it, None for a new one.
-Origin = Callable[[Any], Sequence[int | None]]
+#: From the model before an edit to what each component after it is made of.
+Origin = Callable[[Any], Lineage]
 
 
 def pinned(pins: Pins, k: int, pin: Pin) -> Pins:
@@ -35,25 +36,15 @@ def pinned(pins: Pins, k: int, pin: Pin) -> Pins:
 
 
 def carried(pins: Pins, before: Any, after: Any, origin: Origin | None) -> Pins:
-    """The pins after an edit. New components have none; all are lost when some go without a word which."""
+    """The pins after an edit: of components that are wholly what they were. Without a word new ones are the last.
+
+    All are lost when components go and nobody says which.
+    """
     if not pins:
         return pins
     was, now = components(before) or 0, components(after) or 0
-    of = origin(before) if origin is not None else range(was if now >= was else 0)
-    return {j: pins[k] for j, k in enumerate(of) if k is not None and k in pins}
-
-
-def without(k: int) -> Origin:
-    """Component k goes."""
-    return lambda model: [j for j in range(model.k) if j != k]
-
-
-def halved(k: int) -> Origin:
-    """Component k becomes two new ones, in its place and the last."""
-    return lambda model: [*(None if j == k else j for j in range(model.k)), None]
-
-
-def joined(i: int, j: int) -> Origin:
-    """Components i and j become a new one, in the lower place."""
-    low, high = min(i, j), max(i, j)
-    return lambda model: [None if k == low else k for k in range(model.k) if k != high]
+    if origin is None:
+        return pins if now >= was else {}
+    lineage = origin(before)
+    heirs = {k: lineage.heirs(k) for k in pins}
+    return {new[0]: pins[k] for k, new in heirs.items() if len(new) == 1 and lineage.parents[new[0]] == (k,)}

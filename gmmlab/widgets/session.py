@@ -19,8 +19,8 @@ from typing import Any, Self
 import torch
 
 from gmmlab.axes import Int, Tensor
-from gmmlab.fit import moves
-from gmmlab.widgets import pins, runs
+from gmmlab.fit import Lineage, moves
+from gmmlab.widgets import runs
 from gmmlab.widgets.arguments import mask_of, place
 from gmmlab.widgets.doors import Doors
 from gmmlab.widgets.driver import HALTS, Driver
@@ -154,18 +154,19 @@ class Session(Doors, Driver):
     def remove(self, k: int) -> Self:
         """All components but k."""
         change = partial(moves.remove, k=self._component(k))
-        return self.edit(change, words=f"Component {k} was removed.", origin=pins.without(k))
+        return self.edit(change, words=f"Component {k} was removed.", origin=lambda model: Lineage.remove(model.k, k))
 
     def split(self, k: int) -> Self:
         """Component k as two, in its place and the last."""
         change = partial(moves.split, k=self._component(k))
-        return self.edit(change, kind="split", words=f"Component {k} was split.", origin=pins.halved(k))
+        words = f"Component {k} was split."
+        return self.edit(change, kind="split", words=words, origin=lambda model: Lineage.split(model.k, k))
 
     def merge(self, i: int, j: int) -> Self:
         """Components i and j as one, in the lower place."""
         change = partial(moves.merge, i=self._component(i), j=self._component(j))
         words = f"Components {i} and {j} were merged."
-        return self.edit(change, kind="merge", words=words, origin=pins.joined(i, j))
+        return self.edit(change, kind="merge", words=words, origin=lambda model: Lineage.merge(model.k, i, j))
 
     def set_model(self, model: Any) -> Self:
         """Another model in place of the shown one."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.fit import moves
+from gmmlab.fit import Lineage, moves
 from gmmlab.fit.missing import start_rows
 from gmmlab.model import Mixture
 from gmmlab.plot.ellipses import with_block
 from gmmlab.score.uncertainty import bhattacharyya
-from gmmlab.widgets import pins
 
 Pair = tuple[int, int]
 
@@ -56,9 +53,9 @@ def merged(model: Mixture, k: int) -> Mixture:
     return moves.merge(model, k, nearest(model, k))
 
 
-def joined(model: Mixture, k: int) -> Sequence[int | None]:
+def joined(model: Mixture, k: int) -> Lineage:
     """Which component is which after `merged`."""
-    return pins.joined(k, nearest(model, k))(model)
+    return Lineage.merge(model.k, k, nearest(model, k))
 
 
 def _placed(row: Float[Tensor, "d"], dims: Pair, at: Float[Tensor, "2"]) -> Float[Tensor, "d"]:
