@@ -21,6 +21,18 @@ def data(request: pytest.FixtureRequest) -> cases.Data:
     return cases.DATA[request.param]
 
 
+@pytest.fixture(params=cases.FAMILIES, ids=lambda name: name.replace(" ", "-"))
+def family(request: pytest.FixtureRequest) -> str:
+    """The name of a family."""
+    return request.param
+
+
+@pytest.fixture(params=cases.GATES)
+def gate(request: pytest.FixtureRequest) -> str:
+    """The name of a gate."""
+    return request.param
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Heavy data meet some structures only."""
 

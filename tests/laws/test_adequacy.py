@@ -32,16 +32,6 @@ from gmmlab.score.adequacy import (
 RARE = 1.95  # times n^-1/2: Kolmogorov's distance beyond which lies one uniform sample in a thousand
 
 
-@pytest.fixture(params=cases.FAMILIES, ids=lambda name: name.replace(" ", "-"))
-def family(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(params=cases.GATES)
-def gate(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 @pytest.fixture
 def mixture(family: str, gate: str, rng: torch.Generator) -> Mixture:
     x = cases.blobs(rng, d=3)

@@ -22,11 +22,6 @@ from gmmlab.stack import stack
 from gmmlab.steps import e_step, m_step
 
 
-@pytest.fixture(params=cases.GATES)
-def gate(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 @pytest.fixture(params=["gaussian", "student, full", "factor analyzers"], ids=lambda name: name.replace(" ", "-"))
 def family(request: pytest.FixtureRequest) -> str:
     return request.param

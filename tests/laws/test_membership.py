@@ -23,11 +23,6 @@ from gmmlab.score.comparison import compare, crosstab, density_difference
 from gmmlab.score.membership import bars, confusion, labels_of, misclassification, row_entropy
 
 
-@pytest.fixture(params=cases.GATES)
-def gate(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 @pytest.fixture(params=["gaussian", "student, full", "factor analyzers"], ids=lambda name: name.replace(" ", "-"))
 def family(request: pytest.FixtureRequest) -> str:
     return request.param

@@ -18,16 +18,6 @@ from gmmlab.kernels.tails import distance_at, distance_tail, order_tail, student
 from gmmlab.model import Mixture
 
 
-@pytest.fixture(params=cases.FAMILIES, ids=lambda name: name.replace(" ", "-"))
-def family(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(params=cases.GATES)
-def gate(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
 @pytest.fixture
 def x(rng: torch.Generator, dtype: torch.dtype) -> Tensor:
     return cases.blobs(rng, d=3).to(dtype)

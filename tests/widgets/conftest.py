@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # `from lab import Lab`
 
 from lab import CHROMIUM, Lab
 
+from gmmlab.widgets.chart import ChartWidget
+
 BEGIN = """
 import gmmlab
 X = gmmlab.faithful()
@@ -63,3 +65,11 @@ def violations() -> Callable[[Any], list[str]]:
         return [f"{each['id']}: {node['html'][:120]}" for each in wrong for node in each["nodes"]]
 
     return found
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What widgets with charts send is kept."""
+    told: list[Any] = []
+    monkeypatch.setattr(ChartWidget, "send", lambda _, content, *__: told.append(content))
+    return told

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from cases import blobs
-from views import MODELS, obey, session, shown, with_gaps
+from views import MODELS, frames, marks, obey, session, shown, with_gaps
 
 from gmmlab import algebra, plot
 from gmmlab.errors import BadData
-from gmmlab.plot.chart import Band, Frame, Line
+from gmmlab.plot.chart import Band, Line
 from gmmlab.widgets.conditional import Conditional
 from gmmlab.widgets.session import Session
 
@@ -22,14 +22,6 @@ from gmmlab.widgets.session import Session
 @pytest.fixture
 def x(rng: torch.Generator) -> torch.Tensor:
     return blobs(rng, n=240, d=3)
-
-
-def frames(widget: Conditional) -> list[Any]:
-    return list(widget.chart(widget.session.snapshot).frames())
-
-
-def marks(frame: Frame, kind: type) -> list[Any]:
-    return [mark for mark in frame.marks if isinstance(mark, kind)]
 
 
 @pytest.mark.parametrize("name", MODELS)

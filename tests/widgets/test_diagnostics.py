@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from cases import blobs
 from traitlets import TraitError
+from views import MODELS, obey, session
 
-import gmmlab
 from gmmlab import algebra
 from gmmlab.plot.chart import Table
 from gmmlab.score.membership import choices
 from gmmlab.widgets.fit_check import FitCheck
 from gmmlab.widgets.pairs import Pairs
 from gmmlab.widgets.responsibilities import Responsibilities
-from gmmlab.widgets.session import Session
 
 WIDGETS = [FitCheck, Pairs, Responsibilities]
-MODELS = {
-    "three": gmmlab.GaussianMixture(3, random_state=0),
-    "one": gmmlab.GaussianMixture(1, random_state=0),
-    "diagonal": gmmlab.GaussianMixture(2, covariance_type="diag", random_state=0),
-    "noise": gmmlab.GaussianMixture(2, noise=True, random_state=0),
-    "student": gmmlab.StudentMixture(2, random_state=0, max_iter=500),
-}
-
-
-def session(name: str, x: torch.Tensor) -> Session:
-    return Session(x, MODELS[name].fit(x).mixture_)
-
-
-def obey(widget: Any, op: str, **fields: Any) -> None:
-    widget.ops[op](widget, {"v": 1, "op": op, "seq": 1, **fields})
-    widget.session.wait(10)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from gmmlab.errors import BadData
 from gmmlab.estimators.search import NOT_YET
 from gmmlab.plot.chart import Cells, Line
 from gmmlab.plot.heat import heat
-from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.choosing import watched
 from gmmlab.widgets.messages import Invalid
 from gmmlab.widgets.model_map import Grid, ModelMap
@@ -34,14 +33,6 @@ def x():
 @pytest.fixture(scope="module")
 def found(x):
     return gmmlab.select(x, range(1, 4), TYPES)
-
-
-@pytest.fixture
-def told(monkeypatch):
-    """What widgets send is kept."""
-    told: list = []
-    monkeypatch.setattr(ChartWidget, "send", lambda _, content, *__: told.append(content))
-    return told
 
 
 @pytest.fixture

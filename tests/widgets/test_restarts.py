@@ -19,7 +19,6 @@ from gmmlab.estimators.fitting import Interrupted
 from gmmlab.plot import Optima
 from gmmlab.plot.chart import Dots, Line, Points, Table
 from gmmlab.plot.optima import peaks
-from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.messages import Invalid
 from gmmlab.widgets.restarts import FEW, RestartLandscape
 from gmmlab.widgets.session import Session
@@ -38,14 +37,6 @@ def model(x):
         warnings.simplefilter("ignore")
         starts = GaussianMixture(4, init_params="random_from_data", n_init=8, tol=1e-6, max_iter=200, random_state=1)
         return starts.fit(x)
-
-
-@pytest.fixture
-def told(monkeypatch):
-    """What widgets send is kept."""
-    told: list = []
-    monkeypatch.setattr(ChartWidget, "send", lambda _, content, *__: told.append(content))
-    return told
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from gmmlab.errors import BadData
 from gmmlab.fit import plateau, run, whole
 from gmmlab.plot.chart import Dots, Line
 from gmmlab.plot.climb import LOAD, Course, climb
-from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.messages import Invalid
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.trace import Trace
@@ -23,13 +22,6 @@ POINTS = [(0, -4.0), (1, -3.5), (2, -3.4), (5, -3.3)]
 @pytest.fixture
 def x(rng):
     return blobs(rng, n=200, d=2)
-
-
-@pytest.fixture
-def told(monkeypatch):
-    told: list = []
-    monkeypatch.setattr(ChartWidget, "send", lambda _, content, *__: told.append(content))
-    return told
 
 
 @pytest.fixture

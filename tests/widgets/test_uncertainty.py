@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from cases import blobs
-from views import MODELS, obey, session, shown, with_gaps
+from views import MODELS, frames, marks, obey, session, shown, with_gaps
 
 import gmmlab
 from gmmlab import plot
-from gmmlab.plot.chart import Bars, Dots, Frame, Line, Table
+from gmmlab.plot.chart import Bars, Dots, Line, Table
 from gmmlab.plot.fan import by_information, verdict
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.uncertainty import Uncertainty, refitted
@@ -33,14 +32,6 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def x(rng: torch.Generator) -> torch.Tensor:
     return blobs(rng, n=240, d=2)
-
-
-def frames(widget: Uncertainty) -> list[Any]:
-    return list(widget.chart(widget.session.snapshot).frames())
-
-
-def marks(frame: Frame, kind: type) -> list[Any]:
-    return [mark for mark in frame.marks if isinstance(mark, kind)]
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 import gmmlab
+from gmmlab.plot.chart import Frame
 from gmmlab.widgets.session import Session
 
 MODELS = {
@@ -44,3 +45,13 @@ def shown(widget: Any) -> dict[str, Any]:
     assert content["error"] is None
     frame: dict[str, Any] = content
     return frame
+
+
+def frames(widget: Any) -> list[Any]:
+    """The frames and tables of the chart that a widget shows."""
+    return list(widget.chart(widget.session.snapshot).frames())
+
+
+def marks(frame: Frame, kind: type) -> list[Any]:
+    """The marks of one kind in a frame."""
+    return [mark for mark in frame.marks if isinstance(mark, kind)]
