@@ -60,7 +60,7 @@ def shrink(png: bytes) -> bytes:
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    with folder as name, Lab(Path(name) / "lab", width=1060, height=930, scale=1.5) as lab:
+    with folder as name, Lab(Path(name) / "lab", width=1440, height=830, scale=1.25) as lab:
         arrange(lab)
         for theme in ("light", "dark"):
             lab.page.evaluate(
