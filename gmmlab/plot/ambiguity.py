@@ -33,9 +33,8 @@ def memberships(model: Mixture, x: Float[Tensor, "n d"]) -> Memberships:
     """Responsibilities of rows in bars, their relative entropies, and the confusion expected."""
     posterior = algebra.posterior(model, x)
     choices = model.k + (posterior.none is not None)
-    entropy = membership.row_entropy(posterior) / math.log(max(choices, 2))
     bars = membership.bars(posterior, max(BARS, choices))
-    return Memberships(bars, entropy, membership.confusion(posterior), posterior)
+    return Memberships(bars, membership.relative_entropy(posterior), membership.confusion(posterior), posterior)
 
 
 def ambiguity(found: Memberships, *, threshold: float = 0.5) -> Chart:

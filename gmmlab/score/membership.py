@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -30,6 +31,15 @@ def row_entropy(posterior: Posterior) -> Float[Tensor, "n"]:
     """How undecided each row is, -sum_k r_k log r_k in nats, noise counted as a component; between 0 and log k."""
     entropy = torch.special.entr(posterior.resp).sum(1)
     return entropy if posterior.none is None else entropy + torch.special.entr(posterior.none)
+
+
+def relative_entropy(posterior: Posterior) -> Float[Tensor, "n"]:
+    """The entropy of each row as a part of the most there could be, from 0 (certain) to 1 (all alike).
+
+    A row with nothing to choose from is certain.
+    """
+    choices = posterior.resp.shape[1] + (posterior.none is not None)
+    return (row_entropy(posterior) / math.log(max(choices, 2))).clamp(0, 1)
 
 
 class Bars(NamedTuple):

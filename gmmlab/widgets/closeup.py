@@ -12,7 +12,7 @@ from gmmlab.algebra import log_prob, posterior
 from gmmlab.axes import Float, Tensor
 from gmmlab.gates import Posterior
 from gmmlab.model import Mixture
-from gmmlab.score.membership import row_entropy
+from gmmlab.score.membership import relative_entropy
 
 MOST = 5  # components on a card
 NOISE = -1
@@ -24,14 +24,9 @@ def uncertainty(model: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
     Responsibilities are never held for all rows at once, unless these have gaps.
     """
     if bool(torch.isnan(x).any()):
-        return _uncertain(posterior(model, x))
+        return relative_entropy(posterior(model, x))
     with torch.no_grad():
-        return torch.cat([_uncertain(model.gate.posterior(table)) for table in model.tables(x)])
-
-
-def _uncertain(own: Posterior) -> Float[Tensor, "n"]:
-    most = math.log(own.resp.shape[1] + (own.none is not None))
-    return (row_entropy(own) / (most or 1.0)).clamp(0, 1)
+        return torch.cat([relative_entropy(model.gate.posterior(table)) for table in model.tables(x)])
 
 
 def card(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 
 import cases
@@ -20,7 +21,7 @@ from gmmlab.kernels.agreement import adjusted_rand
 from gmmlab.model import Mixture
 from gmmlab.score.agreement import match_table
 from gmmlab.score.comparison import compare, crosstab, density_difference
-from gmmlab.score.membership import bars, confusion, labels_of, misclassification, row_entropy
+from gmmlab.score.membership import bars, confusion, labels_of, misclassification, relative_entropy, row_entropy
 
 
 @pytest.fixture(params=["gaussian", "student, full", "factor analyzers"], ids=lambda name: name.replace(" ", "-"))
@@ -187,3 +188,17 @@ def test_densities_differ_by_nothing_in_all(family, x, rng):
     assert float(found.sum()) * 0.25 == pytest.approx(0, abs=0.02)
     assert float(found.abs().max()) > 1e-4
     torch.testing.assert_close(density_difference(right, left, [2, 0], grid), -found)
+
+
+@given(st.integers(1, 30), st.integers(1, 5), st.booleans(), st.integers(0, 99))
+def test_relative_entropies_are_parts_of_the_most(n, k, noise, seed):
+    posterior = posteriors(n, k, noise, seed)
+    part = relative_entropy(posterior)
+    assert bool(((part >= 0) & (part <= 1)).all())
+    if k + noise == 1:
+        assert bool((part == 0).all())
+        return
+    torch.testing.assert_close(part * math.log(k + noise), row_entropy(posterior))
+    share = torch.full((1, k + noise), 1 / (k + noise))
+    alike = Posterior(share[:, :k], torch.zeros(1), share[:, -1] if noise else None)
+    assert float(relative_entropy(alike)) == pytest.approx(1.0)
