@@ -24,6 +24,7 @@ ORDER = [
     ["stack", "steps", "algebra"],
     ["init", "fit", "score", "data"],
     ["estimators", "plot"],
+    ["clustering"],
     ["widgets", "series"],
     ["cli"],
     ["__main__"],

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmmlab.axes import Float, Tensor
@@ -66,7 +66,7 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions(set(METHODS)), "array-like"],
+        "init_params": [StrOptions(set(METHODS)), HasMethods(["fit_predict"]), "array-like"],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "random_state": ["random_state"],

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from sklearn.base import clone
 
 from gmmlab.axes import Tensor
 from gmmlab.estimators import parameters as sk
@@ -61,13 +62,27 @@ def _start(estimator: Any, sample: Sample, given: dict[str, Tensor], rng: torch.
 
 
 def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator, goal: Goal) -> Started:
-    """The start by name, of the rows that count; or one M-step from labels or responsibilities."""
+    """The start by name, of the rows that count; or one M-step from labels or responsibilities, given or found."""
     k, structure, ridge = int(estimator.n_components), estimator._structure(), float(estimator.reg_covar)
     if isinstance(estimator.init_params, str):
         x, weight = sample.counting
         return METHODS[estimator.init_params](x, k, structure, rng, ridge=ridge, weight=weight, goal=goal)
-    resp = given_responsibilities(estimator.init_params, len(sample.x), k).to(sample.x)
+    given = estimator.init_params
+    found = _grouped(given, sample, rng) if hasattr(given, "fit_predict") else given
+    resp = given_responsibilities(found, len(sample.x), k).to(sample.x)
     return Started(from_responsibilities(sample.x, resp, structure, ridge=ridge, weight=sample.weight))
+
+
+def _grouped(clusterer: Any, sample: Sample, rng: torch.Generator) -> Any:
+    """What a clusterer finds in the rows of a start: responsibilities where it has them, or labels.
+
+    A copy of it is fitted, with random numbers of this fit unless it has some of its own.
+    """
+    copy = clone(clusterer)
+    if copy.get_params(deep=False).get("random_state", 0) is None:
+        copy.set_params(random_state=int(torch.randint(2**31, (), generator=rng, device=rng.device)))
+    copy.fit(sample.x.cpu().numpy())
+    return getattr(copy, "responsibilities_", copy.labels_)
 
 
 def goal_of(estimator: Any, sample: Sample) -> Goal:

@@ -47,12 +47,12 @@ class GaussianMixture(ShapedMixture):
         Steps at most; 0 keeps the start.
     n_init : int, default=1
         Number of starts, of which the best is kept.
-    init_params : str or array, default='auto'
+    init_params : str, clusterer or array, default='auto'
         The start: 'auto', the best of several partitions by short runs, whatever the units of the columns (on the whole
         better than k-means, but not on all data); 'hierarchical', the tree that mclust starts from; 'ward'; 'kmeans';
         'k-means++' or 'random_from_data', every row to the nearest of k seeds (where scikit-learn gives the seeds
-        alone); 'random' responsibilities. Or what you have: a label for each row, or responsibilities (n, k); -1 or
-        NaN leaves a row out of the start.
+        alone); 'random' responsibilities. Or any clusterer, such as `SDPClustering(k)` or scikit-learn's. Or what you
+        have: a label for each row, or responsibilities (n, k); -1 or NaN leaves a row out of the start.
     weights_init, means_init, precisions_init : array-like or None
         Parameters to start from, in place of those of the start; with all three, no start is made.
     random_state : int, RandomState instance or None

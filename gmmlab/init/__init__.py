@@ -4,7 +4,7 @@ from gmmlab.init.coreset import Coreset, MergeReduce, coreset, lightweight, merg
 from gmmlab.init.given import given_responsibilities
 from gmmlab.init.hierarchy import Determinant, Tree, agglomerate, svd_scaled, ward, whitened
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
-from gmmlab.init.partitions import NEAR, Goal, Started, from_labels, from_responsibilities
+from gmmlab.init.partitions import NEAR, Goal, Started, blank, from_labels, from_responsibilities, one_hot
 from gmmlab.init.projected import in_leading_components
 from gmmlab.init.race import Race, corrected
 from gmmlab.init.short import automatic
@@ -24,6 +24,7 @@ __all__ = [
     "Tree",
     "agglomerate",
     "automatic",
+    "blank",
     "by_hierarchy",
     "coreset",
     "corrected",
@@ -36,6 +37,7 @@ __all__ = [
     "lightweight",
     "merge_reduce",
     "nearest",
+    "one_hot",
     "sensitivity",
     "start",
     "start_from_sample",

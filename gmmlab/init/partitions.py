@@ -63,16 +63,16 @@ def from_responsibilities(
     A component that no row belongs to starts at the mean of all rows, with their variances.
     """
     resp = resp if weight is None else resp * weight[:, None]
-    blank = _blank(x, resp.shape[1], structure, ridge)
-    size = chunk_rows(blank.components.width, x.element_size(), x.device)
+    begin = blank(x, resp.shape[1], structure, ridge)
+    size = chunk_rows(begin.components.width, x.element_size(), x.device)
     parts = (
-        stats_of(blank, blank.components.features(rows), Posterior(part.contiguous(), torch.zeros_like(part[:, 0])))
+        stats_of(begin, begin.components.features(rows), Posterior(part.contiguous(), torch.zeros_like(part[:, 0])))
         for rows, part in zip(x.split(size), resp.to(x.dtype).split(size), strict=True)
     )
-    return m_step(blank, reduce(add, parts))
+    return m_step(begin, reduce(add, parts))
 
 
-def _blank(x: Float[Tensor, "n d"], k: int, structure: Structure, ridge: float) -> Mixture:
+def blank(x: Float[Tensor, "n d"], k: int, structure: Structure, ridge: float) -> Mixture:
     """k equal components at the mean of the rows, about which moments are taken."""
     origin = x.mean(0)
     variance = (x - origin).square().mean(0, dtype=torch.float64)

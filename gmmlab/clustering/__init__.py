@@ -1,0 +1,5 @@
+"""Clusterers: groups of rows by other ways than EM, each with a mixture at its end."""
+
+from gmmlab.clustering.sdp_clustering import SDPClustering
+
+__all__ = ["SDPClustering"]

@@ -1,0 +1,1 @@
+"""Semidefinite relaxations of the partition problem: what is relaxed, two solvers, rounding, and the rounds of iLA."""

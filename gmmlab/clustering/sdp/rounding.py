@@ -1,0 +1,88 @@
+"""From a relaxed point back to a partition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.clustering.sdp.affinities import Affinities
+from gmmlab.clustering.sdp.relaxed import memberships
+from gmmlab.init import kmeans, one_hot
+
+STARTS = 10  # of k-means on the leading eigenvectors
+Rounding = Callable[[Affinities, Tensor, Tensor, torch.Generator], Tensor]
+
+
+def spectral(
+    a: Affinities, u: Float[Tensor, "k n r"], x: Float[Tensor, "n d"], rng: torch.Generator
+) -> Int[Tensor, "n"]:
+    """k-means on the leading eigenvectors of sum_k Z_k, its groups then given to the blocks that they overlap most.
+
+    This works in the symmetric case too, where all Z_k are the same. A group without enough rows is made anew.
+    """
+    k = a.clusters
+    z = u.transpose(0, 1).reshape(a.n, -1)
+    vectors = torch.linalg.svd(z, full_matrices=False).U[:, :k]
+    tries = [kmeans(vectors, k, rng) for _ in range(STARTS)]
+    labels = min(tries, key=lambda labels: _within(vectors, labels, k))
+    return filled(matched(labels, u, k) if a.trace == 1 else labels, x, k)
+
+
+def largest(
+    a: Affinities,
+    u: Float[Tensor, "k n r"],
+    x: Float[Tensor, "n d"],
+    rng: torch.Generator,  # noqa: ARG001 - nothing is drawn
+) -> Int[Tensor, "n"]:
+    """Each row to the block that it is in most. Raises `ValueError` where one block holds all groups."""
+    if a.trace > 1:
+        raise ValueError("Rows are rounded to their largest membership where groups have blocks of their own.")
+    return filled(memberships(u).argmax(0), x, a.clusters)
+
+
+def best(a: Affinities, u: Float[Tensor, "k n r"], x: Float[Tensor, "n d"], rng: torch.Generator) -> Int[Tensor, "n"]:
+    """The better of the two by the objective that was relaxed."""
+    found = [round_(a, u, x, rng) for round_ in ((spectral, largest) if a.trace == 1 else (spectral,))]
+    return max(found, key=a.of_labels)
+
+
+def matched(labels: Int[Tensor, "n"], u: Float[Tensor, "k n r"], k: int) -> Int[Tensor, "n"]:
+    """Labels renumbered so that groups overlap the blocks of their number most, in all (Hungarian method)."""
+    from scipy.optimize import linear_sum_assignment
+
+    overlap = memberships(u) @ one_hot(labels, k, u.dtype)
+    blocks, groups = linear_sum_assignment(overlap.cpu().numpy(), maximize=True)
+    number = torch.empty(k, dtype=torch.int64)
+    number[torch.from_numpy(groups)] = torch.from_numpy(blocks)
+    return number.to(labels.device)[labels]
+
+
+def filled(labels: Int[Tensor, "n"], x: Float[Tensor, "n d"], k: int, least: int = 2) -> Int[Tensor, "n"]:
+    """The same partition, but groups with fewer than `least` rows take half of the largest, cut across its axis."""
+    labels = labels.clone()
+    while bool(((counts := torch.bincount(labels, minlength=k)) < least).any()):
+        rows = (labels == counts.argmax()).nonzero().flatten()
+        labels[rows[halves(x[rows])]] = counts.argmin()
+    return labels
+
+
+def halves(x: Float[Tensor, "n d"]) -> Tensor:
+    """Whether a row lies in the upper half along the principal axis of rows."""
+    y = x - x.mean(0)
+    along = y @ torch.linalg.eigh(y.T @ y)[1][:, -1]
+    order = along.argsort(stable=True)
+    upper = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    upper[order[len(x) // 2 :]] = True
+    return upper
+
+
+def _within(z: Float[Tensor, "n d"], labels: Int[Tensor, "n"], k: int) -> float:
+    """Sum of squares within groups."""
+    one = one_hot(labels, k, z.dtype)
+    sums = one.T @ z
+    return float(z.square().sum() - (sums.square().sum(1) / one.sum(0).clamp(min=1)).sum())
+
+
+ROUNDINGS: dict[str, Rounding] = {"best": best, "spectral": spectral, "argmax": largest}

@@ -1,0 +1,167 @@
+"""Likelihood-adjusted semidefinite clustering: relax, round, refit the covariances, again.
+
+Zhuang, Chen and Yang (2023). Labels are parameters of the classification likelihood; the partition of each round is the
+rounded optimum of a relaxation in which no centroid appears, and the covariances of the next one are those of its
+groups. The likelihood need not rise from round to round, as points are rounded: the best partition is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import NamedTuple
+
+import torch
+
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.clustering.sdp.affinities import Affinities
+from gmmlab.clustering.sdp.relaxed import Relaxed, Solver, memberships
+from gmmlab.clustering.sdp.rounding import Rounding
+from gmmlab.families import Structure
+from gmmlab.gates import Constant
+from gmmlab.init import blank, one_hot
+from gmmlab.model import Mixture
+from gmmlab.stats import Moments
+
+Shrink = Callable[[Tensor], Tensor]  # from the rows of groups to the share of the pooled covariance in theirs
+CERTIFIED = 1e-4  # log-likelihood per row that a certified partition may be short of the optimum
+
+
+class Partition(NamedTuple):
+    """Groups, the mixture fitted to them, and their classification log-likelihood under it."""
+
+    labels: Int[Tensor, "n"]
+    model: Mixture
+    likelihood: float
+
+
+class Info(NamedTuple):
+    """What is known in a round. `relaxed` improves from step to step until the round is done."""
+
+    round: int
+    relaxed: Relaxed
+    partition: Partition  # the latest
+    objective: float  # its classification log-likelihood under the covariances of the round
+    best: float  # of the relaxation, or its upper bound, in the same unit
+    done: bool = False
+
+    @property
+    def gap(self) -> float:
+        """What any partition could gain at most, under the covariances of the round; infinite if that is unknown."""
+        return self.best - self.objective
+
+    @property
+    def certified(self) -> bool:
+        """Whether no partition is better by more than rounding, under the covariances of the round."""
+        return self.gap <= CERTIFIED * len(self.partition.labels)
+
+    @property
+    def evidence(self) -> float:
+        """Classification log-likelihood per row, under covariances fitted to the groups."""
+        return self.partition.likelihood / len(self.partition.labels)
+
+
+class Round(NamedTuple):
+    """A step: the mixture of the latest groups, and how far the relaxation has come."""
+
+    i: int
+    model: Mixture
+    info: Info
+
+
+class Refit(NamedTuple):
+    """Mixtures out of groups: covariances of a structure, shrunk towards the pooled one, with a ridge."""
+
+    x: Float[Tensor, "n d"]
+    k: int
+    structure: Structure
+    shrink: Shrink
+    ridge: float
+
+    def partition(self, labels: Int[Tensor, "n"]) -> Partition:
+        """Groups with Sigma_k = W_k / n_k, shrunk."""
+        model = self._of(one_hot(labels, self.k, torch.float64), None)
+        return Partition(labels, model, self.likelihood(Affinities.of(self.x, model.gaussian), labels))
+
+    def soft(self, u: Float[Tensor, "k n r"]) -> Mixture:
+        """From a relaxed point, centroid-free: Sigma_k = sum_ij Z_kij (x_i - x_j)(x_i - x_j)' / (2 1' Z_k 1)."""
+        return self._of(memberships(u).T, u)
+
+    def likelihood(self, a: Affinities, labels: Int[Tensor, "n"]) -> float:
+        """sum_i log N(x_i | mean of its group, covariance in `a`)."""
+        return a.of_labels(labels) + self.constant
+
+    @property
+    def constant(self) -> float:
+        """From the objective of the relaxation to log-likelihoods."""
+        return -self.x.numel() / 2 * math.log(2 * math.pi)
+
+    def _of(self, resp: Float[Tensor, "n k"], u: Float[Tensor, "k n r"] | None) -> Mixture:
+        begin = blank(self.x, self.k, self.structure, self.ridge)
+        origin = begin.gaussian.origin
+        y, w = (self.x - origin).double(), resp.sum(0)
+        s1 = resp.T @ y
+        inner = s1[:, None] / w.sqrt()[:, None, None] if u is None else u.mT @ y  # its square is y' Z_k y
+        scatter = (resp.T[:, :, None] * y).mT @ y - inner.mT @ inner
+        share = self.shrink(w)[:, None, None]
+        pooled = scatter.sum(0) / w.sum()
+        scatter = (1 - share) * scatter + share * w[:, None, None] * pooled
+        s2 = scatter + s1[:, :, None] * s1[:, None] / w[:, None, None]
+        moments = Moments(w, s1, s2 if self.structure.dense else s2.diagonal(dim1=-2, dim2=-1), origin.double())
+        return Mixture(begin.gaussian.refit(moments), Constant.of(w))
+
+
+def shrinkage(d: int, share: float | None = None) -> Shrink:
+    """A share r for all groups, or min(1, (d + 2) / n_k): of a group with few rows little is known."""
+    if share is None:
+        return lambda w: ((d + 2) / w).clamp(max=1)
+    return lambda w: torch.full_like(w, share)
+
+
+def rounds(
+    refit: Refit,
+    labels: Int[Tensor, "n"],
+    solver: Solver,
+    rounding: Rounding,
+    rng: torch.Generator,
+    *,
+    adjust: bool = True,
+    soft: bool = False,
+    max_iter: int = 20,
+) -> Iterator[Round]:
+    """Steps from a partition, until a partition comes again or after `max_iter` rounds.
+
+    A round relaxes under the covariances of its beginning, rounds, and refits. It ends early once its partition is
+    certified. Covariances are those of the partition, or `soft` ones of the relaxed point. Without `adjust` all groups
+    have the covariance of the first: then there is one relaxation, of k-means (Peng and Wei, 2007), and one round.
+    """
+    now, steps, seen = refit.partition(labels), count(1), [labels]
+    model, u = now.model, None
+    for number in range(1, max_iter + 1):
+        a = (Affinities.of if adjust else Affinities.common)(refit.x, model.gaussian)
+        u = a.factor(now.labels) if u is None else u
+        info = Info(number, Relaxed(u, a.value(u), 0.0, 0), now, refit.likelihood(a, now.labels), math.inf)
+        for relaxed in solver(a, u):
+            yield Round(next(steps), info.partition.model, info)
+            info = info._replace(relaxed=relaxed, best=relaxed.bound + refit.constant)
+            if math.isfinite(info.best):
+                info = _rounded(info, a, refit, rounding, rng)
+                if info.certified:  # then the partition is an optimum of the relaxation, and its memberships are sharp
+                    sharp = a.factor(info.partition.labels)
+                    info = info._replace(relaxed=relaxed._replace(u=sharp, value=a.value(sharp), residual=0.0))
+                    break
+        if not math.isfinite(info.best):
+            info = _rounded(info, a, refit, rounding, rng)
+        yield Round(next(steps), info.partition.model, info._replace(done=True))
+        now, u = info.partition, info.relaxed.u
+        if not adjust or any(torch.equal(now.labels, old) for old in seen):
+            return
+        seen.append(now.labels)
+        model = refit.soft(u) if soft else now.model
+
+
+def _rounded(info: Info, a: Affinities, refit: Refit, rounding: Rounding, rng: torch.Generator) -> Info:
+    """With the partition of the relaxed point."""
+    labels = rounding(a, info.relaxed.u, refit.x, rng)
+    return info._replace(partition=refit.partition(labels), objective=refit.likelihood(a, labels))

@@ -1,0 +1,277 @@
+"""`SDPClustering`: semidefinite k-means, and its adjustment to groups of different shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.clustering.base import MixtureClusterer
+from gmmlab.clustering.sdp.admm import admm
+from gmmlab.clustering.sdp.lowrank import low_rank
+from gmmlab.clustering.sdp.relaxed import Solver, memberships, only_point
+from gmmlab.clustering.sdp.rounding import ROUNDINGS, filled
+from gmmlab.clustering.sdp.rounds import Info, Partition, Refit, Round, rounds, shrinkage
+from gmmlab.errors import BadData
+from gmmlab.estimators import parameters as sk
+from gmmlab.families import EIGEN, Structure
+from gmmlab.init import RESPONSIBILITIES, from_labels, given_responsibilities, one_hot
+from gmmlab.init.hierarchy import standardised
+
+FEW, SOME = 300, 3000  # rows up to which `auto` keeps n x n matrices, and up to which it keeps all rows
+MOST = 4 << 30  # bytes that the matrices of a solver may take
+MATRICES = 10  # of n x n numbers for each block that ADMM holds
+SWEEPS = 3  # of classification EM after a sketch
+SPHERES: Structure = next(structure for structure in EIGEN if structure.name == "EII")
+
+
+class Record(NamedTuple):
+    """A round of the fit: log-likelihoods of all rows, and how the relaxation ended."""
+
+    round: int
+    likelihood: float  # of the partition under covariances fitted to it
+    objective: float  # under those of the round
+    gap: float  # above it, the bound of any partition
+    residual: float
+    solver_rounds: int
+    labels: Int[Tensor, "n"]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SDPClustering(MixtureClusterer):
+    """Clusters of different shape by semidefinite relaxation of the classification likelihood.
+
+    Labels are parameters: the partition and its covariances are to maximise sum_i log N(x_i | mean and covariance of
+    its group). Lifted to membership matrices the partition problem is a semidefinite program without centroids, which
+    depends little on where it starts (iLA-SDP; Zhuang, Chen and Yang, 2023). It is solved, rounded, covariances are
+    refitted, and again until the partition stays. Columns are taken in their units; with 'VVV' units do not matter.
+
+    Parameters
+    ----------
+    n_clusters : int, default=2
+        Number of groups.
+    adjust : bool, default=True
+        Refit covariances and go on. False is the relaxation of k-means (Peng and Wei, 2007).
+    covariance_type : str, default='VVV'
+        Structure of the groups' covariances, by any name that `GaussianMixture` knows.
+    solver : {'auto', 'admm', 'low_rank', 'sketch'}, default='auto'
+        'admm' holds n x n matrices and bounds the optimum, so that partitions can be certified; 'low_rank' holds
+        factors of them and takes a few seconds for thousands of rows; 'sketch' parts some rows by one of these and
+        assigns the others by classification likelihood. 'auto' takes them for up to 300, 3,000, and more rows.
+    rank : int, default=3
+        Columns of a factor for each group, for 'low_rank'; one has bad local optima.
+    init : str or array, default='sdp'
+        The first partition: 'sdp' for that of k-means' relaxation on standardised columns; a name that `init_params`
+        of `GaussianMixture` knows, such as 'ward', 'kmeans', 'hierarchical' or 'random'; or a label for each row.
+    rounding : {'best', 'spectral', 'argmax'}, default='best'
+        From the relaxed memberships to groups: k-means on their leading eigenvectors, the largest membership (noise
+        where groups have equal covariances), or the one with the higher likelihood.
+    update : {'hard', 'soft'}, default='hard'
+        Covariances of the groups, or of the relaxed memberships.
+    max_iter : int, default=20
+        Rounds at most.
+    tol : float, default=3e-4
+        How well the constraints of a relaxation are met, relative to their size.
+    shrink : 'auto' or float, default='auto'
+        Share of the pooled covariance in those of groups; 'auto' is (d + 2) / n_k, at most 1.
+    sketch_size : int, default=400
+        Rows that are parted, for 'sketch'.
+    reg_covar : float, default=1e-6
+        Added to all variances, in squared data units.
+    random_state : int, RandomState instance or None
+        Seed of the rounding, of the low-rank factors and of the sketch.
+
+    Attributes
+    ----------
+    labels_ : array of shape (n,)
+    objective_ : float
+        Classification log-likelihood of the partition, under covariances fitted to it.
+    relaxation_gap_ : float
+        How much higher any partition could be at most, under the covariances of the round that found this one.
+        Infinite where the solver gives no bound.
+    certified_ : bool
+        Whether that is at most 1e-4 a row: this is the best partition for its covariances, whatever the start was. Of a
+        sketch, it speaks of the sketched rows.
+    responsibilities_ : array of shape (n, k)
+        Relaxed memberships Z_k 1; of a sketch, those under `mixture_`.
+    means_, covariances_ : arrays of shape (k, d), (k, d, d)
+    mixture_ : Mixture
+        The groups with their shares as weights.
+    factors_ : array of shape (blocks, n, r)
+        Thin factors of the membership matrices, of the rows `sketch_`.
+    sketch_ : array
+        Numbers of the rows that were parted by the relaxation.
+    history_ : list of Record
+        What came of each round.
+    n_iter_ : int
+        Rounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gmmlab.clustering import SDPClustering
+    >>> X = np.array([[0, 0], [0, 1], [1, 0], [9, 9], [9, 8], [8, 9]])
+    >>> SDPClustering(2, random_state=0).fit(X).certified_
+    True
+    """
+
+    n_clusters: int = field(default=2, kw_only=False)
+    adjust: bool = True
+    covariance_type: str = "VVV"
+    solver: str = "auto"
+    rank: int = 3
+    init: Any = "sdp"
+    rounding: str = "best"
+    update: str = "hard"
+    max_iter: int = 20
+    tol: float = 3e-4
+    shrink: Any = "auto"
+    sketch_size: int = 400
+    reg_covar: float = 1e-6
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = MixtureClusterer._parameter_constraints | {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "adjust": ["boolean"],
+        "covariance_type": [StrOptions(set(sk.COVARIANCES))],
+        "solver": [StrOptions({"auto", "admm", "low_rank", "sketch"})],
+        "rank": [Interval(Integral, 1, None, closed="left")],
+        "init": [StrOptions({"sdp", *RESPONSIBILITIES}), "array-like"],
+        "rounding": [StrOptions(set(ROUNDINGS))],
+        "update": [StrOptions({"hard", "soft"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0.0, None, closed="neither")],
+        "shrink": [StrOptions({"auto"}), Interval(Real, 0.0, 1.0, closed="both")],
+        "sketch_size": [Interval(Integral, 2, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+    }
+
+    @property
+    def Z_(self) -> Any:  # noqa: N802 - the letter of the literature
+        """The membership matrices (blocks, n, n) of the relaxation."""
+        check_is_fitted(self)
+        u = self.factors_
+        return u @ u.swapaxes(1, 2)
+
+    def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
+        sketch = self._sketch(x, rng)
+        done = [step.info for step in self._rounds(x[sketch], sketch, rng) if step.info.done]
+        best = max(done, key=lambda info: info.partition.likelihood)
+        labels, model, likelihood = self._lifted(x, best.partition) if len(sketch) < len(x) else best.partition
+        gaussian = model.gaussian
+        return {
+            "labels_": labels,
+            "objective_": likelihood,
+            "relaxation_gap_": best.gap,
+            "certified_": best.certified,
+            "responsibilities_": self._memberships(best) if len(sketch) == len(x) else model.posterior(x).resp,
+            "means_": gaussian.mean,
+            "covariances_": gaussian.cov,
+            "mixture_": model,
+            "factors_": best.relaxed.u,
+            "sketch_": sketch,
+            "history_": [_record(info) for info in done],
+            "n_iter_": len(done),
+        }
+
+    def _steps(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Iterator[Round]:
+        sketch = self._sketch(x, rng)
+        return self._rounds(x[sketch], sketch, rng)
+
+    def _rounds(self, x: Float[Tensor, "n d"], rows: Int[Tensor, "n"], rng: torch.Generator) -> Iterator[Round]:
+        """The rounds over the rows that are parted, of which `rows` has the numbers."""
+        k, structure = int(self.n_clusters), sk.structure(self.covariance_type)
+        share = None if isinstance(self.shrink, str) else float(self.shrink)
+        refit = Refit(x, k, structure if self.adjust else SPHERES, shrinkage(x.shape[1], share), float(self.reg_covar))
+        solver, begin = self._solver(len(x), rng), filled(self._begin(x, rows, rng), x, k)
+        return rounds(
+            refit,
+            begin,
+            solver,
+            ROUNDINGS[self.rounding],
+            rng,
+            adjust=bool(self.adjust),
+            soft=self.update == "soft",
+            max_iter=int(self.max_iter),
+        )
+
+    def _begin(self, x: Float[Tensor, "n d"], rows: Int[Tensor, "n"], rng: torch.Generator) -> Int[Tensor, "n"]:
+        """The first partition."""
+        k = int(self.n_clusters)
+        if not isinstance(self.init, str):
+            return given_responsibilities(self.init, int(rows.max()) + 1, k)[rows.cpu()].argmax(1).to(x.device)
+        z = standardised(x)
+        if self.init in RESPONSIBILITIES:
+            return RESPONSIBILITIES[self.init](z, k, rng).argmax(1)
+        begin = RESPONSIBILITIES["ward"](z, k, rng).argmax(1)
+        if not self.adjust:
+            return begin
+        spheres = Refit(z, k, SPHERES, shrinkage(x.shape[1], 0.0), 1e-6)
+        solver = self._solver(len(x), rng)
+        *_, last = rounds(spheres, filled(begin, z, k), solver, ROUNDINGS["spectral"], rng, adjust=False)
+        return last.info.partition.labels
+
+    def _solver(self, n: int, rng: torch.Generator) -> Solver:
+        """The solver for so many rows. Raises `BadData` where its matrices would not fit."""
+        if self.n_clusters == 1:
+            return only_point
+        blocks = int(self.n_clusters) if self.adjust else 1
+        if self.solver == "low_rank" or (self.solver != "admm" and n > FEW):
+            return low_rank(int(self.rank), float(self.tol), rng)
+        if (size := MATRICES * 8 * blocks * n**2) > MOST:
+            raise BadData(
+                f"solver='admm' would hold {size / 2**30:.0f} GB of matrices for {n} rows; expected at most "
+                f"{MOST >> 30} GB. Take solver='low_rank', or 'sketch'."
+            )
+        return admm(float(self.tol))
+
+    def _sketch(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Int[Tensor, "m"]:
+        """The numbers of the rows that are parted by relaxation: all, or some of them."""
+        n, k = len(x), int(self.n_clusters)
+        if self.solver != "sketch" and (self.solver != "auto" or n <= SOME):
+            return torch.arange(n, device=x.device)
+        size = max(int(self.sketch_size), 10 * k)
+        return torch.randperm(n, generator=rng, device=rng.device)[:size].sort().values.to(x.device)
+
+    def _lifted(self, x: Float[Tensor, "n d"], partition: Partition) -> Partition:
+        """All rows assigned by the groups of some, and sweeps of classification EM."""
+        model, k = partition.model, int(self.n_clusters)
+        for _ in range(SWEEPS):
+            labels = filled(model.labels(x), x, k)
+            ridge = float(self.reg_covar)
+            model = from_labels(x, labels, model.gaussian.structure, ridge=ridge)
+        return Partition(labels, model, _likelihood(model, x, labels))
+
+    def _memberships(self, info: Info) -> Float[Tensor, "n k"]:
+        """Z_k 1, or Z times the indicators of the groups where there is one block; what `tol` left is scaled away."""
+        u = info.relaxed.u
+        one = one_hot(info.partition.labels, int(self.n_clusters), u.dtype)
+        parts = (memberships(u).T if len(u) > 1 else u[0] @ (u[0].T @ one)).clamp(min=0)
+        return parts / parts.sum(1, keepdim=True)
+
+
+def _likelihood(model: Any, x: Float[Tensor, "n d"], labels: Int[Tensor, "n"]) -> float:
+    """Classification log-likelihood, chunk by chunk."""
+    total, at = 0.0, 0
+    for table in model.tables(x):
+        total += float(table.gather(1, labels[at : at + len(table), None]).sum(dtype=torch.float64))
+        at += len(table)
+    return total
+
+
+def _record(info: Info) -> Record:
+    relaxed, partition = info.relaxed, info.partition
+    return Record(
+        info.round,
+        partition.likelihood,
+        info.objective,
+        info.gap,
+        relaxed.residual,
+        relaxed.rounds,
+        partition.labels,
+    )

@@ -1,0 +1,16 @@
+"""scikit-learn's manners, for every clusterer."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from gmmlab.clustering import SDPClustering
+
+CLUSTERERS = [SDPClustering()]
+
+
+@pytest.mark.filterwarnings("ignore")  # scikit-learn's checks fit odd data on purpose
+@parametrize_with_checks(CLUSTERERS)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
