@@ -32,6 +32,7 @@ def climb(
     held: Sequence[Point] = (),
     beside: Sequence[Course] = (),
     title: str = "",
+    bare: bool = False,
     height: int = 220,
 ) -> Chart:
     """Mean log-likelihood per row over steps, or the logarithm of its changes.
@@ -39,13 +40,14 @@ def climb(
     `step` is the one shown; `limit` where the fit is expected to end; `events` are steps and what happened there, in
     rings at the last step known by then. `held` is the log-likelihood of rows that the fit has not seen; `beside` are
     other fits, as thin lines. The elements of the line stand for their steps, those of other fits for the number of
-    their course, with the action LOAD where it has a model.
+    their course, with the action LOAD where it has a model. A `bare` one has no titles and no words: it is a strip
+    below something that has them.
     """
     points = _finite(trace)
     shown = _changes(points) if changes else points
     steps, values = [s for s, _ in shown], [v for _, v in shown]
     marks: list[Mark] = [_thin(course, i, changes=changes) for i, course in enumerate(beside)]
-    words = [f"step {s}: {v:.6g}" for s, v in shown]
+    words = [] if bare else [f"step {s}: {v:.6g}" for s, v in shown]
     fill = 0.0 if changes or beside or held else 0.1
     marks.append(Line(steps, values, fill=fill, words=words, picks=steps, label="this fit" if held or beside else ""))
     if held and not changes:
@@ -62,11 +64,12 @@ def climb(
     at = dict(shown)
     if step in at:
         marks.append(Dots([step], [at[step]], size=4.5, tone="ink"))
-    y_title = "log10 of the rise in a step" if changes else "mean log-likelihood"
+    y_title = "" if bare else "log10 of the rise in a step" if changes else "mean log-likelihood"
+    x_title = "" if bare else "step"
     known = [s for mark in marks if isinstance(mark, Line) for s in mark.x]
     reach = (float(min(known)), float(max(*known, min(known) + 4))) if known else (0.0, 4.0)
     frame = Frame(
-        marks=marks, title=title, y_title=y_title, x_title="step", x_range=reach, whole=True, snap="x", height=height
+        marks=marks, title=title, y_title=y_title, x_title=x_title, x_range=reach, whole=True, snap="x", height=height
     )
     return Chart([[frame]], alt=_alt(points))
 

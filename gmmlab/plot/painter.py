@@ -47,11 +47,9 @@ def paint(chart: spec.Chart, *, rows: Rows | None = None, theme: str = "light", 
     top = height
     for row, high in zip(chart.grid, tall, strict=True):
         share = (width - GAP) / len(row)
-        for i, frame in enumerate(row):
+        for i, part in enumerate(row):
             box = (GAP + i * share, top - high, share - GAP, float(high))
-            _table(picture, frame, box, look) if isinstance(frame, spec.Table) else _frame(
-                picture, frame, box, rows, look
-            )
+            place(picture, part, box, look, rows=rows)
         top -= high
     for i, line in enumerate(reversed(lines)):
         picture.text(GAP / width, (7 + 14 * i) / height, line, color=look.quiet, fontsize=7.5)
@@ -59,12 +57,21 @@ def paint(chart: spec.Chart, *, rows: Rows | None = None, theme: str = "light", 
 
 
 Box = tuple[float, float, float, float]
+Part = spec.Frame | spec.Table
 
 
-def _frame(picture: Picture, frame: spec.Frame, box: Box, rows: Rows | None, look: Style) -> None:
+def place(picture: Picture, part: Part, box: Box, look: Style, *, rows: Rows | None = None, least: float = 0.0) -> None:
+    """A part of a chart in a box of a picture: left, bottom, width, height. Labels take `least` pixels on the left."""
+    if isinstance(part, spec.Table):
+        _table(picture, part, box, look)
+    else:
+        _frame(picture, part, box, look, rows=rows, least=least)
+
+
+def _frame(picture: Picture, frame: spec.Frame, box: Box, look: Style, *, rows: Rows | None, least: float) -> None:
     left, bottom, width, height = box
     x_range, y_range = frame.ranges()
-    margin = _left(frame, y_range)
+    margin = max(least, _left(frame, y_range))
     top = TITLE if frame.title or frame.y_title or any(mark.label for mark in frame.marks) else 8
     foot = FOOT_TITLED if frame.x_title else FOOT if frame.ticks or frame.x_names else 8
     axes = picture.panel((left + margin, bottom + foot, width - margin, height - foot - top), look)

@@ -17,7 +17,7 @@ from gmmlab.plot import gaps
 from gmmlab.plot.climb import climb
 from gmmlab.plot.density import levels, log_density
 from gmmlab.plot.ellipses import Ellipses, ellipses, noise, outline
-from gmmlab.plot.painter import paint
+from gmmlab.plot.painter import paint, place
 from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.raster import Range, raster
 from gmmlab.plot.style import DOUBT, FAINT, NOISE, Style, colour, css, dash, ink, line, style
@@ -25,11 +25,10 @@ from gmmlab.plot.style import DOUBT, FAINT, NOISE, Style, colour, css, dash, ink
 from matplotlib.axes import Axes  # isort: skip
 from matplotlib.lines import Line2D  # isort: skip
 from matplotlib.patheffects import withStroke  # isort: skip
-from matplotlib.ticker import MaxNLocator  # isort: skip
 
 Trace = Sequence[tuple[int, float]]
 
-LEFT, RIGHT, BOTTOM, TOP, STRIP = 58, 14, 44, 30, 64  # margins and height of the trace, in nominal pixels
+LEFT, RIGHT, BOTTOM, TOP, STRIP = 58, 14, 44, 30, 70  # margins and height of the trace, in nominal pixels
 FINE = 2000  # points that are drawn as sharply as the lines
 
 
@@ -85,8 +84,8 @@ def scatter(
     axes.set_ylabel(names[dims[1]], color=look.ink, fontsize=8, labelpad=3)
     axes.set_title(title, loc="left", color=look.quiet, fontsize=8, pad=6)
     if strip:
-        below = picture.panel((LEFT, 24, size[0] - LEFT - RIGHT, strip - 24), look)
-        _draw_trace(below, trace, look, step)
+        (below,) = climb(trace, step=trace[-1][0] if step is None else step, bare=True).frames()
+        place(picture, below, (0, 0, size[0] - RIGHT, strip), look, least=LEFT)
     return picture
 
 
@@ -168,21 +167,6 @@ def _draw_number(axes: Axes, k: int, at: Any, look: Style) -> None:
     axes.plot(*at, "o", ms=12, mfc=css(face), mec=look.paper, mew=1.4, zorder=4)
     text: dict[str, Any] = {"fontsize": 7, "weight": "bold", "ha": "center", "va": "center_baseline"}
     axes.annotate(str(k + 1), at, color=ink(face), zorder=5, **text)
-
-
-def _draw_trace(axes: Axes, points: Trace, look: Style, step: int | None = None) -> None:
-    steps, values = zip(*points, strict=True)
-    stroke = css(colour(0, look.theme))
-    margin = 0.12 * (max(values) - min(values)) or 0.5
-    axes.set(xlim=(steps[0], max(steps[-1], steps[0] + 4)), ylim=(min(values) - margin, max(values) + margin))
-    axes.fill_between(steps, values, min(values) - margin, color=stroke, alpha=0.1, lw=0)
-    axes.plot(steps, values, color=stroke, lw=1.4, solid_joinstyle="round", zorder=3)
-    at = steps.index(step) if step in steps else -1
-    axes.plot(steps[at], values[at], "o", ms=4.5, color=stroke, mec=look.paper, zorder=4, clip_on=False)
-    axes.grid(axis="y", color=look.grid, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
 
 
 def _draw_key(axes: Axes, noise: str, missing: bool, look: Style, doubt: bool = False) -> None:

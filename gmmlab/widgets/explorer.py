@@ -22,6 +22,8 @@ from gmmlab.estimators import GaussianMixture, StudentMixture, parameters
 from gmmlab.families import Student
 from gmmlab.model import Mixture
 from gmmlab.plot import gaps
+from gmmlab.plot.chart import Chart
+from gmmlab.plot.climb import climb
 from gmmlab.plot.density import levels, log_density
 from gmmlab.plot.ellipses import noise
 from gmmlab.widgets import frames, models, operations
@@ -171,7 +173,7 @@ class Explorer(Panel):
 
     def compose(self, snapshot: Snapshot, frame: int) -> Message:
         """A frame; what cannot be computed is told as an error in it."""
-        body: dict[str, Any] = {"components": [], "noise": None, "shape": "free", "evidence": None, "trace": []}
+        body: dict[str, Any] = {"components": [], "noise": None, "shape": "free", "evidence": None, "chart": None}
         body |= {"color_by": self.color_by, "contours": None, "card": None}
         failure, buffers = snapshot.error, [b""]
         try:
@@ -180,7 +182,8 @@ class Explorer(Panel):
             body["noise"] = noise(snapshot.model)
             body["shape"] = frames.freedom(snapshot.model)
             body["evidence"] = self._evidence(snapshot)
-            body["trace"] = [list(point) for point in frames.curve(snapshot.trace, snapshot.step, body["evidence"])]
+            if self.strip:
+                body["chart"] = self._climb(snapshot, body["evidence"]).message()["grid"][0][0]
             if self.row is not None:
                 body["card"] = {"row": self.row} | self._card(snapshot.assigned_by)
             if self.contours:
@@ -191,6 +194,9 @@ class Explorer(Panel):
         except Exception as err:  # noqa: BLE001
             failure = Failure.of(err, "the drawing")
         return self.head(snapshot, frame, failure) | body, buffers
+
+    def _climb(self, snapshot: Snapshot, evidence: float | None) -> Chart:
+        return climb(frames.curve(snapshot.trace, snapshot.step, evidence), step=snapshot.step, bare=True)
 
     def _card(self, model: Mixture) -> dict[str, Any]:
         return card(model, self.session.x[self.row], self.session.names, self.sent_dims, self._others)
@@ -239,7 +245,7 @@ class Explorer(Panel):
             raise ValueError(f"There is no row {row}; expected 0 to {n - 1}, or None.")
         return row
 
-    @traitlets.observe("color_by", "contours", "row")
+    @traitlets.observe("color_by", "contours", "row", "strip")
     def _show_more(self, _: Any) -> None:
         self._redraw()
 

@@ -149,8 +149,8 @@ def test_an_edit_has_one_number(lab: Lab) -> None:
     drag(lab, handle(explorer, 0), 90, -70)
     lab.until("snap().evidence is None")
     lab.page.wait_for_timeout(1000)
-    caption, status = explorer.locator(".gl-caption").text_content(), explorer.locator(".gl-facts").text_content()
-    number = caption.removeprefix("Mean log-likelihood ").removesuffix(" at step 1")
+    strip, status = explorer.locator(".gl-strip"), explorer.locator(".gl-facts").text_content()
+    number = strip.get_attribute("aria-valuetext").removeprefix("step 1, ")
     assert f"mean log-likelihood {number}" in status
 
 

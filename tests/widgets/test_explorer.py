@@ -84,6 +84,13 @@ def page(explorer, told):
 # what is told
 
 
+def course(frame):
+    """Steps and values of the strip below the plot."""
+    line = frame["chart"]["marks"][0]
+    assert line["picks"] == line["x"], "its elements are steps"
+    return list(zip(line["x"], line["y"], strict=True))
+
+
 def placed(points, xy):
     """Rows in data units, from what the browser is sent: parts of the ranges."""
     low, high = np.array(points["ranges"]).T
@@ -127,6 +134,7 @@ def test_nothing_is_sent_before_a_view_is_ready(explorer, told):
 
 
 def test_a_fit_is_played_from_the_browser(page, explorer, told):
+    explorer.strip = True
     page.say("ready")
     assert page.say("play")["ok"]
     explorer.wait(PATIENCE)
@@ -134,7 +142,7 @@ def test_a_fit_is_played_from_the_browser(page, explorer, told):
     page.explorer.publisher.ready()
     frame, _ = page.frame(lambda m: m["play"] == "done")
     assert frame["step"] == explorer.session.snapshot.step > 1
-    assert [step for step, _ in frame["trace"]] == list(range(frame["step"] + 1))
+    assert [step for step, _ in course(frame)] == list(range(frame["step"] + 1))
     assert "converged" in frame["status"]
 
 
@@ -161,21 +169,30 @@ def test_errors_reach_the_page(x, told):
 
 
 def test_a_state_has_one_number(x, told):
-    explorer = explore(x)
+    explorer = explore(x, panels=())
     explorer.session.step().step().wait(PATIENCE)
     snapshot = explorer.session.move(0, x.mean(0)).wait(PATIENCE)
     frame, _ = explorer.compose(snapshot, 1)
     assert frame["evidence"] == pytest.approx(float(explorer.model.assign(explorer.session.x)[1]))
-    assert frame["trace"][2:] == [[2, frame["evidence"]]], "and no longer that of the model before the edit"
-    assert [step for step, _ in frame["trace"]] == [0, 1, 2]
+    assert course(frame)[2:] == [(2, frame["evidence"])], "and no longer that of the model before the edit"
+    assert [step for step, _ in course(frame)] == [0, 1, 2]
     untouched, _ = explorer.compose(explorer.session.back().wait(PATIENCE), 2)
-    assert untouched["trace"][2][1] == untouched["evidence"] != frame["evidence"]
+    assert course(untouched)[2][1] == untouched["evidence"] != frame["evidence"]
+
+
+def test_the_strip_is_bare_and_left_out_where_a_trace_has_a_panel(x, told):
+    explorer = explore(x, panels=())
+    chart = explorer.compose(explorer.session.snapshot, 1)[0]["chart"]
+    assert [chart[title] for title in ("title", "x_title", "y_title")] == ["", "", ""]
+    assert not any("words" in mark for mark in chart["marks"])
+    explorer.strip = False
+    assert explorer.compose(explorer.session.snapshot, 2)[0]["chart"] is None
 
 
 def test_the_first_step_has_its_number_at_once(x, told):
-    explorer = explore(x)
+    explorer = explore(x, panels=())
     frame, _ = explorer.compose(explorer.session.snapshot, 1)
-    assert frame["trace"] == [[0, frame["evidence"]]]
+    assert course(frame) == [(0, frame["evidence"])]
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,17 @@ def test_pictures_are_deterministic_and_small(x, model, theme):
         assert near.sum() > 50, f"component {k} is not seen in {theme}"
 
 
+def test_the_strip_is_the_climb_and_begins_where_the_plot_does(x, model):
+    trace = [(0, -4.0), (1, -3.5), (2, -3.4)]
+    plot, strip = gp.scatter(x, model, trace=trace, step=1).axes
+    assert strip.get_lines()[0].get_xydata().tolist() == [list(map(float, point)) for point in trace]
+    assert strip.collections[-1].get_offsets().tolist() == [[1.0, -3.5]], "the mark is at the step"
+    assert strip.get_position().x0 == pytest.approx(plot.get_position().x0)
+    assert strip.get_position().x1 == pytest.approx(plot.get_position().x1)
+    (alone,) = gp.scatter(x, model, trace=trace[:1]).axes
+    assert alone.get_position().y0 < plot.get_position().y0
+
+
 def test_rows_of_noise_have_a_colour_of_their_own(x, model):
     noise, *components = (gp.scatter(x, model, labels=torch.full((300,), k)).png() for k in (-1, 0, 1, 2))
     assert noise not in components

@@ -95,11 +95,10 @@ export class ChartPanel extends Panel {
 
   paint(everything) {
     const { ready, connected, controls, note } = this.state;
-    const style = { ...this.style, edge: getComputedStyle(this.root).getPropertyValue("--gl-edge") };
-    for (const part of this.#parts) part.paint(style);
+    for (const part of this.#parts) part.paint(this.style);
     if (!everything) return;
     this.empty.hidden = ready;
-    this.controls.update(controls, ready && connected, style);
+    this.controls.update(controls, ready && connected, this.style);
     set(this.note, { text: note });
     this.note.hidden = !note;
   }

@@ -6,13 +6,13 @@ import { Panel, bytes, floats, widget } from "../shared/panel.js";
 import { number } from "../shared/view.js";
 import { Edits } from "../shared/wire.js";
 import { Card } from "./card.js";
-import { Chart } from "./chart.js";
 import { Chosen } from "./chosen.js";
 import { Held } from "./held.js";
 import { help } from "./help.js";
 import { keys } from "./keys.js";
 import { fromFrame, initial } from "./state.js";
 import { Plot } from "./plot.js";
+import { Strip } from "./strip.js";
 import { toolbar } from "./toolbar.js";
 
 class Explorer extends Panel {
@@ -22,7 +22,7 @@ class Explorer extends Panel {
     this.held = new Held(this.edits, () => this.draw());
     this.bar = toolbar(this.actions(), (axis, column) => this.choose(axis, column));
     this.plot = new Plot(this);
-    this.chart = new Chart((step) => this.wire.send("seek", { step }), () => this.draw());
+    this.strip = new Strip(this);
     this.help = help(() => this.toggleHelp(false));
     this.card = new Card((row) => this.turnTo(row));
     this.chosen = new Chosen({ split: () => this.split(), merge: () => this.merge(), pin: (pins) => this.pin(pins) });
@@ -32,7 +32,7 @@ class Explorer extends Panel {
   content() {
     set(this.plot.surface, { "aria-describedby": this.summary.id });
     this.plot.element.append(this.chosen.element, this.card.element, this.help.element, this.status.strip);
-    return [this.bar.element, this.note, this.plot.element, this.chart.element];
+    return [this.bar.element, this.note, this.plot.element, this.strip.element];
   }
 
   get stage() {
@@ -42,6 +42,7 @@ class Explorer extends Panel {
   opened() {
     keys(this);
     this.on("change:selected", () => this.change({ selected: this.model.get("selected") ?? null }));
+    this.on("change:strip", () => this.retheme());
     this.on("change:note", () => this.change({ note: this.model.get("note") }));
   }
 
@@ -82,14 +83,14 @@ class Explorer extends Panel {
 
   measure() {
     this.plot.measure();
-    this.chart.measure();
+    this.strip.measure();
   }
 
   paint(everything) {
-    const { state, style } = this;
+    const { state } = this;
     this.plot.draw(state, this.held);
     if (!everything) return;
-    this.chart.draw({ trace: state.trace, step: state.step, left: this.plot.view.box.left, style });
+    this.strip.draw(state, this.plot.view.box.left, this.style);
     this.bar.update(state);
     this.card.update(state);
     this.chosen.update(state);
@@ -120,7 +121,7 @@ class Explorer extends Panel {
   }
 
   restyled() {
-    this.chart.element.hidden = this.model.get("strip") === false;
+    this.strip.element.hidden = this.model.get("strip") === false;
     this.plot.restyle();
   }
 

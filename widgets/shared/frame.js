@@ -1,15 +1,13 @@
-// One frame of a chart: axes with marks on a canvas, what a pointer or a key finds there, and what it is told then.
-// What is drawn comes from gmmlab/plot/chart.py, which has a second painter in Python: both know the same marks.
+// One frame of a chart: axes with marks, what a pointer or a key finds there, and what it is told then.
+import { Axes } from "./axes.js";
 import { nearest } from "./brush.js";
 import { TOOLS, drops, ends, mark as touch, thinned } from "./tools.js";
-import { html, set, KEYS_STAY } from "./dom.js";
+import { set, KEYS_STAY } from "./dom.js";
 import { MARKS, tone } from "./marks.js";
 import { nudge } from "./keyboard.js";
-import { View, room, ticks, ticksAcross } from "./view.js";
 
 const NEAR = 14; // pixels from an element that finds it
 const MOVED = 4; // pixels that make a drag of a click
-const FONT = 11;
 
 const HINTS = {
   box: "Arrows move the cursor; Space sets one corner, then the other.",
@@ -19,19 +17,15 @@ const HINTS = {
   row: "Arrows move the cursor, Space takes the nearest row.",
 };
 
-export class Frame {
-  #targets = [];
-  #at = -1; // the target that keys have reached
+export class Frame extends Axes {
   #drag = null; // where it began, and the path of the tool once it has moved
   #wet = []; // drops that have not been shown as rows yet
   #cursor = null; // where the tool is, whether keys have put it there
-  #size = [0, 0];
 
   /** @param {import("../chart/index.js").ChartPanel} app @param {number} index among the frames of the chart */
   constructor(app, index) {
-    Object.assign(this, { app, index, view: new View() });
-    this.canvas = html("canvas", { "aria-hidden": "true" });
-    this.element = html("div", { class: "gl-frame", tabindex: 0, role: "group", "aria-roledescription": "chart", ...KEYS_STAY }, this.canvas);
+    super(MARKS, app, { class: "gl-frame", tabindex: 0, role: "group", "aria-roledescription": "chart", ...KEYS_STAY });
+    this.index = index;
     const on = (name, act) => this.element.addEventListener(name, act);
     on("pointerdown", (event) => this.#down(event));
     on("pointermove", (event) => this.#move(event));
@@ -47,151 +41,38 @@ export class Frame {
   }
 
   update(spec) {
-    this.spec = spec;
+    super.update(spec);
     if (!this.#drag) this.#wet = [];
     const hint = spec.brush && this.#drawsWithKeys && HINTS[spec.brush];
     set(this.element, { "aria-description": hint || null, "aria-label": [spec.title, spec.y_title, spec.x_title && `against ${spec.x_title}`].filter(Boolean).join(" ") || "Chart",
       style: `height:${spec.height}px;flex:1 1 ${spec.width}px`, "data-acts": spec.place || spec.brush ? "" : null,
       "data-picks": spec.pick === null ? null : "" });
-    [this.view.x, this.view.y] = [spec.x_range, spec.y_range];
   }
 
-  measure() {
-    this.#size = [this.element.clientWidth, this.element.clientHeight];
+  over(ctx, style) {
+    if (this.spec.brush) this.#drawBrush(ctx, style);
   }
 
-  paint(style) {
-    const { spec, canvas } = this;
-    const [width, height] = this.#size;
-    if (!width || !spec) return;
-    const ratio = Math.min(2, devicePixelRatio || 1);
-    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
-    if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
-    const ctx = canvas.getContext("2d");
-    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    ctx.clearRect(0, 0, width, height);
-    ctx.font = `${FONT}px ${style.family}`;
-    const plan = this.#plan(width, height);
-    this.#axes(ctx, plan, style);
-    this.#titles(ctx, width, style);
-    this.#targets = [];
-    ctx.save();
-    const { left, top, width: across, height: down } = this.view.box;
-    ctx.beginPath();
-    ctx.rect(left - 6, top - 6, across + 12, down + 7); // dots on the border are whole
-    ctx.clip();
-    ctx.translate(left, top);
-    const scene = { ctx, view: this.view, style, app: this.app, ratio, find: (target) => this.#targets.push(target) };
-    for (const mark of spec.marks) MARKS[mark.kind](mark, scene);
-    if (spec.brush) this.#drawBrush(ctx, style);
-    ctx.restore();
-    this.#drawPointed(ctx, style);
-    if (this.#at >= this.#targets.length) this.#at = -1;
-  }
-
-  #plan(width, height) {
-    const { spec, view } = this;
-    const top = spec.title || spec.y_title || spec.marks.some(({ label }) => label) ? 26 : 8;
-    const foot = spec.x_title ? 38 : spec.ticks || spec.x_names.length ? 22 : 8;
-    const down = Math.max(1, height - top - foot);
-    const cells = spec.y_names.length > 0;
-    const y = spec.ticks && !cells ? ticks(...[...spec.y_range].sort((a, b) => a - b), Math.max(2, down / 46)) : { values: [], format: String };
-    const left = cells ? room(spec.y_names) - 2 : spec.ticks ? room(y.values.map(y.format)) : 8;
-    view.box = { left, top, width: Math.max(1, width - left - 12), height: down };
-    const [x0, x1] = spec.x_range;
-    const most = spec.whole ? Math.max(1, Math.min(x1 - x0, view.box.width / 70)) : 0;
-    const x = !spec.ticks || spec.x_names.length ? { values: [], format: String } : spec.whole ? ticks(x0, x1, most) : ticksAcross(x0, x1, view.box.width);
-    return { x, y };
-  }
-
-  #axes(ctx, { x, y }, style) {
+  names(ctx) {
     const { spec, view } = this;
     const { left, top, width, height } = view.box;
-    const cells = spec.x_names.length || spec.y_names.length;
-    ctx.lineWidth = 1;
-    ctx.strokeStyle = style.grid;
-    ctx.fillStyle = style.quiet;
+    const some = (names, need, room) => (_, i) => i % Math.max(1, Math.ceil((need * names.length) / room)) === 0;
     ctx.textBaseline = "middle";
     ctx.textAlign = "right";
-    for (const v of y.values) {
-      const at = Math.round(top + view.toScreen([0, v])[1]) + 0.5;
-      ctx.beginPath();
-      ctx.moveTo(left, at);
-      ctx.lineTo(left + width, at);
-      ctx.stroke();
-      ctx.fillText(y.format(v), left - 7, at);
-    }
-    const some = (names, need, room) => (_, i) => i % Math.max(1, Math.ceil((need * names.length) / room)) === 0;
     spec.y_names.map((name, i) => [name, i]).filter(some(spec.y_names, 12, height))
       .forEach(([name, i]) => ctx.fillText(name, left - 7, top + view.toScreen([0, i + 0.5])[1]));
     ctx.textBaseline = "top";
     ctx.textAlign = "center";
-    for (const v of x.values) ctx.fillText(x.format(v), left + view.toScreen([v, 0])[0], top + height + 6);
     const widest = Math.max(0, ...spec.x_names.map((name) => ctx.measureText(name).width));
     spec.x_names.map((name, j) => [name, j]).filter(some(spec.x_names, widest + 6, width))
       .forEach(([name, j]) => ctx.fillText(name, left + view.toScreen([j + 0.5, 0])[0], top + height + 5));
-    if (cells) return;
-    ctx.strokeStyle = style.edge;
-    if (!spec.ticks) return ctx.strokeRect(left + 0.5, top + 0.5, width - 1, height - 1);
-    ctx.beginPath();
-    ctx.moveTo(left, top + height + 0.5);
-    ctx.lineTo(left + width, top + height + 0.5);
-    ctx.stroke();
-  }
-
-  /** What is shown, above; the key on the right, as far as there is room. */
-  #titles(ctx, width, style) {
-    const { spec, view } = this;
-    ctx.textBaseline = "middle";
-    ctx.textAlign = "left";
-    let at = spec.title || !spec.ticks ? 8 : Math.min(view.box.left - 8, 14);
-    ctx.font = `500 12px ${style.family}`;
-    for (const [words, face] of [[spec.title, style.ink], [spec.y_title && `↑ ${spec.y_title}`, style.quiet]]) {
-      if (!words) continue;
-      ctx.fillStyle = face;
-      ctx.fillText(words, at, 13);
-      at += ctx.measureText(words).width + 12;
-    }
-    ctx.font = `${FONT}px ${style.family}`;
-    let right = width - 12;
-    for (const mark of [...spec.marks].reverse()) {
-      if (!mark.label) continue;
-      const long = ctx.measureText(mark.label).width;
-      if (right - long - 18 < at) break;
-      ctx.textAlign = "right";
-      ctx.fillStyle = style.quiet;
-      ctx.fillText(mark.label, right, 13);
-      MARKS.key(mark, { ctx, x: right - long - 14, y: 13, style });
-      right -= long + 30;
-    }
-    if (!spec.x_title) return;
-    ctx.textAlign = "right";
-    ctx.fillStyle = style.quiet;
-    ctx.fillText(`${spec.x_title} →`, width - 12, view.box.top + view.box.height + 29);
   }
 
   // pointing
 
-  #place(event) {
-    const box = this.element.getBoundingClientRect();
-    return [event.clientX - box.left - this.view.box.left, event.clientY - box.top - this.view.box.top];
-  }
-
-  #near([x, y]) {
-    let best = null;
-    let least = this.spec.snap === "x" ? Infinity : NEAR;
-    for (const target of this.#targets) {
-      const dx = target.w ? Math.max(0, target.x - x, x - target.x - target.w) : Math.abs(x - target.x);
-      const dy = target.h ? Math.max(0, target.y - y, y - target.y - target.h) : Math.abs(y - target.y);
-      const far = this.spec.snap === "x" ? dx + dy / 100 : Math.max(0, Math.hypot(dx, dy) - (target.r ?? 0));
-      if (far < least || (far === least && far === 0)) [best, least] = [target, far];
-    }
-    return best;
-  }
-
   #down(event) {
     if (event.button > 0) return;
-    const at = this.#place(event);
+    const at = this.place(event);
     this.#drop();
     this.#drag = { from: at, since: performance.now(), path: null, mask: null };
     if (this.spec.place || this.spec.brush) this.element.setPointerCapture(event.pointerId);
@@ -203,7 +84,7 @@ export class Frame {
   }
 
   #move(event) {
-    const at = this.#place(event);
+    const at = this.place(event);
     if (this.#drag && this.spec.place) return this.#say(at);
     if (this.spec.brush) this.#hold(at, false);
     if (this.#drag && this.spec.flow) return; // its path is told by the clock
@@ -211,20 +92,20 @@ export class Frame {
       if (this.#drag.path || Math.hypot(at[0] - this.#drag.from[0], at[1] - this.#drag.from[1]) > MOVED) this.#extend(at);
       return;
     }
-    this.#point(this.#near(at));
+    this.#point(this.near(at));
   }
 
   #up(event) {
     const drag = this.#drag;
     if (!drag) return;
     if (drag.path) return this.#finish();
-    this.#click(this.#place(event));
+    this.#click(this.place(event));
   }
 
   /** A click chooses what is there to be chosen; elsewhere it is the shortest stroke, or lets the marked rows go. */
   #click(at) {
     const { brush, place } = this.spec;
-    const target = this.#near(at);
+    const target = this.near(at);
     if (brush && TOOLS[brush].clicks && target?.pick === undefined) {
       this.#drag ??= { from: at, since: performance.now() };
       this.#extend(at);
@@ -252,7 +133,7 @@ export class Frame {
     }
     const touched = TOOLS[spec.brush].touches(drag.path, spec.radius);
     if (points) touch(drag.mask, app.rows.pair(points.dims), app.rows.map(points.dims, this.view), touched);
-    else for (const { x, y, row } of this.#targets) if (row !== undefined && touched(x, y)) drag.mask[row] = 1;
+    else for (const { x, y, row } of this.targets) if (row !== undefined && touched(x, y)) drag.mask[row] = 1;
     app.brush(drag.mask, spec.paint);
   }
 
@@ -305,28 +186,6 @@ export class Frame {
     return [this.view.box.left + x + w / 2, this.view.box.top + y];
   }
 
-  #drawPointed(ctx, style) {
-    const target = this.pointed;
-    if (!target) return;
-    const { left, top, height } = this.view.box;
-    ctx.strokeStyle = style.ink;
-    ctx.lineWidth = 1.5;
-    ctx.beginPath();
-    if (target.w) ctx.rect(left + target.x, top + target.y, target.w, target.h);
-    else {
-      if (this.spec.snap === "x") {
-        ctx.globalAlpha = 0.4;
-        ctx.moveTo(left + target.x, top);
-        ctx.lineTo(left + target.x, top + height);
-        ctx.stroke();
-        ctx.globalAlpha = 1;
-        ctx.beginPath();
-      }
-      ctx.arc(left + target.x, top + target.y, (target.r ?? 3) + 2.5, 0, 2 * Math.PI);
-    }
-    ctx.stroke();
-  }
-
   #drawBrush(ctx, style) {
     const { brush, radius, paint } = this.spec;
     const path = this.#drag?.path;
@@ -373,7 +232,7 @@ export class Frame {
 
   /** Keys move a tool where there is nothing else to walk to. */
   get #drawsWithKeys() {
-    return this.spec.brush !== "box" || !this.#targets.length;
+    return this.spec.brush !== "box" || !this.targets.length;
   }
 
   // keys: arrows walk from element to element, Enter chooses; or arrows move the tool, Space sets it down
@@ -396,13 +255,13 @@ export class Frame {
       const [x, y] = at.map((v, i) => Math.max(0, Math.min([width, height][i], v + by[i])));
       this.#hold([x, y], true);
       if (this.#drag?.keys) this.#reach([...this.#drag.set, [x, y]]);
-      else this.#point(this.#near([x, y]));
+      else this.#point(this.near([x, y]));
       this.app.say(this.view.toData([x, y]));
     } else if (event.key === " ") {
       this.#hold(at, true);
       this.#set(at);
     } else if (event.key === "Enter" && this.#drag?.keys) this.#finish();
-    else if (event.key === "Enter") this.#choose(this.#near(at));
+    else if (event.key === "Enter") this.#choose(this.near(at));
     else if (event.key === "Escape" && this.#drag) {
       this.#drop();
       this.app.draw(false);
@@ -433,10 +292,10 @@ export class Frame {
 
   #walk([dx, dy]) {
     const here = this.pointed ?? null;
-    if (!here) return this.#point(this.#targets[0] ?? null);
+    if (!here) return this.#point(this.targets[0] ?? null);
     let best = null;
     let least = Infinity;
-    for (const target of this.#targets) {
+    for (const target of this.targets) {
       const [ex, ey] = [target.x - here.x, target.y - here.y];
       const along = ex * Math.sign(dx) + ey * Math.sign(dy);
       const across = Math.abs(dx ? ey : ex);

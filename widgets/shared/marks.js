@@ -30,7 +30,7 @@ function course(ctx, view, xs, ys) {
   });
 }
 
-function line(mark, { ctx, view, style, find }) {
+export function line(mark, { ctx, view, style, find }) {
   const { x, y, width = 1.75, fill = 0, closed = false } = mark;
   ctx.lineJoin = "round";
   ctx.strokeStyle = ctx.fillStyle = tone(mark.tone, style);
@@ -72,7 +72,7 @@ function band({ x, low, high, opacity = 0.16, ...mark }, { ctx, view, style }) {
   ctx.globalAlpha = 1;
 }
 
-function dots(mark, { ctx, view, style, app, find }) {
+export function dots(mark, { ctx, view, style, app, find }) {
   const { x, y, size = 3, shape = "dot", rows = [] } = mark;
   x.forEach((at, i) => {
     if (at === null || y[i] === null) return;

@@ -119,8 +119,8 @@ export class Panel {
     const computed = getComputedStyle(this.root);
     const read = (name) => computed.getPropertyValue(name).trim();
     this.style = {
-      theme: this.state.theme, ink: read("--gl-ink"), quiet: read("--gl-quiet"), grid: read("--gl-grid"), line: read("--gl-accent"),
-      background: read("--gl-paper"), font: `11px ${computed.fontFamily || "sans-serif"}`, family: computed.fontFamily || "sans-serif",
+      theme: this.state.theme, ink: read("--gl-ink"), quiet: read("--gl-quiet"), grid: read("--gl-grid"), edge: read("--gl-edge"),
+      line: read("--gl-accent"), background: read("--gl-paper"), family: computed.fontFamily || "sans-serif",
     };
     this.restyled();
     this.draw();
