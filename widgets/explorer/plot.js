@@ -1,5 +1,5 @@
 // The picture itself: a canvas of points, the overlay over it, and what pointers do there.
-import { combine, enclosed, nearest } from "../shared/brush.js";
+import { combine, mark, nearest, within } from "../shared/brush.js";
 import { html, set, KEYS_STAY } from "../shared/dom.js";
 import { pull } from "../shared/ellipse.js";
 import { shades as ramp, table } from "../shared/palette.js";
@@ -146,8 +146,9 @@ export class Plot {
   /** The rows that are marked if the line ends here. */
   enclosed() {
     const { before, line, event } = this.#line;
+    const { points, n } = this.app.state;
     const how = event.altKey ? "take" : event.ctrlKey || event.metaKey ? "add" : "only";
-    return combine(before, enclosed(line, this.app.state.points, this.map()), how);
+    return combine(before, mark(new Uint8Array(n), points, this.map(), within(line)), how);
   }
 
   /** Once a drawing, so far as the rows are few enough not to hold it up. */

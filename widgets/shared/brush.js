@@ -18,14 +18,12 @@ export function combine(before, chosen, how) {
 }
 
 /**
- * Which points lie inside a polygon, by the even-odd rule. A point is compared only with the edges in its row of
+ * Whether a place lies inside a closed polygon, by the even-odd rule. It is compared only with the edges in its row of
  * pixels, so that a long line around a million points is no slower than a short one.
  * @param {[number, number][]} polygon in pixels
- * @param {Float32Array} points x, y, x, y, ...
- * @param {{ax: number, bx: number, ay: number, by: number}} map points to pixels
+ * @returns {(x: number, y: number) => boolean}
  */
-export function enclosed(polygon, points, { ax, bx, ay, by }) {
-  const mask = new Uint8Array(points.length / 2);
+export function within(polygon) {
   const low = Math.floor(polygon.reduce((least, [, y]) => Math.min(least, y), Infinity));
   const rows = [];
   polygon.forEach(([x1, y1], i) => {
@@ -34,13 +32,22 @@ export function enclosed(polygon, points, { ax, bx, ay, by }) {
     const edge = { top, bottom, x1, y1, slope: (x2 - x1) / (y2 - y1) };
     if (top < bottom) for (let r = Math.floor(top) - low; r <= bottom - low; r++) (rows[r] ??= []).push(edge);
   });
-  for (let i = 0; i < mask.length; i++) {
-    const y = ay * points[2 * i + 1] + by;
+  return (x, y) => {
     const edges = rows[Math.floor(y) - low];
-    if (!edges) continue;
-    const x = ax * points[2 * i] + bx;
-    for (const edge of edges) if (y >= edge.top && y < edge.bottom && x < edge.x1 + (y - edge.y1) * edge.slope) mask[i] ^= 1;
-  }
+    let inside = false;
+    if (edges) for (const edge of edges) if (y >= edge.top && y < edge.bottom && x < edge.x1 + (y - edge.y1) * edge.slope) inside = !inside;
+    return inside;
+  };
+}
+
+/**
+ * Marks in `mask` the points that are touched.
+ * @param {Float32Array} points x, y, x, y, ...
+ * @param {{ax: number, bx: number, ay: number, by: number}} map points to pixels
+ * @param {(x: number, y: number) => boolean} touched
+ */
+export function mark(mask, points, { ax, bx, ay, by }, touched) {
+  for (let i = 0; i < mask.length; i++) if (!mask[i] && touched(ax * points[2 * i] + bx, ay * points[2 * i + 1] + by)) mask[i] = 1;
   return mask;
 }
 

@@ -1,7 +1,7 @@
 // One frame of a chart: axes with marks, what a pointer or a key finds there, and what it is told then.
 import { Axes } from "./axes.js";
-import { nearest } from "./brush.js";
-import { TOOLS, drops, ends, mark as touch, thinned } from "./tools.js";
+import { mark, nearest } from "./brush.js";
+import { TOOLS, drops, ends, thinned } from "./tools.js";
 import { set, KEYS_STAY } from "./dom.js";
 import { MARKS, tone } from "./marks.js";
 import { nudge } from "./keyboard.js";
@@ -132,7 +132,7 @@ export class Frame extends Axes {
       return; // one row is no crowd to set apart from the others
     }
     const touched = TOOLS[spec.brush].touches(drag.path, spec.radius);
-    if (points) touch(drag.mask, app.rows.pair(points.dims), app.rows.map(points.dims, this.view), touched);
+    if (points) mark(drag.mask, app.rows.pair(points.dims), app.rows.map(points.dims, this.view), touched);
     else for (const { x, y, row } of this.targets) if (row !== undefined && touched(x, y)) drag.mask[row] = 1;
     app.brush(drag.mask, spec.paint);
   }

@@ -1,4 +1,5 @@
 // What a drag does in a frame: which points it touches, and the path it leaves. All in pixels of the plot.
+import { within } from "./brush.js";
 
 /** @typedef {[number, number]} Point */
 
@@ -19,7 +20,7 @@ export const TOOLS = {
       ctx.rect(left, top, right - left, bottom - top);
     },
   },
-  lasso: { presses: Infinity, touches: (path) => (x, y) => inPolygon(x, y, path), trace: (ctx, path) => polygon(ctx, path) },
+  lasso: { presses: Infinity, touches: within, trace: (ctx, path) => polygon(ctx, path) },
   round: {
     presses: 1,
     clicks: true,
@@ -73,24 +74,8 @@ export function nearSegment(x, y, [x0, y0], [x1, y1], radius) {
   return ex * ex + ey * ey <= radius * radius;
 }
 
-/** Whether a point is inside a closed polygon, by the parity of the edges that a ray from it crosses. */
-export function inPolygon(x, y, corners) {
-  let inside = false;
-  for (let i = 0, j = corners.length - 1; i < corners.length; j = i++) {
-    const [[xi, yi], [xj, yj]] = [corners[i], corners[j]];
-    if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) inside = !inside;
-  }
-  return inside;
-}
-
 /** At most so many points of a path, evenly taken, with both ends. */
 export function thinned(path, most = 500) {
   if (path.length <= most) return path;
   return Array.from({ length: most }, (_, i) => path[Math.round((i * (path.length - 1)) / (most - 1))]);
-}
-
-/** Marks in `mask` the points (interleaved, parts of their ranges) that are touched. */
-export function mark(mask, points, { ax, bx, ay, by }, touched) {
-  for (let i = 0; i < mask.length; i++) if (!mask[i] && touched(ax * points[2 * i] + bx, ay * points[2 * i + 1] + by)) mask[i] = 1;
-  return mask;
 }

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { combine, enclosed, nearest, pack } from "../shared/brush.js";
+import { combine, mark, nearest, pack, within } from "../shared/brush.js";
 
 const same = { ax: 1, bx: 0, ay: 1, by: 0 };
+
+const enclosed = (polygon, points, map) => mark(new Uint8Array(points.length / 2), points, map, within(polygon));
 
 /** A lattice of points, and which of them a test says are inside. */
 function lattice(inside) {
@@ -25,6 +27,20 @@ test("a polygon may be bent, lie beyond the plot, and begin anywhere", () => {
   const [points, expected] = lattice((x, y) => x < 4.05 || (x < 10.05 && y < 4.05));
   const bent = [[4.05, 4.05], [4.05, 40], [-20, 40], [-20, -20], [10.05, -20], [10.05, 4.05]];
   assert.deepEqual([...enclosed(bent, points, same)], expected);
+});
+
+test("a polygon has an inside, also where it is hollow or crosses itself; a line has none", () => {
+  const hollow = within([[0, 0], [10, 0], [10, 10], [5, 2], [0, 10]]);
+  assert.deepEqual([hollow(1, 5), hollow(5, 5), hollow(5, 1)], [true, false, true]);
+  const crossed = within([[0, 0], [10, 10], [10, 0], [0, 10]]);
+  assert.deepEqual([crossed(1, 5), crossed(5, 1)], [true, false]);
+  assert.equal(within([[0, 0], [10, 10]])(1, 1), false);
+});
+
+test("points that are marked stay so", () => {
+  const mask = Uint8Array.of(0, 1);
+  assert.equal(mark(mask, Float32Array.of(0.5, 0.5, 9, 9), same, within([[0, 0], [1, 0], [1, 1], [0, 1]])), mask);
+  assert.deepEqual([...mask], [1, 1]);
 });
 
 test("points are taken to pixels first; what has no place is outside", () => {

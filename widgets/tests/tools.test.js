@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TOOLS, drops, ends, inPolygon, mark, nearSegment, thinned } from "../shared/tools.js";
+import { mark } from "../shared/brush.js";
+import { TOOLS, drops, ends, nearSegment, thinned } from "../shared/tools.js";
 
 const UNIT = { ax: 100, bx: 0, ay: 100, by: 0 };
 const points = Float32Array.of(0.1, 0.1, 0.5, 0.5, 0.9, 0.1, 0.5, 0.9);
@@ -12,16 +13,6 @@ test("a point is near a segment, its ends, or a single place", () => {
   assert.equal(nearSegment(12, 0, [0, 0], [10, 0], 2), true);
   assert.equal(nearSegment(12.1, 0, [0, 0], [10, 0], 2), false);
   assert.equal(nearSegment(1, 1, [0, 0], [0, 0], 1.5), true);
-});
-
-test("a polygon has an inside, also where it is hollow or crosses itself", () => {
-  const hollow = [[0, 0], [10, 0], [10, 10], [5, 2], [0, 10]];
-  assert.equal(inPolygon(1, 5, hollow), true);
-  assert.equal(inPolygon(5, 5, hollow), false);
-  assert.equal(inPolygon(5, 1, hollow), true);
-  const crossed = [[0, 0], [10, 10], [10, 0], [0, 10]];
-  assert.deepEqual([inPolygon(1, 5, crossed), inPolygon(5, 1, crossed)], [true, false]);
-  assert.equal(inPolygon(1, 1, [[0, 0], [10, 10]]), false);
 });
 
 test("a box is drawn from any corner", () => {
