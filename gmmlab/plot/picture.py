@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gmmlab.extras import needs
 from gmmlab.plot.style import Style
@@ -31,6 +32,8 @@ LADDER = (
     (1.0, 256, OCTREE),
     (1.0, 64, OCTREE),
 )
+CORNER = 8  # radius of the corners, in nominal pixels
+LEVELS = 8  # of opacity along them; each takes one of the 256 colours of a PNG
 
 
 class Picture(Figure):
@@ -102,15 +105,36 @@ def _words(size: tuple[int, int], alt: str) -> dict[str, Any]:
 def fitted(sharp: Image.Image, nominal: tuple[int, int], limit: int) -> bytes:
     """An image of twice its nominal size as PNG, at the first scale and colours that fit into `limit` bytes."""
     for scale, colours, method in LADDER:
-        data = _encode(sharp, (round(nominal[0] * scale), round(nominal[1] * scale)), colours, method)
+        size = round(nominal[0] * scale), round(nominal[1] * scale)
+        image = sharp if sharp.size == size else sharp.resize(size, Image.Resampling.LANCZOS)
+        few = image.quantize(min(colours, 256 - LEVELS), method, dither=Image.Dither.NONE)
+        data = _card(few, paper=image.getpixel((0, 0)), radius=round(CORNER * scale))
         if len(data) <= limit:
             break
     return data
 
 
-def _encode(image: Image.Image, size: tuple[int, int], colours: int, method: Image.Quantize) -> bytes:
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.LANCZOS)
+def _card(image: Image.Image, *, paper: Any, radius: int) -> bytes:
+    """An image of few colours as PNG with round corners.
+
+    A page of the same colour shows nothing of them. On any other page, a dark one say, the picture is a card that lies
+    there on purpose, as the live widgets are, and not a hole in it.
+    """
+    index, cover = np.array(image), _cover(radius)
+    first = int(index.max()) + 1
+    for corner in (index, index[::-1], index[:, ::-1], index[::-1, ::-1]):
+        part = corner[:radius, :radius]
+        part[cover < LEVELS] = first + cover[cover < LEVELS]
+    card = Image.fromarray(index)
+    card.putpalette([*(image.getpalette() or [])[: 3 * first], *LEVELS * paper])
+    opacity = bytes([*[255] * first, *(255 * level // LEVELS for level in range(LEVELS))])
     out = io.BytesIO()
-    image.quantize(colours, method, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    card.save(out, "PNG", optimize=True, transparency=opacity)
     return out.getvalue()
+
+
+def _cover(radius: int) -> NDArray[np.uint8]:
+    """How much of each pixel of an upper left corner lies within its circle, 0 to LEVELS."""
+    far = radius - (np.arange(4 * radius) + 0.5) / 4
+    inside = far[:, None] ** 2 + far**2 <= radius**2
+    return np.rint(LEVELS * inside.reshape(radius, 4, radius, 4).mean((1, 3))).astype(np.uint8)

@@ -112,7 +112,7 @@ def test_pictures_are_deterministic_and_small(x, model, theme):
     first, second = (gp.scatter(x, model, dims=(0, 2), trace=trace, theme=theme).png() for _ in range(2))
     assert first == second
     assert len(first) <= 60_000
-    image = Image.open(io.BytesIO(first)).convert("RGB")
+    image = Image.open(io.BytesIO(first)).convert("RGBA").convert("RGB")
     assert image.size == (1280, 840)
     paper = {"light": (255, 255, 255), "dark": (17, 20, 24)}[theme]
     assert max(abs(a - b) for a, b in zip(image.getpixel((1278, 2)), paper, strict=True)) <= 4
@@ -120,6 +120,21 @@ def test_pictures_are_deterministic_and_small(x, model, theme):
     for k in range(3):
         near = np.abs(shown - np.array(colour(k, theme))).max(1) < 24
         assert near.sum() > 50, f"component {k} is not seen in {theme}"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("limit", [60_000, 4_000])
+def test_a_picture_is_a_card_with_round_corners(x, model, theme, limit):
+    card = Image.open(io.BytesIO(gp.scatter(x, model, theme=theme).png(limit))).convert("RGBA")
+    opacity = np.asarray(card)[..., 3]
+    radius = round(8 * card.size[0] / 640)
+    for corner in (opacity, opacity[::-1], opacity[:, ::-1], opacity[::-1, ::-1]):
+        assert corner[0, 0] == 0 and corner[radius, radius] == 255
+        assert np.all(np.diff(corner[0, :radius].astype(int)) >= 0), "it grows towards the edge"
+        assert np.any((corner[:radius, :radius] > 0) & (corner[:radius, :radius] < 255)), "and is smooth"
+    assert opacity[radius:-radius].min() == opacity[:, radius:-radius].min() == 255
+    seen = np.asarray(card)[..., :3][opacity < 255]
+    assert len(np.unique(seen, axis=0)) == 1, "a page of the colour of the paper shows nothing of it"
 
 
 def test_the_strip_is_the_climb_and_begins_where_the_plot_does(x, model):
@@ -165,7 +180,7 @@ def test_rows_without_a_value_are_seen_in_the_margin(x, model):
 
     def coloured(rows):
         """Pixels with a colour below the dashed line and above the axis."""
-        image = np.asarray(Image.open(io.BytesIO(gp.scatter(rows, model).png())).convert("RGB")).astype(int)
+        image = np.asarray(Image.open(io.BytesIO(gp.scatter(rows, model).png())).convert("RGBA").convert("RGB")).astype(int)
         return int((np.ptp(image[728:752, 130:1240], axis=2) > 60).sum())
 
     assert coloured(holes) > coloured(x) + 1000
@@ -236,7 +251,7 @@ CHOICE = {
 def test_pictures_of_choosing_are_deterministic_small_and_on_their_paper(name, theme):
     first, second = (CHOICE[name](theme) for _ in range(2))
     assert first.png() == second.png() and len(first.png()) <= 60_000
-    image = Image.open(io.BytesIO(first.png())).convert("RGB")
+    image = Image.open(io.BytesIO(first.png())).convert("RGBA").convert("RGB")
     paper = {"light": (255, 255, 255), "dark": (17, 20, 24)}[theme]
     assert max(abs(a - b) for a, b in zip(image.getpixel((2, 2)), paper, strict=True)) <= 4
     assert first.alt.endswith(".") and image.size == tuple(2 * side for side in first.size)
