@@ -103,15 +103,34 @@ def _words(size: tuple[int, int], alt: str) -> dict[str, Any]:
 
 
 def fitted(sharp: Image.Image, nominal: tuple[int, int], limit: int) -> bytes:
-    """An image of twice its nominal size as PNG, at the first scale and colours that fit into `limit` bytes."""
-    for scale, colours, method in LADDER:
+    """An image of twice its nominal size as PNG, at the first scale and colours that fit into `limit` bytes.
+
+    Most of the time goes into colours chosen well and bytes saved with care, so what does not fit when both are done in
+    a hurry is not tried.
+    """
+    for rung in LADDER:
+        scale, colours, method = rung
         size = round(nominal[0] * scale), round(nominal[1] * scale)
         image = sharp if sharp.size == size else sharp.resize(size, Image.Resampling.LANCZOS)
-        few = image.quantize(min(colours, 256 - LEVELS), method, dither=Image.Dither.NONE)
+        few = _few(image, colours, OCTREE)
+        if rung is not LADDER[-1] and len(_encoded(few, compress_level=6)) > limit:
+            continue
+        few = few if method is OCTREE else _few(image, colours, method)
         data = _card(few, paper=image.getpixel((0, 0)), radius=round(CORNER * scale))
         if len(data) <= limit:
             break
     return data
+
+
+def _few(image: Image.Image, colours: int, method: Image.Quantize) -> Image.Image:
+    """Those of the corners are not counted."""
+    return image.quantize(min(colours, 256 - LEVELS), method, dither=Image.Dither.NONE)
+
+
+def _encoded(image: Image.Image, **how: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", **how)
+    return out.getvalue()
 
 
 def _card(image: Image.Image, *, paper: Any, radius: int) -> bytes:
@@ -128,9 +147,7 @@ def _card(image: Image.Image, *, paper: Any, radius: int) -> bytes:
     card = Image.fromarray(index)
     card.putpalette([*(image.getpalette() or [])[: 3 * first], *LEVELS * paper])
     opacity = bytes([*[255] * first, *(255 * level // LEVELS for level in range(LEVELS))])
-    out = io.BytesIO()
-    card.save(out, "PNG", optimize=True, transparency=opacity)
-    return out.getvalue()
+    return _encoded(card, optimize=True, transparency=opacity)
 
 
 def _cover(radius: int) -> NDArray[np.uint8]:
