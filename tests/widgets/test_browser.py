@@ -204,7 +204,7 @@ def test_steps_and_half_steps_go_forward_and_back(lab: Lab) -> None:
     lab.until("snap().step == 1")
 
 
-def test_a_click_on_the_trace_goes_to_that_step(lab: Lab) -> None:
+def test_a_click_or_a_key_on_the_strip_goes_to_that_step(lab: Lab) -> None:
     explorer = show(lab)
     explorer.get_by_role("button", name="Play").click()
     lab.until("snap().play == 'done'")
@@ -212,6 +212,13 @@ def test_a_click_on_the_trace_goes_to_that_step(lab: Lab) -> None:
     box = explorer.locator(".gl-strip").bounding_box()
     lab.page.mouse.click(box["x"] + 60, box["y"] + 50)
     lab.until("snap().step == 0")
+    strip = explorer.locator(".gl-strip")
+    last = int(strip.get_attribute("aria-valuemax"))
+    strip.focus()
+    for key, step in (("ArrowRight", 1), ("End", last), ("PageDown", max(0, last - 10)), ("Home", 0)):
+        lab.page.keyboard.press(key)
+        lab.page.wait_for_function(f"() => document.querySelector('.gl-strip').ariaValueNow === '{step}'")
+        lab.until(f"snap().step == {step}")
 
 
 def test_components_come_and_go(lab: Lab) -> None:

@@ -106,13 +106,18 @@ def test_opacity_grows_with_weight():
     assert [radius_for(n) for n in (1, 200, 10**6)] == [3.0, 2.8, 0.0]
 
 
+def flat(png):
+    """The picture on a page of its own colour."""
+    return Image.open(io.BytesIO(png)).convert("RGBA").convert("RGB")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_pictures_are_deterministic_and_small(x, model, theme):
     trace = [(0, -4.0), (1, -3.5), (2, -3.4)]
     first, second = (gp.scatter(x, model, dims=(0, 2), trace=trace, theme=theme).png() for _ in range(2))
     assert first == second
     assert len(first) <= 60_000
-    image = Image.open(io.BytesIO(first)).convert("RGBA").convert("RGB")
+    image = flat(first)
     assert image.size == (1280, 840)
     paper = {"light": (255, 255, 255), "dark": (17, 20, 24)}[theme]
     assert max(abs(a - b) for a, b in zip(image.getpixel((1278, 2)), paper, strict=True)) <= 4
@@ -180,7 +185,7 @@ def test_rows_without_a_value_are_seen_in_the_margin(x, model):
 
     def coloured(rows):
         """Pixels with a colour below the dashed line and above the axis."""
-        image = np.asarray(Image.open(io.BytesIO(gp.scatter(rows, model).png())).convert("RGBA").convert("RGB")).astype(int)
+        image = np.asarray(flat(gp.scatter(rows, model).png())).astype(int)
         return int((np.ptp(image[728:752, 130:1240], axis=2) > 60).sum())
 
     assert coloured(holes) > coloured(x) + 1000
@@ -251,7 +256,7 @@ CHOICE = {
 def test_pictures_of_choosing_are_deterministic_small_and_on_their_paper(name, theme):
     first, second = (CHOICE[name](theme) for _ in range(2))
     assert first.png() == second.png() and len(first.png()) <= 60_000
-    image = Image.open(io.BytesIO(first.png())).convert("RGBA").convert("RGB")
+    image = flat(first.png())
     paper = {"light": (255, 255, 255), "dark": (17, 20, 24)}[theme]
     assert max(abs(a - b) for a, b in zip(image.getpixel((2, 2)), paper, strict=True)) <= 4
     assert first.alt.endswith(".") and image.size == tuple(2 * side for side in first.size)
