@@ -50,6 +50,8 @@ test("a pointer finds the nearest step however far away, or what is close", () =
   const close = axes(course, { snap: "near" });
   assert.equal(close.near(at(9, 40)), null);
   assert.equal(close.near(at(9, 4)).pick, 1);
+  const peak = axes(Array.from({ length: 61 }, (_, i) => [i, i === 30 ? 10 : 0]));
+  assert.equal(peak.near([peak.targets[30].x, peak.targets[0].y]).pick, 30, "its height does not matter");
   assert.equal(axes([[0, 0]], { marks: [] }).near([0, 0]), null);
 });
 
