@@ -28,6 +28,7 @@ FEW, SOME = 300, 3000  # rows up to which `auto` keeps n x n matrices, and up to
 MOST = 4 << 30  # bytes that the matrices of a solver may take
 MATRICES = 10  # of n x n numbers for each block that ADMM holds
 SWEEPS = 3  # of classification EM after a sketch
+POLISH = 10  # how much more closely ADMM meets the constraints where a certificate is near
 SPHERES: Structure = next(structure for structure in EIGEN if structure.name == "EII")
 
 
@@ -76,8 +77,9 @@ class SDPClustering(MixtureClusterer):
         Covariances of the groups, or of the relaxed memberships.
     max_iter : int, default=20
         Rounds at most.
-    tol : float, default=3e-4
-        How well the constraints of a relaxation are met, relative to their size.
+    tol : float, default=1e-3
+        How well the constraints of a relaxation are met, relative to their size. Where a certificate is near, 'admm' goes
+        on to a tenth of it.
     shrink : 'auto' or float, default='auto'
         Share of the pooled covariance in those of groups; 'auto' is (d + 2) / n_k, at most 1.
     sketch_size : int, default=400
@@ -130,7 +132,7 @@ class SDPClustering(MixtureClusterer):
     rounding: str = "best"
     update: str = "hard"
     max_iter: int = 20
-    tol: float = 3e-4
+    tol: float = 1e-3
     shrink: Any = "auto"
     sketch_size: int = 400
     reg_covar: float = 1e-6
@@ -198,6 +200,7 @@ class SDPClustering(MixtureClusterer):
             adjust=bool(self.adjust),
             soft=self.update == "soft",
             max_iter=int(self.max_iter),
+            tol=float(self.tol),
         )
 
     def _begin(self, x: Float[Tensor, "n d"], rows: Int[Tensor, "n"], rng: torch.Generator) -> Int[Tensor, "n"]:
@@ -228,7 +231,7 @@ class SDPClustering(MixtureClusterer):
                 f"solver='admm' would hold {size / 2**30:.0f} GB of matrices for {n} rows; expected at most "
                 f"{MOST >> 30} GB. Take solver='low_rank', or 'sketch'."
             )
-        return admm(float(self.tol))
+        return admm(float(self.tol) / POLISH)
 
     def _sketch(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Int[Tensor, "m"]:
         """The numbers of the rows that are parted by relaxation: all, or some of them."""

@@ -1,6 +1,6 @@
 """How good a model is, and how many clusters its components are."""
 
-from gmmlab.score.agreement import match_labels
+from gmmlab.score.agreement import match_labels, misclassified
 from gmmlab.score.bootstrap import Bootstrap, bootstrap
 from gmmlab.score.criteria import aic, aicc, bic, doubt, entropy, icl, mclust_sign, mml, nec
 from gmmlab.score.merging import MergeTree, combine
@@ -18,6 +18,7 @@ __all__ = [
     "icl",
     "match_labels",
     "mclust_sign",
+    "misclassified",
     "mml",
     "nec",
 ]

@@ -18,6 +18,11 @@ def match_labels(a: Int[Tensor, "n"], b: Int[Tensor, "n"]) -> Tensor:
     return match_table(contingency(a, b).double())
 
 
+def misclassified(labels: Int[Tensor, "n"], truth: Int[Tensor, "n"]) -> float:
+    """The share of rows that are in the wrong group, after the best renaming of the groups."""
+    return float((match_labels(truth, labels)[labels] != truth).double().mean())
+
+
 def match_table(table: Float[Tensor, "i j"]) -> Int[Tensor, "j"]:
     """For each column the row that it corresponds to, so that the sum of the matched entries is greatest.
 

@@ -50,7 +50,7 @@ def admm(tol: float, max_rounds: int = 5000) -> Solver:
             if i % EVERY == 0 or i == max_rounds:
                 primal = problem.residual(z)
                 dual = float(gap.norm()) / penalty / (1 + float(problem.cost.norm()))
-                yield Relaxed(u, a.value(u), primal, i, problem.bound(y, above))
+                yield Relaxed(u, a.value(u), max(primal, dual), i, problem.bound(y, above))
                 if max(primal, dual) < tol or i == max_rounds:
                     return
 

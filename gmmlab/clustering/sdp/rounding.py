@@ -10,6 +10,7 @@ from gmmlab.axes import Float, Int, Tensor
 from gmmlab.clustering.sdp.affinities import Affinities
 from gmmlab.clustering.sdp.relaxed import memberships
 from gmmlab.init import kmeans, one_hot
+from gmmlab.score.agreement import match_table
 
 STARTS = 10  # of k-means on the leading eigenvectors
 Rounding = Callable[[Affinities, Tensor, Tensor, torch.Generator], Tensor]
@@ -49,14 +50,8 @@ def best(a: Affinities, u: Float[Tensor, "k n r"], x: Float[Tensor, "n d"], rng:
 
 
 def matched(labels: Int[Tensor, "n"], u: Float[Tensor, "k n r"], k: int) -> Int[Tensor, "n"]:
-    """Labels renumbered so that groups overlap the blocks of their number most, in all (Hungarian method)."""
-    from scipy.optimize import linear_sum_assignment
-
-    overlap = memberships(u) @ one_hot(labels, k, u.dtype)
-    blocks, groups = linear_sum_assignment(overlap.cpu().numpy(), maximize=True)
-    number = torch.empty(k, dtype=torch.int64)
-    number[torch.from_numpy(groups)] = torch.from_numpy(blocks)
-    return number.to(labels.device)[labels]
+    """Labels renumbered so that groups overlap the blocks of their number most, in all."""
+    return match_table(memberships(u) @ one_hot(labels, k, u.dtype))[labels]
 
 
 def filled(labels: Int[Tensor, "n"], x: Float[Tensor, "n d"], k: int, least: int = 2) -> Int[Tensor, "n"]:

@@ -26,6 +26,7 @@ from gmmlab.stats import Moments
 
 Shrink = Callable[[Tensor], Tensor]  # from the rows of groups to the share of the pooled covariance in theirs
 CERTIFIED = 1e-4  # log-likelihood per row that a certified partition may be short of the optimum
+NEAR = 20  # times that: a gap that may still close
 
 
 class Partition(NamedTuple):
@@ -55,6 +56,11 @@ class Info(NamedTuple):
     def certified(self) -> bool:
         """Whether no partition is better by more than rounding, under the covariances of the round."""
         return self.gap <= CERTIFIED * len(self.partition.labels)
+
+    @property
+    def near(self) -> bool:
+        """Whether a better bound might certify the partition."""
+        return self.gap <= NEAR * CERTIFIED * len(self.partition.labels)
 
     @property
     def evidence(self) -> float:
@@ -129,11 +135,12 @@ def rounds(
     adjust: bool = True,
     soft: bool = False,
     max_iter: int = 20,
+    tol: float = 1e-3,
 ) -> Iterator[Round]:
     """Steps from a partition, until a partition comes again or after `max_iter` rounds.
 
-    A round relaxes under the covariances of its beginning, rounds, and refits. It ends early once its partition is
-    certified. Covariances are those of the partition, or `soft` ones of the relaxed point. Without `adjust` all groups
+    A round relaxes under the covariances of its beginning, rounds, and refits. It ends when the relaxation is met to
+    `tol` and its partition is certified, or far from it; in between the solver goes on to its own end. Covariances are those of the partition, or `soft` ones of the relaxed point. Without `adjust` all groups
     have the covariance of the first: then there is one relaxation, of k-means (Peng and Wei, 2007), and one round.
     """
     now, steps, seen = refit.partition(labels), count(1), [labels]
@@ -150,6 +157,7 @@ def rounds(
                 if info.certified:  # then the partition is an optimum of the relaxation, and its memberships are sharp
                     sharp = a.factor(info.partition.labels)
                     info = info._replace(relaxed=relaxed._replace(u=sharp, value=a.value(sharp), residual=0.0))
+                if info.certified or (relaxed.residual < tol and not info.near):
                     break
         if not math.isfinite(info.best):
             info = _rounded(info, a, refit, rounding, rng)
