@@ -61,12 +61,14 @@ def _discs(sums: NDArray[np.floating], radius: float) -> NDArray[np.floating]:
     if not radius:
         return sums
     reach = math.ceil(radius)
-    padded = np.pad(sums, ((0, 0), (reach, reach), (reach, reach)))
-    total = np.zeros_like(sums)
-    _, h, w = sums.shape
+    planes, h, w = sums.shape
+    wide = w + 2 * reach
+    rows, columns = np.nonzero(sums[0])  # most pixels are empty
+    held, at = sums[:, rows, columns].T, (rows + reach) * wide + columns + reach
+    total = np.zeros(((h + 2 * reach) * wide, planes))
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):
             cover = min(1.0, max(0.0, radius + 0.5 - math.hypot(dx, dy)))
             if cover:
-                total += cover * padded[:, reach + dy : reach + dy + h, reach + dx : reach + dx + w]
-    return total
+                total[at - dy * wide - dx] += cover * held
+    return total.T.reshape(planes, -1, wide)[:, reach : reach + h, reach : reach + w]

@@ -98,6 +98,19 @@ def test_every_point_is_counted_where_it_is():
     assert np.count_nonzero(image[..., 3]) == 2
 
 
+def test_a_few_points_are_discs_that_are_cut_at_the_edges():
+    places = np.array([[14.5, 9.5], [18.5, 9.5], [0.5, 19.5]])  # two that overlap, and one in a corner
+    colours = np.array([[200.0, 0, 0], [0, 100.0, 0], [0, 0, 250.0]])
+    image = raster(places, colours, ((0.0, 30.0), (0.0, 20.0)), (30, 20), scale=1).astype(float)
+    x, y = np.meshgrid(np.arange(30), np.arange(20))
+    far = np.stack([np.hypot(x - i, y - j) for i, j in [(14, 10), (18, 10), (0, 0)]])
+    cover = np.clip(radius_for(3) + 0.5 - far, 0, 1)
+    np.testing.assert_array_equal(image[..., 3] > 0, cover.sum(0) > 0)
+    seen = image[..., 3] > 0
+    mean = np.einsum("phw,pc->hwc", cover, colours) / np.maximum(cover.sum(0), 1e-9)[..., None]
+    np.testing.assert_allclose(image[seen, :3], mean[seen], atol=0.5)
+
+
 def test_opacity_grows_with_weight():
     alpha = opacity(np.array([0.0, 0.5, 1.0, 2.0, 6.0]), 100)
     assert alpha[0] == 0
