@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from lab import Lab, Notebook
+from lab import Lab
 
 pytestmark = pytest.mark.browser
 
@@ -14,7 +14,7 @@ Violations = Callable[[Any], list[str]]
 
 BEGIN = """
 from gmmlab.widgets import *
-session = Explorer(gmmlab.explore(X, n_components=2, panels=()).session).session
+session = gmmlab.explore(X, n_components=2, panels=()).session
 session.play().wait(20)
 found = gmmlab.select(X, range(1, 4), ["EII", "VVV"])
 starts = gmmlab.GaussianMixture(3, init_params="random_from_data", n_init=5, random_state=0).fit(X)
@@ -36,7 +36,8 @@ WIDGETS = {
     "Dials": "Dials(session)",
     "Runs": "Runs()",
 }
-every_widget = pytest.mark.parametrize("name", WIDGETS)
+# What command mode would do something with: cells above and below, cut, copied, deleted, turned into text, left.
+KEYS = ("a", "b", "x", "c", "d", "d", "m", "y", "j", "k", "ArrowDown", "Delete")
 
 # How many canvases of a view have fewer than three colours.
 BLANK = """view => [...view.querySelectorAll('canvas')].filter((canvas) => {
@@ -53,88 +54,92 @@ CUT_OFF = """cell => [...cell.querySelectorAll('.jp-OutputArea-output, .gmmlab, 
     .map((box) => `${box.className}: ${box.scrollWidth} > ${box.clientWidth}`)"""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def begun(cleared: Lab) -> Iterator[None]:
+FRAMES = """frames => new Promise(done => {
+    const next = () => (frames-- ? requestAnimationFrame(next) : done());
+    next();
+})"""
+INSIDE = "() => document.activeElement.closest('.gmmlab') !== null"
+CELLS = """() => {
+    const notebook = jupyterapp.shell.currentWidget.content;
+    const cells = notebook.widgets.map(cell => cell.model.type + cell.model.sharedModel.source);
+    return [notebook.mode, notebook.activeCellIndex, ...cells];
+}"""
+
+
+@pytest.fixture(scope="module")
+def begun(cleared: Lab) -> Iterator[Lab]:
     """Fits to show, and the whole width of the page for the notebook."""
     cleared.tell(BEGIN)
     cleared.page.evaluate("() => jupyterapp.shell.collapseLeft()")
-    yield
+    yield cleared
     cleared.page.evaluate("() => jupyterapp.shell.expandLeft()")
     cleared.page.set_viewport_size({"width": 1100, "height": 900})
 
 
-def show(lab: Notebook, name: str, width: int = 1100) -> Any:
-    """The cell with the widget, once all of it is drawn."""
-    lab.page.set_viewport_size({"width": width, "height": 900})
+@pytest.fixture(scope="module", params=WIDGETS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def cell(begun: Lab, name: str) -> Iterator[Any]:
+    """The cell with a widget, once all of it is drawn; every test looks at it in turn."""
+    yield show(begun, name)
+    begun.clear()
+
+
+def show(lab: Lab, name: str) -> Any:
     lab.panel(f"shown = {WIDGETS[name]}\nshown")
     return lab.page.locator(".jp-Notebook .jp-Cell").first
 
 
-def settled(lab: Notebook) -> None:
-    """Until what was asked of the kernel is on the screen."""
-    lab.page.evaluate(
-        "() => new Promise((done) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 100))"
-    )
+def resize(lab: Lab, width: int) -> None:
+    """Another width of the page, once everything has been drawn in it."""
+    lab.page.set_viewport_size({"width": width, "height": 900})
+    lab.page.evaluate(FRAMES, 4)
 
 
-@every_widget
-def test_is_drawn_and_fits_from_a_narrow_page_to_a_wide_one(lab: Lab, name: str, violations: Violations) -> None:
-    cell = show(lab, name, width=600)
+def test_is_drawn(lab: Lab, cell: Any, name: str) -> None:
     assert cell.locator(".gmmlab").evaluate_all(f"views => views.map({BLANK})") == [0] * (4 if name == "explore" else 1)
     assert cell.locator(":is(canvas, table, .gl-controls, select, input)").count() > 0
-    assert cell.evaluate(CUT_OFF) == []
-    lab.page.set_viewport_size({"width": 1400, "height": 900})
-    settled(lab)
-    assert cell.locator(".gmmlab").first.bounding_box()["width"] > 600
+
+
+@pytest.mark.parametrize("width", [600, 1400])
+def test_fits_the_page(lab: Lab, cell: Any, width: int) -> None:
+    resize(lab, width)
+    drawn = cell.locator(".gmmlab").first.bounding_box()["width"]
+    assert (drawn > 600) == (width > 600)
     assert cell.evaluate(CUT_OFF) == []
 
 
-@every_widget
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(lab: Lab, name: str, theme: str, violations: Violations) -> None:
-    cell = show(lab, name)
+def test_axe_finds_nothing(lab: Lab, cell: Any, theme: str, violations: Violations) -> None:
     lab.tell(f"for each in [shown, *getattr(shown, 'panels', ())]: each.theme = {theme!r}")
-    lab.page.wait_for_function(
-        "([cell, theme]) => [...cell.querySelectorAll('.gmmlab')].every(view => view.dataset.theme === theme)",
-        arg=[cell.element_handle(), theme],
-    )
+    cell.locator(f".gmmlab:not([data-theme={theme}])").first.wait_for(state="detached")
     assert violations(cell.locator(".jp-OutputArea-output").last) == []
 
 
-@every_widget
-def test_keys_reach_it_and_do_not_leave_it(lab: Lab, name: str) -> None:
-    cell = show(lab, name)
-    state = (
-        "() => { const notebook = jupyterapp.shell.currentWidget.content;"
-        " return [notebook.mode, notebook.activeCellIndex,"
-        " ...notebook.widgets.map(cell => cell.model.type + cell.model.sharedModel.source)] }"
-    )
+def test_keys_reach_it_and_do_not_leave_it(lab: Lab, cell: Any) -> None:
     cell.locator(".jp-OutputArea").evaluate("area => { area.tabIndex = -1; area.focus() }")
-    before = lab.page.evaluate(state)
-    inside = "() => document.activeElement.closest('.gmmlab') !== null"
+    before = lab.page.evaluate(CELLS)
     kinds: list[str] = []
     for _ in range(40):
         lab.page.keyboard.press("Tab")
-        if not lab.page.evaluate(inside):
-            break
         kind = lab.page.evaluate("() => document.activeElement.tagName + document.activeElement.className")
+        if not lab.page.evaluate(INSIDE):
+            break
         if kind in kinds:
             continue
         kinds.append(kind)
-        for key in ("a", "b", "x", "d", "d", "j", "y", "ArrowDown", "Delete"):
+        for key in KEYS:
             lab.page.keyboard.press(key)
-            assert lab.page.evaluate(inside), f"{key} in {kind}"
-    assert kinds
-    assert lab.page.evaluate(state) == before
+        assert lab.page.evaluate(INSIDE), f"a key has left {kind}"
+    assert kinds, f"Tab goes to {kind}"
+    assert lab.page.evaluate(CELLS) == before
 
 
-@every_widget
-def test_closes_and_opens_again(lab: Lab, name: str) -> None:
-    cell = show(lab, name)
+def test_closes_and_opens_again(lab: Lab, cell: Any, name: str) -> None:
     lab.tell("shown.close()")
-    settled(lab)
-    lab.page.wait_for_function(
-        "cell => !cell.querySelector('.gmmlab:not([data-mode=disconnected])')", arg=cell.element_handle()
-    )
-    cell = show(lab, name)
+    cell.locator(".gmmlab:not([data-mode=disconnected])").first.wait_for(state="detached")
+    show(lab, name)
     assert cell.locator(".gmmlab[data-mode=disconnected]").count() == 0
