@@ -78,6 +78,10 @@ _ASK = """async source => {
     await future.done;
     return outputs;
 }"""
+_FRAMES = """count => new Promise(done => {
+    const next = () => (count-- ? requestAnimationFrame(next) : done());
+    next();
+})"""
 _IDLE = "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 _NOTEBOOK = {
     "cells": [],
@@ -117,6 +121,10 @@ class Notebook:
         while not self.value(f"bool({expression})"):
             assert time.monotonic() < deadline, f"not true within {seconds} s: {expression}"
             time.sleep(0.03)
+
+    def frames(self, count: int) -> None:
+        """Until the page has been drawn so many times."""
+        self.page.evaluate(_FRAMES, count)
 
     def show(self, source: str) -> Any:
         """Runs the first cell and returns the Explorer that it shows, once it is drawn."""
@@ -167,7 +175,7 @@ class Lab(Notebook):
         from playwright.sync_api import sync_playwright
 
         (self.folder / "root").mkdir(parents=True)
-        _no_news(self.folder / "settings" / "@jupyterlab" / "apputils-extension")
+        _configure(self.folder)
         self.port = _free_port()
         command = [sys.executable, "-m", "jupyterlab", *QUIET_SERVER, f"--ServerApp.port={self.port}"]
         command += [f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.folder / 'root'}"]
@@ -253,11 +261,17 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **jupyter, **own, "PYTHONPATH": path, "GMMLAB_DISPLAY": "live"}
 
 
-def _no_news(folder: Path) -> None:
-    """Lab would ask whether it may fetch news, in front of what is tested."""
-    folder.mkdir(parents=True)
+def _configure(folder: Path) -> None:
+    """Lab would ask whether it may fetch news, in front of what is tested, and swap its icon at every message."""
     settings = {"fetchNews": "false", "checkForUpdates": False}
-    (folder / "notification.jupyterlab-settings").write_text(json.dumps(settings))
+    page = {"disabledExtensions": {"@jupyterlab/application-extension:faviconbusy": True}}
+    _write(folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings", settings)
+    _write(folder / "config" / "labconfig" / "page_config.json", page)
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
 
 
 def _free_port() -> int:

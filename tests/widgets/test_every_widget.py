@@ -36,8 +36,8 @@ WIDGETS = {
     "Dials": "Dials(session)",
     "Runs": "Runs()",
 }
-# What command mode would do something with: cells above and below, cut, copied, deleted, turned into text, left.
-KEYS = ("a", "b", "x", "c", "d", "d", "m", "y", "j", "k", "ArrowDown", "Delete")
+# What command mode would do something with: a cell above, cut, deleted, turned into text; the next one.
+KEYS = ("a", "x", "d", "d", "m", "ArrowDown")
 
 # How many canvases of a view have fewer than three colours.
 BLANK = """view => [...view.querySelectorAll('canvas')].filter((canvas) => {
@@ -54,10 +54,6 @@ CUT_OFF = """cell => [...cell.querySelectorAll('.jp-OutputArea-output, .gmmlab, 
     .map((box) => `${box.className}: ${box.scrollWidth} > ${box.clientWidth}`)"""
 
 
-FRAMES = """frames => new Promise(done => {
-    const next = () => (frames-- ? requestAnimationFrame(next) : done());
-    next();
-})"""
 INSIDE = "() => document.activeElement.closest('.gmmlab') !== null"
 CELLS = """() => {
     const notebook = jupyterapp.shell.currentWidget.content;
@@ -96,7 +92,7 @@ def show(lab: Lab, name: str) -> Any:
 def resize(lab: Lab, width: int) -> None:
     """Another width of the page, once everything has been drawn in it."""
     lab.page.set_viewport_size({"width": width, "height": 900})
-    lab.page.evaluate(FRAMES, 4)
+    lab.frames(4)
 
 
 def test_is_drawn(lab: Lab, cell: Any, name: str) -> None:

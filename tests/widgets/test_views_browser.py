@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from lab import Lab
 
 pytestmark = pytest.mark.browser
-
-Violations = Callable[[Any], list[str]]
 
 FITTED = """
 from gmmlab.widgets.{module} import {name}
@@ -22,14 +19,6 @@ view"""
 
 def show(lab: Lab, name: str, options: str = "") -> Any:
     return lab.panel(FITTED.format(module=name.lower(), name=name, options=options))
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["Compare", "Conditional", "Uncertainty"])
-def test_axe_finds_nothing(lab: Lab, violations: Violations, name: str, theme: str) -> None:
-    view = show(lab, name, f"theme='{theme}'")
-    view.locator(".gl-chart-note").wait_for()
-    assert violations(view) == []
 
 
 def test_blink_and_a_cell_that_marks_its_rows(lab: Lab) -> None:
