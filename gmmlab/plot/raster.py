@@ -35,10 +35,13 @@ def raster(
     planes = [np.ones(pixel.size), *colours[inside].T]
     counts = np.stack([np.bincount(pixel, plane, minlength=w * h) for plane in planes]).astype(float)
     sums = _discs(counts.reshape(4, h, w), radius_for(pixel.size) * scale)
-    alpha = opacity(sums[0], pixel.size)
-    mean = sums[1:] / np.maximum(sums[0], 1e-9)
-    image = np.concatenate([mean, 255 * alpha[None]]).transpose(1, 2, 0)
-    return np.round(np.clip(image, 0, 255)).astype(np.uint8)
+    filled = sums[0] > 0
+    weight, *rest = sums[:, filled]
+    image = np.zeros((h, w, 4), np.uint8)
+    alpha = opacity(weight, pixel.size)
+    seen = np.stack([*(plane / np.maximum(weight, 1e-9) for plane in rest), 255 * alpha], 1)
+    image[filled] = np.round(np.clip(seen, 0, 255))
+    return image
 
 
 def radius_for(n: int) -> float:
