@@ -38,22 +38,34 @@ class Check(NamedTuple):
 
 
 @torch.no_grad()
-def check(model: Mixture, x: Float[Tensor, "n d"]) -> Check:
-    """The same for the same model and rows: draws come from a generator of their own."""
-    rng = torch.Generator(x.device).manual_seed(0)
-    worst = worst_rows(model, x, WORST, rng, DRAWS)
+def check(model: Mixture, x: Float[Tensor, "n d"], every: int = 1) -> Check:
+    """Of all rows or of every so manieth, which keep their numbers.
+
+    The same for the same model and rows: draws come from a generator of their own.
+    """
+    rng, some = torch.Generator(x.device).manual_seed(0), x[::every]
+    worst, plots = worst_rows(model, some, WORST, rng, DRAWS), distances(model, some, m=240)
     return Check(
-        distances(model, x, m=240),
-        uniformity(transforms(model, x)),
-        worst,
-        assign(model, x[worst.rows])[0],
+        tuple(plot._replace(rows=every * plot.rows) for plot in plots),
+        uniformity(transforms(model, some)),
+        worst._replace(rows=every * worst.rows),
+        assign(model, some[worst.rows])[0],
     )
 
 
 def adequacy(
-    found: Check, density: Predictive, names: Sequence[str], *, column: int = 0, component: int | None = None
+    found: Check,
+    density: Predictive,
+    names: Sequence[str],
+    *,
+    column: int = 0,
+    component: int | None = None,
+    every: int = 1,
 ) -> Chart:
-    """Distances of `component` (all of them unless given), transforms and density of `column`, and the worst rows."""
+    """Distances of `component` (all of them unless given), transforms and density of `column`, and the worst rows.
+
+    `every` says of which rows they are, if not of all.
+    """
     top = [_distances(found.distances, component), _transforms(found.columns, names[column], column)]
     below: list[Frame | Table] = [_density(density, names[column]), _worst(found)]
     gaps = [plot.gap for plot in found.distances if plot.n]
@@ -62,8 +74,13 @@ def adequacy(
         f"Fit check of {len(found.distances)} components: distances are at most {farthest} from what is expected, "
         f"{names[column]} is {float(found.columns.gap[column]):.3f} from uniform."
     )
-    note = "Grey: where 95 % of each point or bar would lie if the model were right."
+    note = "Grey: where 95 % of each point or bar would lie if the model were right." + sampled(every)
     return Chart([top, below], alt=alt, note=note)
+
+
+def sampled(every: int) -> str:
+    """Of which rows a chart is, if not of all."""
+    return f" One row in {every:,} while the fit plays, all when it rests." if every > 1 else ""
 
 
 def _distances(plots: Sequence[Distances], component: int | None) -> Frame:
@@ -123,9 +140,9 @@ def _worst(found: Check) -> Table:
     )  # fmt: skip
 
 
-def density_of(model: Mixture, x: Float[Tensor, "n d"], column: int) -> Predictive:
-    """The density of one column beside its histogram."""
-    return predictive(model, x, column, points=240)
+def density_of(model: Mixture, x: Float[Tensor, "n d"], column: int, every: int = 1) -> Predictive:
+    """The density of one column beside its histogram, of all rows or of every so manieth."""
+    return predictive(model, x[::every], column, points=240)
 
 
 def fit_check(

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from gmmlab import algebra
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.data import as_rows
-from gmmlab.gates import Posterior
 from gmmlab.model import Mixture
-from gmmlab.plot.chart import Bars, Cells, Chart, Frame, Mark, Rule
+from gmmlab.plot.chart import Bars, Cells, Chart, Frame, Mark, Rule, Table
 from gmmlab.score import membership
 
 BARS, BINS = 150, 30
@@ -25,26 +24,32 @@ class Memberships(NamedTuple):
     bars: membership.Bars
     entropy: Float[Tensor, "n"]  # in parts of that of a row that may be anything
     confusion: Float[Tensor, "i j"]
-    posterior: Posterior
+    first: Int[Tensor, "n"]  # the most probable component of each row, and the one after it; k is noise
+    second: Int[Tensor, "n"]
 
 
 @torch.no_grad()
-def memberships(model: Mixture, x: Float[Tensor, "n d"]) -> Memberships:
-    """Responsibilities of rows in bars, their relative entropies, and the confusion expected."""
-    posterior = algebra.posterior(model, x)
-    choices = model.k + (posterior.none is not None)
-    bars = membership.bars(posterior, max(BARS, choices))
-    return Memberships(bars, membership.relative_entropy(posterior), membership.confusion(posterior), posterior)
+def memberships(model: Mixture, x: Float[Tensor, "n d"], every: int = 1) -> Memberships:
+    """Responsibilities of rows in bars, their relative entropies, and the confusion expected.
+
+    Of all rows or of every so manieth. Of each a few numbers are kept, however many components there are.
+    """
+    posterior = algebra.posterior(model, x[::every])
+    bars = membership.bars(posterior, max(BARS, model.k + (posterior.none is not None)))
+    entropy, confusion = membership.relative_entropy(posterior), membership.confusion(posterior)
+    first, second = (choice.to(torch.int16) for choice in membership.choices(posterior))
+    return Memberships(bars, entropy, confusion, first, second)
 
 
-def ambiguity(found: Memberships, *, threshold: float = 0.5) -> Chart:
+def ambiguity(found: Memberships, *, threshold: float = 0.5, note: str = "") -> Chart:
     """Rows as stacked bars in the order of their labels, how undecided they are, and what is taken for what."""
     unsure = int((found.entropy > threshold).sum())
     n, k = len(found.entropy), found.bars.resp.shape[1]
     alt = (
         f"Responsibilities of {n:,} rows for {k} components; {unsure:,} have a relative entropy above {threshold:.2g}."
     )
-    return Chart([[_bars(found.bars)], [_entropies(found.entropy, threshold), _confusion(found.confusion, k)]], alt=alt)
+    below: list[Frame | Table] = [_entropies(found.entropy, threshold), _confusion(found.confusion, k)]
+    return Chart([[_bars(found.bars)], below], alt=alt, note=note)
 
 
 def _bars(bars: membership.Bars) -> Frame:

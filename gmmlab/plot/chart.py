@@ -133,6 +133,7 @@ class Frame:
 
     marks: Sequence[Mark]
     title: str = ""
+    name: str = ""  # what it is called where no title says it
     x_title: str = ""
     y_title: str = ""
     x_range: Range | None = None

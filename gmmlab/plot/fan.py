@@ -25,6 +25,7 @@ from gmmlab.score.uncertainty import align
 ROWS = 20_000  # of which the information is taken, and with which stability is counted
 WORK = 1e8  # products that the information may take
 FEW = 2_000  # with which stability is counted where draws come at once
+MOST_PARAMETERS = 2_000  # of which the information is taken: ten seconds and a gigabyte
 DRAWN = 200  # draws of the estimates
 SHOWN = 25  # of them
 MOST_BARS = 14  # components whose bars have words
@@ -46,8 +47,13 @@ def by_information(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator
     """Draws from the large-sample distribution of the estimates, by the observed information.
 
     Of many rows every so manieth is looked at, with their weights. Raises `BadData` for rows with gaps, and `TypeError`
-    or `ValueError` where the information is not known or the fit is no maximum.
+    or `ValueError` where the information is not known or too large, or the fit is no maximum.
     """
+    if model.n_parameters > MOST_PARAMETERS:
+        raise ValueError(
+            f"The information of {model.n_parameters:,} parameters is a table of as many rows and columns; expected at "
+            f"most {MOST_PARAMETERS:,}."
+        )
     if bool(torch.isnan(x).any()):
         raise BadData("The observed information is that of complete rows, and these have gaps.")
     few = thinned(x, _affordable(model))

@@ -3,47 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gmmlab.algebra import assign
+from gmmlab.algebra import assign, marginal
 from gmmlab.axes import Float, Tensor
 from gmmlab.data import as_rows
 from gmmlab.model import Mixture
 from gmmlab.plot import gaps
 from gmmlab.plot.chart import Bars, Chart, Frame, Line, Mark, Points
 from gmmlab.plot.ellipses import ellipses, outline
-from gmmlab.score.adequacy import predictive
+from gmmlab.score.adequacy import Histogram, against, histogram
 
 CELL = 150  # nominal pixels
+BINS = 24
+
+
+class Spread(NamedTuple):
+    """What is drawn of a column whatever the model: found once, however many models are shown."""
+
+    extent: gaps.Range
+    histogram: Histogram
+
+    @classmethod
+    def of(cls, column: Float[Tensor, "n"]) -> Spread:
+        return cls(gaps.extent(column), histogram(column, BINS))
 
 
 def scatter_matrix(
     model: Mixture,
-    x: Float[Tensor, "n d"],
+    n: int,
+    spreads: Sequence[Spread],
     names: Sequence[str],
-    shown: Sequence[int],
     *,
-    dims: Sequence[Sequence[int]] | None = None,
+    dims: Sequence[int] = (),
 ) -> Chart:
-    """Pairs of the columns `shown` of rows and model; `dims` are the columns that a click on a pair asks for."""
-    m, width = len(shown), max(110, min(CELL, 640 // max(1, len(shown))))
+    """Every two columns of n rows and their model; `dims` are their numbers, which a click on a pair asks for."""
+    m, width = len(spreads), max(110, min(CELL, 640 // max(1, len(spreads))))
     grid = []
     for i in range(m):
         row = []
         for j in range(m):
-            title = names[shown[i]] if i == j else ""
-            marks = _column(model, x, shown[j]) if i == j else _pair(model, (shown[j], shown[i]))
-            link = () if i == j or dims is None else (dims[shown[j]][0], dims[shown[i]][0])
-            x_range, y_range = (gaps.extent(x[:, shown[at]]) for at in (j, i))
+            title = names[i] if i == j else ""
+            marks = _column(model, spreads[j].histogram, j) if i == j else _pair(model, (j, i))
+            link = () if i == j or not dims else (dims[j], dims[i])
+            x_range, y_range = spreads[j].extent, spreads[i].extent
             row.append(
-                Frame(marks=marks, title=title, ticks=False, brush="box" if i != j else None, dims=link, height=width,
-                      width=width - 24, x_range=_wider(x_range), y_range=None if i == j else _wider(y_range))
+                Frame(marks=marks, title=title, name=f"{names[i]} against {names[j]}", ticks=False,
+                      brush="box" if i != j else None, dims=link, height=width, width=width - 24,
+                      x_range=_wider(x_range), y_range=None if i == j else _wider(y_range))
             )  # fmt: skip
         grid.append(row)
-    named = ", ".join(names[i] for i in shown)
-    alt = f"{len(x):,} points in {m} columns, two at a time, with {model.k} components: {named}."
+    alt = f"{n:,} points in {m} columns, two at a time, with {model.k} components: {', '.join(names)}."
     return Chart(grid, alt=alt)
 
 
@@ -59,14 +71,12 @@ def _pair(model: Mixture, pair: tuple[int, int]) -> list[Mark]:
     return [Points(pair), *lines]
 
 
-def _column(model: Mixture, x: Float[Tensor, "n d"], j: int) -> list[Mark]:
-    shown = predictive(model, x, j, bins=24, points=120)
+def _column(model: Mixture, own: Histogram, j: int) -> list[Mark]:
+    shown = against(model, j, own, points=120)
     edges, at = shown.edges.numpy(), shown.at.numpy()
-    histogram = Bars(
-        edges[:-1], edges[1:], np.zeros(len(shown.heights)), shown.heights.numpy(), tone="noise", opacity=0.35
-    )
+    bars = Bars(edges[:-1], edges[1:], np.zeros(BINS), shown.heights.numpy(), tone="noise", opacity=0.35)
     parts = [Line(at, part.numpy(), width=1.5, tone=k) for k, part in enumerate(shown.parts)]
-    return [histogram, *parts]
+    return [bars, *parts]
 
 
 def pairs(x: Any, model: Any, *, columns: Sequence[int] | None = None, theme: str = "light", width: int = 640) -> Any:
@@ -78,5 +88,6 @@ def pairs(x: Any, model: Any, *, columns: Sequence[int] | None = None, theme: st
 
     rows, mixture = as_rows(x, missing=True), getattr(model, "mixture_", model)
     shown = list(range(min(4, rows.x.shape[1]))) if columns is None else list(columns)
-    chart = scatter_matrix(mixture, rows.x, rows.names, shown)
-    return paint(chart, rows=Rows(rows.x, assign(mixture, rows.x)[0]), theme=theme, width=width)
+    x, names = rows.x[:, shown], [rows.names[j] for j in shown]
+    chart = scatter_matrix(marginal(mixture, shown), len(x), [Spread.of(column) for column in x.T], names)
+    return paint(chart, rows=Rows(x, assign(mixture, rows.x)[0]), theme=theme, width=width)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Range = tuple[float, float]
 
+CHUNK = 500_000  # points that are counted at a time: of ten million, a gigabyte is not needed at once
+
 
 def raster(
     xy: NDArray[np.floating],
@@ -28,17 +30,21 @@ def raster(
     """
     w, h = size
     (left, right), (bottom, top) = ranges
-    i = np.floor((xy[:, 0] - left) * (w / (right - left)))
-    j = np.floor((top - xy[:, 1]) * (h / (top - bottom)))
-    inside = (i >= 0) & (i < w) & (j >= 0) & (j < h)
-    pixel = (j * w + i)[inside].astype(np.int64)
-    planes = [np.ones(pixel.size), *colours[inside].T]
-    counts = np.stack([np.bincount(pixel, plane, minlength=w * h) for plane in planes]).astype(float)
-    sums = _discs(counts.reshape(4, h, w), radius_for(pixel.size) * scale)
+    counts = np.zeros((4, w * h))
+    for begin in range(0, len(xy), CHUNK):
+        part, shades = xy[begin : begin + CHUNK], colours[begin : begin + CHUNK]
+        i = np.floor((part[:, 0] - left) * (w / (right - left)))
+        j = np.floor((top - part[:, 1]) * (h / (top - bottom)))
+        inside = (i >= 0) & (i < w) & (j >= 0) & (j < h)
+        pixel = (j * w + i)[inside].astype(np.int64)
+        for row, plane in enumerate([None, *shades[inside].T]):
+            counts[row] += np.bincount(pixel, plane, minlength=w * h)
+    shown = int(counts[0].sum())
+    sums = _discs(counts.reshape(4, h, w), radius_for(shown) * scale)
     filled = sums[0] > 0
     weight, *rest = sums[:, filled]
     image = np.zeros((h, w, 4), np.uint8)
-    alpha = opacity(weight, pixel.size)
+    alpha = opacity(weight, shown)
     seen = np.stack([*(plane / np.maximum(weight, 1e-9) for plane in rest), 255 * alpha], 1)
     image[filled] = np.round(np.clip(seen, 0, 255))
     return image

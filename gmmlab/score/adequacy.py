@@ -188,9 +188,32 @@ def worst_rows(mixture: Mixture, x: Float[Tensor, "n d"], m: int, rng: torch.Gen
     Among n rows of the model the rarest is expected at a tail of 1 / (n + 1).
     """
     density, tail = algebra.log_prob(mixture, x), tails(mixture, x, rng, draws)
-    order = density.argsort(stable=True)
+    near = torch.arange(len(x), device=x.device)
+    if m < len(x):  # only these are put in order
+        near = (tail <= tail.kthvalue(max(m, 1)).values).nonzero().flatten()
+    order = near[density[near].argsort(stable=True)]
     order = order[tail[order].argsort(stable=True)][:m]
     return Worst(order, density[order], tail[order])
+
+
+class Histogram(NamedTuple):
+    """A column in bins of equal width, as a density; all of one value are one bar."""
+
+    edges: Float[Tensor, "e"]  # one more than bins
+    heights: Float[Tensor, "b"]
+
+
+def histogram(values: Float[Tensor, "n"], bins: int) -> Histogram:
+    """Of a column in which something is there; missing entries are left out."""
+    values = values[~values.isnan()].double()
+    low, high = float(values.min()), float(values.max())
+    if high == low:
+        width = max(abs(low), 1.0)
+        low, high = low - width / 2, high + width / 2
+    edges = torch.linspace(low, high, bins + 1, dtype=torch.float64, device=values.device)
+    which = ((values - low) / (high - low) * bins).long().clamp(0, bins - 1)
+    heights = torch.bincount(which, minlength=bins) * (bins / (high - low) / len(values))
+    return Histogram(edges, heights.double())
 
 
 class Predictive(NamedTuple):
@@ -212,19 +235,20 @@ def predictive(
     The density is that at the fitted parameters, on a grid a tenth wider than the rows on either side. Raises
     `ValueError` for a column in which nothing is there.
     """
-    values = x[:, target].double()
-    values = values[~values.isnan()]
-    if not len(values):
+    values = x[:, target]
+    if bool(values.isnan().all()):
         raise ValueError(f"Column {target} has no entry; expected at least one to draw a histogram of.")
-    low, high = float(values.min()), float(values.max())
-    width = high - low if high > low else max(abs(low), 1.0)  # all entries are the same: a histogram of one bar
-    low, high = (low, high) if high > low else (low - width / 2, high + width / 2)
-    edges = torch.linspace(low, high, bins + 1, dtype=torch.float64, device=x.device)
-    which = ((values - low) / (high - low) * bins).long().clamp(0, bins - 1)
-    heights = torch.bincount(which, minlength=bins) * (bins / (high - low) / len(values))
-    at = torch.linspace(low - width / 10, high + width / 10, points, dtype=torch.float64, device=x.device)
+    return against(mixture, target, histogram(values, bins), points)
+
+
+@torch.no_grad()
+def against(mixture: Mixture, target: int, shown: Histogram, points: int) -> Predictive:
+    """The model's marginal density of a column beside a histogram of it, which may serve many models."""
+    low, high = float(shown.edges[0]), float(shown.edges[-1])
+    margin = (high - low) / 10
+    at = torch.linspace(low - margin, high + margin, points, dtype=torch.float64, device=shown.edges.device)
     line = column(mixture, target)
-    return Predictive(edges, heights.double(), at, line.prob(at[None])[0], line.parts(at[None])[0])
+    return Predictive(shown.edges, shown.heights, at, line.prob(at[None])[0], line.parts(at[None])[0])
 
 
 def _ellipsoids(components: Components, columns: list[int], *, complete: bool) -> Gaussian:

@@ -79,13 +79,13 @@ def bars(posterior: Posterior, m: int) -> Bars:
     bar_of = (share.cumsum(0) - share)[place[order]] + within * share[place[order]] // size[place[order]]
     b = int(share.sum())
     count = torch.bincount(bar_of, minlength=b)
-    sums = resp.new_zeros(b, k + 1, dtype=torch.float64)
-    sums.index_add_(0, bar_of, torch.cat([resp, none[:, None]], dim=1)[order].double())
-    means = (sums / count[:, None]).to(resp)
-    labels = torch.arange(k + 1, device=resp.device).repeat_interleave(share)
     bar = torch.empty_like(bar_of)
     bar[order] = bar_of
-    return Bars(means[:, :k], means[:, k], torch.where(labels == k, -1, labels), count, order, bar)
+    parts = resp.new_zeros(b, k, dtype=torch.float64).index_add_(0, bar, resp.double())
+    rest = resp.new_zeros(b, dtype=torch.float64).index_add_(0, bar, none.double())
+    labels = torch.arange(k + 1, device=resp.device).repeat_interleave(share)
+    means = (parts / count[:, None]).to(resp), (rest / count).to(resp)
+    return Bars(*means, torch.where(labels == k, -1, labels), count, order, bar)
 
 
 def confusion(posterior: Posterior) -> Float[Tensor, "i j"]:

@@ -16,9 +16,8 @@ from gmmlab.score.comparison import Comparison, compare
 from gmmlab.widgets.messages import Invalid
 from gmmlab.widgets.once import Kept
 from gmmlab.widgets.plane import Plane, check_mixture
-from gmmlab.widgets.snapshot import Snapshot
+from gmmlab.widgets.snapshot import FEW, Snapshot
 
-FEW = 20_000  # rows that are compared while the fit plays
 SHOWN: dict[str, int | None] = {"both": None, "left": 0, "right": 1}
 
 

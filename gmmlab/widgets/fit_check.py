@@ -8,7 +8,7 @@ from gmmlab.plot.adequacy import adequacy, check, density_of
 from gmmlab.plot.chart import Chart, Control
 from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.once import once
-from gmmlab.widgets.snapshot import Snapshot
+from gmmlab.widgets.snapshot import Snapshot, stride
 
 
 class FitCheck(ChartWidget):
@@ -21,10 +21,11 @@ class FitCheck(ChartWidget):
     component = traitlets.Int(-1, min=-1, help="The component whose distances are shown; -1 for all.").tag(sync=True)
 
     def chart(self, snapshot: Snapshot) -> Chart:
-        model = snapshot.model
-        found, density = once(self.session, model, check), once(self.session, model, density_of, self.column)
+        model, every = snapshot.model, stride(snapshot, len(self.session.x))
+        found = once(self.session, model, check, every)
+        density = once(self.session, model, density_of, self.column, every)
         component = self.component if 0 <= self.component < model.k else None
-        return adequacy(found, density, self.session.names, column=self.column, component=component)
+        return adequacy(found, density, self.session.names, column=self.column, component=component, every=every)
 
     def controls(self) -> list[Control]:
         components = [(-1, "all"), *((k, str(k + 1)) for k in range(self.model.k))]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import traitlets
 
@@ -11,23 +13,39 @@ from gmmlab.algebra.directions import discriminant, principal
 from gmmlab.axes import Float, Tensor
 from gmmlab.model import Mixture
 from gmmlab.plot.chart import Chart, Control
-from gmmlab.plot.matrix import scatter_matrix
+from gmmlab.plot.matrix import Spread, scatter_matrix
 from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.snapshot import Snapshot
 
 MOST = 6  # columns shown at once
+DIRECTIONS = 4  # the same of directions
 
 
-class Seen(NamedTuple):
-    """Rows and their model, in the columns that are looked at."""
+class Columns:
+    """Some of the columns, and only these."""
 
-    x: Float[Tensor, "n m"]
-    axes: Float[Tensor, "m d"] | None  # directions; None for the columns themselves
-    names: list[str]
+    def __init__(self, x: Float[Tensor, "n d"], dims: Sequence[int], names: Sequence[str]) -> None:
+        self.x, self.names = x[:, list(dims)], [names[j] for j in dims]
+        self._dims, self.links = list(dims), list(dims)  # which of the columns; what a click asks the Explorer for
 
     def model(self, mixture: Mixture) -> Mixture:
         """A mixture of the rows as one of what is looked at."""
-        return mixture if self.axes is None else algebra.affine(mixture, self.axes, self.axes.new_zeros(len(self.axes)))
+        return algebra.marginal(mixture, self._dims)
+
+    @cached_property
+    def spreads(self) -> list[Spread]:
+        return [Spread.of(column) for column in self.x.T]
+
+
+class Directions(Columns):
+    """What rows are along directions."""
+
+    def __init__(self, x: Float[Tensor, "n d"], axes: Float[Tensor, "m d"], sign: str) -> None:
+        super().__init__((x.double() @ axes.T).to(x), range(len(axes)), [f"{sign}{i + 1}" for i in range(len(axes))])
+        self.axes, self.links = axes, []
+
+    def model(self, mixture: Mixture) -> Mixture:
+        return algebra.affine(mixture, self.axes, self.axes.new_zeros(len(self.axes)))
 
 
 class Pairs(ChartWidget):
@@ -40,17 +58,13 @@ class Pairs(ChartWidget):
     basis = traitlets.Enum(["columns", "principal", "discriminant"], "columns", help="What is shown.").tag(sync=True)
 
     def __init__(self, session: Any, **traits: Any) -> None:
-        self._seen: Seen | None = None
+        self._seen: Columns | None = None
         super().__init__(session, **{"features": list(range(min(4, session.x.shape[1])))} | traits)
         self.observe(self._look, ["basis", "features"])
 
     def chart(self, snapshot: Snapshot) -> Chart:
         seen = self._look()
-        model = seen.model(snapshot.model)
-        own = seen.axes is None
-        dims = [[i] for i in range(seen.x.shape[1])] if own else None
-        shown = self.features if own else list(range(min(4, len(seen.names))))
-        return scatter_matrix(model, seen.x, seen.names, shown, dims=dims)
+        return scatter_matrix(seen.model(snapshot.model), len(seen.x), seen.spreads, seen.names, dims=seen.links)
 
     def columns(self) -> Float[Tensor, "n m"]:
         return self._look().x
@@ -59,17 +73,16 @@ class Pairs(ChartWidget):
         options = (("columns", "columns"), ("principal", "principal axes"), ("discriminant", "discriminant"))
         return [Control("basis", "show", self.basis, options=options)]
 
-    def _look(self, change: Any = None) -> Seen:
+    def _look(self, change: Any = None) -> Columns:
         """What is looked at; directions are those of the model at the moment at which they were asked for."""
         if self._seen is None or change is not None:
-            x, names = self.session.x, list(self.session.names)
+            x = self.session.x
             if self.basis == "columns":
-                self._seen = Seen(x, None, names)
+                self._seen = Columns(x, self.features, self.session.names)
+            elif self.basis == "principal":
+                self._seen = Directions(x, principal(x)[:DIRECTIONS], "PC")
             else:
-                axes = principal(x) if self.basis == "principal" else discriminant(self.model)
-                axes = axes[:MOST]
-                sign = "PC" if self.basis == "principal" else "D"
-                self._seen = Seen((x.double() @ axes.T).to(x), axes, [f"{sign}{i + 1}" for i in range(len(axes))])
+                self._seen = Directions(x, discriminant(self.model)[:DIRECTIONS], "D")
             if change is not None:
                 self.send_rows()
                 self._redraw()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import traitlets
 
 from gmmlab.axes import Bool, Tensor
+from gmmlab.plot.adequacy import sampled
 from gmmlab.plot.ambiguity import Memberships, ambiguity, memberships
 from gmmlab.plot.chart import Chart, Control
-from gmmlab.score.membership import choices
 from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.once import once
-from gmmlab.widgets.snapshot import Snapshot
+from gmmlab.widgets.snapshot import Snapshot, stride
 
 BARS, ENTROPY, CONFUSION = range(3)
 
@@ -24,7 +24,9 @@ class Responsibilities(ChartWidget):
     threshold = traitlets.Float(0.5, min=0, max=1, help="Rows above this relative entropy are unsure.").tag(sync=True)
 
     def chart(self, snapshot: Snapshot) -> Chart:
-        return ambiguity(self._found(snapshot), threshold=self.threshold)
+        every = stride(snapshot, len(self.session.x))
+        found = once(self.session, snapshot.model, memberships, every)
+        return ambiguity(found, threshold=self.threshold, note=sampled(every).strip())
 
     def controls(self) -> list[Control]:
         return [
@@ -55,10 +57,10 @@ class Responsibilities(ChartWidget):
             super().picked(frame, pick, action)
 
     def _found(self, snapshot: Snapshot) -> Memberships:
-        return once(self.session, snapshot.model, memberships)
+        """Of all rows, for these are marked."""
+        return once(self.session, snapshot.model, memberships, 1)
 
 
 def between(found: Memberships, i: int, j: int) -> Bool[Tensor, "n"]:
     """Rows labelled i whose second choice is j; all rows labelled i for j = i. The last number is that of noise."""
-    first, second = choices(found.posterior)
-    return first == i if i == j else (first == i) & (second == j)
+    return found.first == i if i == j else (found.first == i) & (found.second == j)

@@ -13,6 +13,8 @@ from gmmlab.widgets.history import Trace
 from gmmlab.widgets.pins import Pins
 from gmmlab.widgets.progress import Progress
 
+FEW = 20_000  # rows that checks of all rows look at while a fit plays: of all they would hold up every frame
+
 
 @dataclass(frozen=True, eq=False)
 class Failure:
@@ -57,3 +59,8 @@ class Snapshot:
 
     def __repr__(self) -> str:
         return f"Snapshot(step={self.step}, {self.play}, evidence={self.evidence})"
+
+
+def stride(snapshot: Snapshot, n: int) -> int:
+    """One row in so many is looked at: every one at rest, about `FEW` of n while the fit plays."""
+    return -(-n // FEW) if snapshot.play == "playing" else 1
