@@ -104,7 +104,7 @@ function switch_({ name, label, title }, turn) {
 /** A slider with its value beside it; Delete or a double click takes it home. */
 function slider({ name, label, low, high, step, title, power, ends, home, keys = [] }, turn) {
   const id = uid(name);
-  const value = html("output", { for: id });
+  const value = html("output", { for: id, "aria-hidden": "true" }); // the slider says it itself, once
   let shown = null;
   let held = null; // what the hand says, until the kernel says it too
   const written = (v) => (v <= low && ends[0]) || (v >= high && ends[1]) || number(power ? 10 ** v : v, power ? 2 : 3);

@@ -31,7 +31,7 @@ export class Frame extends Axes {
     on("pointermove", (event) => this.#move(event));
     on("pointerup", (event) => this.#up(event));
     on("pointercancel", () => this.#drop());
-    on("pointerleave", () => !this.#drag && this.#away());
+    on("pointerleave", ({ pointerType }) => !this.#drag && this.#away(pointerType === "touch"));
     on("keydown", (event) => this.#key(event));
     on("blur", () => {
       if (this.#drag && !this.#drag.keys) return; // the pointer is still held
@@ -44,7 +44,7 @@ export class Frame extends Axes {
     super.update(spec);
     if (!this.#drag) this.#wet = [];
     const hint = spec.brush && this.#drawsWithKeys && HINTS[spec.brush];
-    set(this.element, { "aria-description": hint || null, "aria-label": [spec.title, spec.y_title, spec.x_title && `against ${spec.x_title}`].filter(Boolean).join(" ") || "Chart",
+    set(this.element, { "aria-description": hint || null, "aria-label": [spec.title, spec.y_title, spec.x_title && `against ${spec.x_title}`].filter(Boolean).join(" ") || spec.name || this.app.title,
       style: `height:${spec.height}px;flex:1 1 ${spec.width}px`, "data-acts": spec.place || spec.brush ? "" : null,
       "data-picks": spec.pick === null ? null : "" });
   }
@@ -99,7 +99,9 @@ export class Frame extends Axes {
     const drag = this.#drag;
     if (!drag) return;
     if (drag.path) return this.#finish();
-    this.#click(this.place(event));
+    const at = this.place(event);
+    if (event.pointerType === "touch") this.#point(this.near(at)); // a finger does not hover: what it taps is told
+    this.#click(at);
   }
 
   /** A click chooses what is there to be chosen; elsewhere it is the shortest stroke, or lets the marked rows go. */
@@ -157,9 +159,10 @@ export class Frame extends Axes {
     this.app.draw(false);
   }
 
-  #away() {
+  /** A finger that is lifted leaves what it has pointed at. */
+  #away(lifted = false) {
     this.#cursor = null;
-    this.#point(null);
+    if (!lifted) this.#point(null);
     if (this.spec?.brush) this.app.draw(false);
   }
 

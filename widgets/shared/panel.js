@@ -33,11 +33,15 @@ export class Panel {
     });
     this.status = new Status();
     this.summary = html("p", { class: "gl-hidden", id: uid("summary") });
-    this.root = html("div", { class: `gmmlab gl-${name}` });
+    this.root = html("div", { class: `gmmlab gl-${name}`, role: "group" });
   }
 
   // what a view says of itself
 
+  /** What it is called. */
+  get title() {
+    return this.model.get("title") || "Explorer";
+  }
   /** Its elements, from the top down; the line of its state follows. @returns {Element[]} */
   content() {
     return [];
@@ -70,6 +74,7 @@ export class Panel {
   // what it can ask for
 
   open() {
+    set(this.root, { "aria-label": this.title });
     this.root.append(...this.content(), this.status.line, this.status.voice, this.summary);
     this.el.append(this.root);
     keepKeys(this.root);

@@ -13,23 +13,23 @@ export class Table {
 
   update(spec) {
     this.spec = spec;
-    set(this.element, { "aria-label": spec.title || "Table", style: `height:${spec.height}px;flex:1 1 ${spec.width}px` });
+    set(this.element, { "aria-label": spec.title || this.app.title, style: `height:${spec.height}px;flex:1 1 ${spec.width}px` });
     const now = JSON.stringify(spec);
     if (now === this.#written) return; // what is not rewritten keeps its focus
     this.#written = now;
     const focused = this.element.contains(this.element.getRootNode().activeElement) && this.element.getRootNode().activeElement.dataset.at;
-    const title = html("div", { class: "gl-table-title", text: spec.title });
+    const title = html("div", { class: "gl-table-title", "aria-hidden": "true", text: spec.title }); // the name says it
     if (!spec.cells.length) return this.element.replaceChildren(title, html("p", { class: "gl-quiet", text: spec.empty }));
     const head = html("tr", {}, ...[...spec.columns, ...(spec.actions.length ? [""] : [])].map((name) => (name ? html("th", { scope: "col", text: name }) : html("td"))));
-    this.element.replaceChildren(title, html("table", {}, html("thead", {}, head), html("tbody", {}, ...spec.cells.map((cells, i) => this.#row(cells, i)))));
+    this.element.replaceChildren(title, html("table", { "aria-label": spec.title || this.app.title }, html("thead", {}, head), html("tbody", {}, ...spec.cells.map((cells, i) => this.#row(cells, i)))));
     if (focused) this.element.querySelector(`[data-at="${focused}"]`)?.focus({ preventScroll: true });
   }
 
   #row(cells, i) {
     const { picks, rows, actions } = this.spec;
-    const press = (text, action) => html("button", { type: "button", class: "gl-button", text, "data-at": `${i} ${action}`, ...KEYS_STAY,
-      click: () => this.app.pick(this.index, picks[i], action) });
     const [first, ...rest] = cells;
+    const press = (text, action) => html("button", { type: "button", class: "gl-button", text, "data-at": `${i} ${action}`, ...KEYS_STAY,
+      "aria-label": action ? `${text} ${first}` : null, click: () => this.app.pick(this.index, picks[i], action) });
     const lead = picks.length && !actions.length ? html("td", {}, press(first, "")) : html("td", { text: first });
     const row = html("tr", {}, lead, ...rest.map((text) => html("td", { text })), actions.length ? html("td", {}, ...actions.map((action) => press(action, action))) : null);
     if (rows[i] !== undefined) {
