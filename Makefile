@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-slow check lint format format-check types bench notebooks widgets screenshots clean
+.PHONY: help setup lab test test-slow test-kernels check lint format format-check types bench notebooks widgets screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,16 @@ test: setup ## run all tests but the slow ones
 test-slow: setup ## run the slow tests
 	@echo "gmmlab: running the slow tests"
 	@$(BIN)/python -m pytest -m slow
+
+KERNELS ?= 6.31.0 7.3.0
+
+test-kernels: setup ## run the browser tests on other versions of ipykernel (KERNELS=)
+	@for version in $(KERNELS); do \
+		echo "gmmlab: running the browser tests on ipykernel $$version"; \
+		$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/ipykernel-$$version \
+			ipykernel==$$version nest-asyncio && \
+		PYTHONPATH=$$PWD/build/ipykernel-$$version $(BIN)/python -m pytest -m browser tests/widgets || exit 1; \
+	done
 
 check: lint format-check types ## lint, format check and types, as pre-commit and CI run them
 
