@@ -24,9 +24,9 @@ test-slow: setup ## run the slow tests
 	@echo "gmmlab: running the slow tests"
 	@$(BIN)/python -m pytest -m slow
 
-KERNELS ?= 6.31.0 7.3.0
+KERNELS ?= 6.31.0
 
-test-kernels: setup ## run the browser tests on other versions of ipykernel (KERNELS=)
+test-kernels: setup ## run the browser tests on other versions of ipykernel, KERNELS="6.31.0"
 	@for version in $(KERNELS); do \
 		echo "gmmlab: running the browser tests on ipykernel $$version"; \
 		$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/ipykernel-$$version \
