@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import traitlets
@@ -39,7 +39,6 @@ class ChartWidget(Panel):
 
     _esm = STATIC / "chart.js"
     _css = STATIC / "chart.css"
-    heading: ClassVar[str] = ""
 
     title = traitlets.Unicode(help="The words above the chart.").tag(sync=True)
     width = traitlets.Int(640, min=200, max=4000, help="Width of the static picture in pixels.").tag(sync=True)

@@ -87,8 +87,8 @@ class DataPainter(ChartWidget):
         """An Explorer on the rows as they are now, with as many components as classes were drawn unless told."""
         from gmmlab.widgets.opening import explore
 
-        drawn = len(np.unique(self.y))
-        return explore(self.X, **{"n_components": max(1, drawn)} | options)
+        usual: dict[str, Any] = {"n_components": max(1, len(np.unique(self.y))), "name": "Painted rows"}
+        return explore(self.X, **usual | options)
 
     def preset(self, name: str) -> None:
         """One of the drawings that are ready: blobs, cigars, cross, unequal, moons, ring."""

@@ -49,6 +49,7 @@ class Explorer(Panel):
     the rows.
     """
 
+    heading = "Explorer"
     ops = operations.TABLE
     _esm = STATIC / "explorer.js"
     _css = STATIC / "explorer.css"

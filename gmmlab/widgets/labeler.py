@@ -27,6 +27,7 @@ from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.facts import Facts, Pair, lineage
 from gmmlab.widgets.labelling import labelling
 from gmmlab.widgets.messages import Invalid, integer
+from gmmlab.widgets.runs import called
 from gmmlab.widgets.snapshot import Snapshot
 from gmmlab.widgets.undo import Undo
 
@@ -78,8 +79,9 @@ class Labeler(ChartWidget):
         from gmmlab.widgets.opening import explore
 
         own = {name: options.pop(name) for name in list(options) if name in cls.options()}
-        x = as_rows(X, min_rows=2, missing=True).x
-        fit = labelling(x, None if labels is None else torch.as_tensor(labels))
+        rows = as_rows(X, min_rows=2, missing=True)
+        fit = labelling(rows.x, None if labels is None else torch.as_tensor(labels))
+        options = {"name": called(cls.heading, rows.x, rows.names)} | options
         return cls(explore(X, fit=fit, panels=(), **options).session, **own)
 
     # from Python

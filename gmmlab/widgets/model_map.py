@@ -29,6 +29,7 @@ from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.explorer import Explorer
 from gmmlab.widgets.messages import Invalid, integer
 from gmmlab.widgets.names import refuse_unknown
+from gmmlab.widgets.runs import called
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.snapshot import Snapshot
 
@@ -131,7 +132,8 @@ class ModelMap(ChartWidget):
             raise Invalid(f"{covariance_type} with {n_components} {why}.")
         self._opened = (i, j)
         if self._target is None:
-            self._target = Session(self.session.x, one.model, names=self.session.names)
+            x, names = self.session.x, self.session.names
+            self._target = Session(x, one.model, names=names, name=called("Opened from the map", x, names))
         else:
             self._target.set_model(one.model)
         self._redraw()
@@ -208,7 +210,7 @@ def finished(selection: Selection) -> Session:
         names = default_names(x.shape[1])
     else:
         x, names, _ = as_rows(data.X, missing=True)
-    return Session(x, selection, fit=lambda _: iter(()), names=names)
+    return Session(x, selection, fit=lambda _: iter(()), names=names, name=called(ModelMap.heading, x, names))
 
 
 def _shape(name: str) -> str:

@@ -25,6 +25,7 @@ from gmmlab.widgets.explorer import Explorer
 from gmmlab.widgets.model_map import ModelMap
 from gmmlab.widgets.names import refuse_unknown
 from gmmlab.widgets.panel import Panel
+from gmmlab.widgets.runs import called
 from gmmlab.widgets.session import Session, expectation_maximisation
 from gmmlab.widgets.stepper import Fit
 from gmmlab.widgets.trace import Trace
@@ -47,6 +48,7 @@ def explore(
     init_params: str = "kmeans",
     random_state: Any = 0,
     panels: Sequence[str] | None = None,
+    name: str | None = None,
     **options: Any,
 ) -> Explorer:
     """Watch and steer a mixture on the rows of a frame, an array or a tensor.
@@ -57,7 +59,8 @@ def explore(
     two columns are shown, by number or by name; `truth`, a mixture or a label for each row, is drawn behind the model;
     `others` are models by name, or a `Selection`, that the card of a row asks too.
     `panels` are shown beside it, in this order: "trace", "dials" and "map", whose button starts a search over all
-    families; all three unless said, () for none, and of a session the map only if asked for.
+    families; all three unless said, () for none, and of a session the map only if asked for. `name` is
+    what `Runs` calls the fit.
     `options` are height (pixels), theme ("auto", "light", "dark"), color_by ("component", "uncertainty"), contours and
     note, a sentence above the plot. `X` may also be the name of a preset, data with a start that goes wrong in an
     instructive way: "cigars", "collapse", "unequal", "moons", "noise", "bad start".
@@ -67,13 +70,15 @@ def explore(
     known = [*Explorer.options(), *list(inspect.signature(explore).parameters)[:-1]]
     refuse_unknown(options, [name for name in known if name not in ("names", "session_id", "strip")], "explore")
     if session is not None:
-        if X is not None or model is not None or fit is not None:
-            raise TypeError("A session has its rows, model and fit already: explore(session=session) takes no others.")
+        if any(given is not None for given in (X, model, fit, name)):
+            raise TypeError(
+                "A session has its rows, model, fit and name already: explore(session=session) takes no others."
+            )
         return _with_panels(session, panels or (), options, dims=dims, truth=truth, others=others)
     call = "X"
     if isinstance(X, str):
         made, call = preset(X), repr(X)
-        X, truth = made.x, made.truth if truth is None else truth
+        X, truth, name = made.x, made.truth if truth is None else truth, name or f"Explorer of {call}"
         if model is None:
             model, options = made.start, {"note": made.note} | options
     if X is None:
@@ -87,13 +92,23 @@ def explore(
     if model is not None and chosen != (3, "full", "kmeans", 0):
         raise TypeError(f"The model says what {', '.join(['n_components', *wanted])} are; give these or the model.")
     start = model if model is not None else GaussianMixture(n_components, tol=1e-6, **wanted)
-    session = session_of(X, start, fit=fit)
+    session = session_of(X, start, fit=fit, name=name)
     chosen_panels = BESIDE if panels is None else panels
     return _with_panels(session, chosen_panels, options, dims=dims, truth=truth, others=others, call=call)
 
 
-def session_of(X: Any, model: GaussianMixture | StudentMixture | Mixture, *, fit: Fit | None = None) -> Session:
-    """A session that begins at a mixture or a fitted estimator, or where an unfitted one would."""
+def session_of(
+    X: Any,
+    model: GaussianMixture | StudentMixture | Mixture,
+    *,
+    fit: Fit | None = None,
+    name: str | None = None,
+    what: str = "Explorer",
+) -> Session:
+    """A session that begins at a mixture or a fitted estimator, or where an unfitted one would.
+
+    Without a `name` it is called by `what` looks at the rows.
+    """
     rows = as_rows(X, min_rows=2, missing=True)
     check_columns(rows.x)
     begin = model if isinstance(model, Mixture) else _start(model, X)
@@ -106,7 +121,7 @@ def session_of(X: Any, model: GaussianMixture | StudentMixture | Mixture, *, fit
         )
     begin = begin.relocated(origin=rows.x.nanmean(0))
     fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(model, Mixture) else model.tol)
-    return Session(rows.x, begin, fit=fit, names=rows.names)
+    return Session(rows.x, begin, fit=fit, names=rows.names, name=name or called(what, rows.x, rows.names))
 
 
 def _with_panels(session: Session, panels: Sequence[str], options: dict[str, Any], **more: Any) -> Explorer:
@@ -125,7 +140,7 @@ def _panel(name: str, session: Session, theme: dict[str, Any]) -> Panel:
         case "dials":
             return Dials(session, **theme)
         case _:
-            search = Session.selecting(session.x, name="search")
+            search = Session.selecting(session.x, name=called("Search", session.x, session.names))
             return ModelMap(search, target=session, height=HEIGHTS[name], **theme)
 
 

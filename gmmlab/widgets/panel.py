@@ -42,6 +42,7 @@ class Assigned(NamedTuple):
 class Panel(LabWidget):
     """Watches and steers a session. A subclass composes frames and draws pictures of its snapshots."""
 
+    heading: ClassVar[str] = "Fit"
     wide: ClassVar[bool] = False  # whether it stands below an Explorer, not beside it
 
     session_id = traitlets.Unicode(help="Links the panels of one session.").tag(sync=True)
@@ -56,11 +57,14 @@ class Panel(LabWidget):
         self._unsubscribe = session.subscribe(self._follow)
 
     @classmethod
-    def of(cls, X: Any, model: Any, **options: Any) -> Self:
-        """The panel of rows and a model: a fitted estimator or a mixture, or an estimator that says how to begin."""
+    def of(cls, X: Any, model: Any, *, name: str | None = None, **options: Any) -> Self:
+        """The panel of rows and a model: a fitted estimator or a mixture, or an estimator that says how to begin.
+
+        `name` is what `Runs` calls the session.
+        """
         from gmmlab.widgets.opening import session_of
 
-        return cls(session_of(X, model), **options)
+        return cls(session_of(X, model, name=name, what=cls.heading), **options)
 
     @property
     def model(self) -> Any:

@@ -26,6 +26,7 @@ from gmmlab.score.uncertainty import bhattacharyya, match
 from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.columns import column_pair
 from gmmlab.widgets.messages import integer
+from gmmlab.widgets.runs import called
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.snapshot import Snapshot
 
@@ -66,7 +67,10 @@ class RestartLandscape(ChartWidget):
         best = self.fits[self.landscape.best.fit]
         self._tones = [_tones(self.fits[row.fit], best) for row in self.landscape.table]
         self._loaded = 0 if session is None else None
-        super().__init__(Session(rows.x, best, names=rows.names) if session is None else session, **traits)
+        if session is None:
+            name = called(self.heading, rows.x, rows.names)
+            session = Session(rows.x, best, names=rows.names, name=name)
+        super().__init__(session, **traits)
 
     def chart(self, snapshot: Snapshot) -> Chart:  # noqa: ARG002 - where starts end does not depend on the session
         table = self.landscape.table

@@ -16,7 +16,7 @@ from gmmlab.widgets.worker import Worker
 
 PERIOD = 0.5  # seconds between two looks
 ACTIONS = ("Play", "Pause", "Stop")
-COLUMNS = ("name", "state", "step", "rows", "rows / s", "time left", "memory", "device")
+COLUMNS = ("name", "model", "state", "step", "rows", "rows / s", "memory", "device")
 
 
 class Runs(ChartWidget):
@@ -34,8 +34,9 @@ class Runs(ChartWidget):
     def chart(self, snapshot: Snapshot) -> Chart:  # noqa: ARG002 - the list has its own state
         self._listed = listed = runs.runs()
         playing = sum(run.play == "playing" for run in listed)
+        shown = len(COLUMNS) - all(run.device == "cpu" for run in listed)
         table = Table(
-            columns=COLUMNS, cells=[_cells(run) for run in listed], picks=range(len(listed)), actions=ACTIONS,
+            columns=COLUMNS[:shown], cells=[_cells(run)[:shown] for run in listed], picks=range(len(listed)), actions=ACTIONS,
             empty="No fit is being watched.", height=56 + 30 * len(listed),
         )  # fmt: skip
         return Chart([[table]], alt=f"{len(listed)} fits that are watched, of which {playing} run.")
@@ -74,13 +75,14 @@ class Runs(ChartWidget):
 
 def _cells(run: Run) -> tuple[str, ...]:
     share = "" if run.share is None else f" {100 * run.share:.0f} %"
+    left = "" if run.remaining is None or run.play != "playing" else f", {run.remaining:.1f} s left"
     return (
         run.name,
-        f"{run.play}{share}",
+        run.model,
+        f"{run.play}{share}{left}",
         f"{run.step}",
         f"{run.rows:,} x {run.columns}",
         "" if run.rows_per_second is None else f"{run.rows_per_second:.2g}",
-        "" if run.remaining is None or run.play != "playing" else f"{run.remaining:.1f} s",
         f"{run.n_bytes / 1e6:.1f} MB",
         run.device,
     )

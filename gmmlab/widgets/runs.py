@@ -11,17 +11,25 @@ from __future__ import annotations
 
 import threading
 import weakref
-from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain, count
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gmmlab.axes import Tensor
+from gmmlab.data.rows import default_names
+from gmmlab.estimators import parameters
+from gmmlab.estimators.select import Selection
+from gmmlab.families import FactorAnalyzers
+from gmmlab.model import Mixture
 from gmmlab.widgets.values import components
 
 if TYPE_CHECKING:
     from gmmlab.widgets.session import Session
 
+FEW = 2  # columns that a name tells
+
 _lock = threading.Lock()
-_numbers = count(1)
 _sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()  # in the order of their making
+_names: weakref.WeakKeyDictionary[Session, str] = weakref.WeakKeyDictionary()
 
 
 class Run(NamedTuple):
@@ -29,6 +37,7 @@ class Run(NamedTuple):
 
     key: str
     name: str
+    model: str
     play: str
     step: int
     rows: int
@@ -43,11 +52,21 @@ class Run(NamedTuple):
     message: str
 
 
-def register(session: Session, name: str | None = None) -> str:
-    """Takes a session into the list, and gives its name: "fit 1" and so on without one."""
+def register(session: Session, wanted: str) -> str:
+    """Takes a session into the list and gives its name: with a number behind it if another one has the name wanted."""
     with _lock:
-        _sessions[session.key] = session
-        return f"fit {next(_numbers)}" if name is None else name
+        taken = {_names[known] for known in _sessions.values() if not known.closed}
+        numbered = chain([wanted], (f"{wanted} ({i})" for i in count(2)))
+        _sessions[session.key], _names[session] = session, next(name for name in numbered if name not in taken)
+        return _names[session]
+
+
+def called(what: str, x: Tensor, names: list[str]) -> str:
+    """The name of a session that nobody has named: what it is, and of which rows."""
+    n, d = x.shape
+    if names == default_names(d):
+        return f"{what} of {n:,} x {d}"
+    return f"{what} of {', '.join(names[:FEW])}{', …' if d > FEW else ''}"
 
 
 def runs() -> list[Run]:
@@ -75,6 +94,7 @@ def _run(session: Session) -> Run:
     return Run(
         session.key,
         session.name,
+        _words(snapshot.model),
         snapshot.play,
         snapshot.step,
         x.shape[0],
@@ -88,3 +108,14 @@ def _run(session: Session) -> Run:
         str(x.device),
         snapshot.message,
     )
+
+
+def _words(model: Any) -> str:
+    """A model in a few words."""
+    if isinstance(model, Selection):
+        return f"{len(model.fitted)} models"
+    if not isinstance(model, Mixture):
+        return type(model).__name__
+    components = model.components
+    shape = "" if isinstance(components, FactorAnalyzers) else f" {parameters.covariance_type(model.located.structure)}"
+    return f"{type(components).__name__} k={model.k}{shape}"

@@ -38,7 +38,8 @@ class Session(Doors, Driver):
 
     `fit` is any callable from a model to an iterator of steps (see `fits`); expectation maximisation by default. The
     last `history` states can be gone back to (fewer of models so large that they would take more than 256 MB). Quick
-    repeats of one edit (a drag) count as one state. `names` are those of the columns, `name` that of the session.
+    repeats of one edit (a drag) count as one state. `names` are those of the columns, `name` that of the session: of
+    its rows unless said, and with a number behind it where another session has that name.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Session(Doors, Driver):
         recipe = Recipe.of(expectation_maximisation(x) if fit is None else fit)
         super().__init__(stepper(recipe, model, history=history, most_bytes=MOST_BYTES), len(x))
         self.key = f"{id(self):x}"
-        self.name = runs.register(self, name)
+        self.name = runs.register(self, name or runs.called("Fit", x, self.names))
 
     @classmethod
     def selecting(cls, X: Any, *args: Any, name: str | None = None, **options: Any) -> Self:
@@ -68,6 +69,7 @@ class Session(Doors, Driver):
         from gmmlab.widgets.choosing import watched
 
         search = watched(X, *args, **options)
+        name = name or runs.called("Search", search.x, search.names)
         return cls(search.x, search.start, fit=search.fit, names=search.names, name=name)
 
     def __repr__(self) -> str:

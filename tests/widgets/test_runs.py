@@ -14,7 +14,9 @@ from cases import blobs
 
 import gmmlab
 from gmmlab.fit import run, whole
+from gmmlab.widgets import FitCheck, Labeler, RestartLandscape
 from gmmlab.widgets.run_list import Runs
+from gmmlab.widgets.runs import runs as alive
 from gmmlab.widgets.session import Session
 
 
@@ -96,3 +98,50 @@ def test_it_says_how_many_there_are(session: Session) -> None:
     assert session.name in listed(runs)
     assert runs.png()
     runs.close()
+
+
+def test_sessions_have_names_that_a_person_knows_and_no_two_the_same() -> None:
+    X = gmmlab.faithful()
+    model = gmmlab.GaussianMixture(2, random_state=0).fit(X)
+    made = [
+        FitCheck.of(X, model).session,
+        FitCheck.of(X, model).session,
+        gmmlab.explore(X, panels=()).session,
+        gmmlab.explore("cigars", panels=()).session,
+        gmmlab.explore(X.to_numpy(), panels=(), name="geyser").session,
+        gmmlab.explore(X.to_numpy(), panels=(), name="geyser").session,
+        Session(torch.ones(1200, 2), model.mixture_),
+        Session.selecting(X),
+        RestartLandscape([model], X).session,
+        Labeler.begin(X).session,
+    ]
+    assert [each.name for each in made] == [
+        "Fit check of eruptions, waiting",
+        "Fit check of eruptions, waiting (2)",
+        "Explorer of eruptions, waiting",
+        "Explorer of 'cigars'",
+        "geyser",
+        "geyser (2)",
+        "Fit of 1,200 x 2",
+        "Search of eruptions, waiting",
+        "Restart landscape of eruptions, waiting",
+        "Labeler of eruptions, waiting",
+    ]
+    assert {run.name: run.model for run in alive()}["geyser"] == "Gaussian k=3 full"
+    made[4].close()
+    assert gmmlab.explore(X, panels=(), name="geyser").session.name == "geyser", "of those that are alive"
+    with pytest.raises(TypeError, match="name already"):
+        gmmlab.explore(session=made[5], name="another")
+    for session in made:
+        session.close()
+
+
+def test_a_model_is_told_in_a_few_words(session: Session) -> None:
+    x = session.x
+    factors = Session(x, gmmlab.FactorMixture(2, n_factors=1, random_state=0).fit(x).mixture_)
+    search, other = Session.selecting(x, [1, 2], ["full"]), Session(x, 3.0, fit=iter(()))
+    words = {run.name: run.model for run in alive()}
+    kept = [words[each.name] for each in (factors, search, other)]
+    assert kept == ["FactorAnalyzers k=2", "2 models", "float"]
+    for each in (factors, search, other):
+        each.close()
