@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -201,6 +201,12 @@ class Chart:
         """All of them, row by row: their numbers are those that a browser speaks of."""
         for row in self.grid:
             yield from row
+
+    def high(self, height: int) -> Chart:
+        """The same, `height` pixels high: its rows grow or shrink alike."""
+        share = height / sum(max(part.height for part in row) for row in self.grid)
+        grid = [[replace(part, height=max(1, round(share * part.height))) for part in row] for row in self.grid]
+        return replace(self, grid=grid)
 
     def message(self) -> dict[str, Any]:
         """The chart as lists and words that travel."""

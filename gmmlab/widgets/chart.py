@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import traitlets
@@ -40,17 +40,27 @@ class ChartWidget(Panel):
     _esm = STATIC / "chart.js"
     _css = STATIC / "chart.css"
 
+    lays_out: ClassVar[bool] = False  # whether `chart` sees to the height itself
+
+    height = traitlets.Int(
+        None, allow_none=True, min=80, max=4000, help="Height of the chart in pixels; without one that of its frames."
+    ).tag(sync=True)
     title = traitlets.Unicode(help="The words above the chart.").tag(sync=True)
     width = traitlets.Int(640, min=200, max=4000, help="Width of the static picture in pixels.").tag(sync=True)
 
     def __init__(self, session: Any, **traits: Any) -> None:
         super().__init__(session, **{"title": self.heading} | traits)
         names = [control.name for control in self.controls() if control.kind != "button"]
-        self.observe(self._redraw, [name for name in names if self.has_trait(name)])
+        self.observe(self._redraw, ["height", *(name for name in names if self.has_trait(name))])
 
     def chart(self, snapshot: Snapshot) -> Chart:
         """What a snapshot shows."""
         raise NotImplementedError
+
+    def sized(self, snapshot: Snapshot) -> Chart:
+        """The same in the height that is asked for."""
+        chart = self.chart(snapshot)
+        return chart if self.height is None or self.lays_out else chart.high(self.height)
 
     def controls(self) -> list[Control]:
         """Choices beside the chart, as they stand."""
@@ -89,7 +99,7 @@ class ChartWidget(Panel):
         from gmmlab.plot.painter import Rows, paint
 
         snapshot, columns = self.session.snapshot, self.columns()
-        chart, rows = self.chart(snapshot), None
+        chart, rows = self.sized(snapshot), None
         if columns is not None and _shows_points(chart):
             first, *others = self.colours(snapshot)
             rows = Rows(columns, first, others)
@@ -106,7 +116,7 @@ class ChartWidget(Panel):
         body: dict[str, Any] = {"chart": None, "controls": [control.message() for control in self.controls()], "k": 1}
         failure, labels = snapshot.error, []
         try:
-            chart = self.chart(snapshot)
+            chart = self.sized(snapshot)
             body["chart"] = chart.message()
             if _shows_points(chart):
                 sets = self.colours(snapshot)

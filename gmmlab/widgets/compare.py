@@ -51,8 +51,7 @@ class Compare(Plane):
         try:
             both, found = self._sides(snapshot)
             shown = plane(self.session.x, self.dims, self.session.names)
-            return versus(both, found, shown, only=SHOWN[self.show], few=len(found.gain) < len(self.session.x),
-                          height=self.height)  # fmt: skip
+            return versus(both, found, shown, only=SHOWN[self.show], few=len(found.gain) < len(self.session.x))
         except (BadData, TypeError) as err:
             return said(str(err))
 

@@ -76,7 +76,7 @@ class Conditional(Plane):
 
     def chart(self, snapshot: Snapshot) -> Chart:
         try:
-            return given(snapshot.model, self._question(), self._place(), height=self.height)
+            return given(snapshot.model, self._question(), self._place())
         except (BadData, TypeError) as err:
             return said(str(err))
 

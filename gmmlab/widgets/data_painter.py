@@ -28,6 +28,7 @@ from gmmlab.widgets.undo import Undo
 
 SPRAY, BELL, MOVE = TOOLS = ("spray", "bell", "move")
 WIDE, HIGH = 10.0, 6.0  # the plane
+HEIGHT = 420  # in pixels
 SHORTEST, LONGEST = 0.2, 60.0  # seconds that a stroke sprays for: a click, and a hand that has forgotten it
 MOVED = 0.02  # of the plane: less is a click
 MOST_ROWS = 100_000
@@ -142,7 +143,7 @@ class DataPainter(ChartWidget):
             marks=[Points((0, 1)), *self._outline(drawing)], x_range=(0.0, WIDE), y_range=(0.0, HIGH),
             brush="round" if round_ else "line", radius=0.0 if self.tool == MOVE else self.size, path=True,
             flow=float(self.flow) if round_ else 0.0, paint=None if self.tool == MOVE else self._label,
-            height=self.height,
+            height=HEIGHT,
         )  # fmt: skip
         counts = torch.bincount(drawing.labels, minlength=1).tolist()
         each = ", ".join(f"{count} of class {j + 1}" for j, count in enumerate(counts) if count)

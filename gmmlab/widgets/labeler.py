@@ -159,7 +159,7 @@ class Labeler(ChartWidget):
         frame = labelled(
             self.columns(), model, (self.across, self.up), facts.within(model.k),
             must=facts.must, cannot=facts.cannot, asked=self._unsure(snapshot), begun=self._begun,
-            names=(names[self.across], names[self.up if self._plane else -1]), height=self.height,
+            names=(names[self.across], names[self.up if self._plane else -1]),
             brush=BRUSHES[self.tool], radius=self.size if BRUSHES[self.tool] == "round" else 0.0,
             paint=painting.get(self.tool),
         )  # fmt: skip

@@ -37,6 +37,7 @@ NAMES = {
     "bic": "BIC", "icl": "ICL", "icl_soft": "soft ICL", "aic": "AIC", "aicc": "AICc", "nec": "NEC", "mml": "MML",
     "cv": "CV",
 }  # fmt: skip
+HEIGHT = 420
 USUAL = ("bic", "icl", "aic", "cv")
 SHAPES = (("all", "all"), ("round", "round"), ("axes", "along axes"), ("free", "turned"))
 
@@ -61,6 +62,7 @@ class ModelMap(ChartWidget):
 
     heading = "Model map"
     wide = True
+    lays_out = True
 
     criterion = traitlets.Unicode(help="What ranks the models, as in `select`.").tag(sync=True)
     families = traitlets.List(traitlets.Unicode(), help="Covariance types that are shown; all if empty.").tag(sync=True)
@@ -98,7 +100,7 @@ class ModelMap(ChartWidget):
             waiting=[[one.refused == NOT_YET for one in row] for row in grid.fits],
             opened=self._opened,
             note=note,
-            height=self.height,
+            height=self.height or HEIGHT,
         )
 
     def controls(self) -> list[Control]:

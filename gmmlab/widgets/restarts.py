@@ -32,6 +32,7 @@ from gmmlab.widgets.snapshot import Snapshot
 
 FEW = 4  # optima that are drawn small
 COLUMNS = ("optimum", "starts", "gap", "smallest", "condition", "Rand")  # the adjusted Rand index with the best
+HEIGHT = 420
 SMALL = 150  # pixels that the small pictures are high
 
 
@@ -43,6 +44,7 @@ class RestartLandscape(ChartWidget):
     """
 
     heading = "Restart landscape"
+    lays_out = True
 
     hide_degenerate = traitlets.Bool(False, help="Whether collapsed optima are left out.").tag(sync=True)
 
@@ -77,7 +79,7 @@ class RestartLandscape(ChartWidget):
         sound = [row for row in table if not row.degenerate]  # they come first
         shown = sound if self.hide_degenerate and sound else table
         opened = self._loaded if self._loaded is not None and self._loaded < len(shown) else None
-        tall = max(140, self.height - SMALL)
+        tall = max(140, (self.height or HEIGHT) - SMALL)
         cells = sheet(
             COLUMNS, [self._cells(i, row) for i, row in enumerate(shown)], list(range(len(shown))), height=tall
         )

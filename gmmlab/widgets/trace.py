@@ -64,7 +64,6 @@ class Trace(ChartWidget):
             events=[(event.step, event.words) for event in snapshot.events],
             held=() if self._held is None else frames.thinned(self._held.points()),
             beside=[other.course for other in self.beside],
-            height=self.height,
         )
 
     def controls(self) -> list[Control]:

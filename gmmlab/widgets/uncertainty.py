@@ -93,8 +93,7 @@ class Uncertainty(Plane):
     def chart(self, snapshot: Snapshot) -> Chart:
         bundle, why = self._bundle(snapshot)
         shown = plane(self.session.x, self.dims, self.session.names)
-        return fan(snapshot.model, bundle, shown, draws=self.draws, level=self.level, chosen=self.chosen, note=why,
-                   height=self.height)  # fmt: skip
+        return fan(snapshot.model, bundle, shown, draws=self.draws, level=self.level, chosen=self.chosen, note=why)
 
     def controls(self) -> list[Control]:
         sources = (("information", "information"), ("bootstrap", "bootstrap"))

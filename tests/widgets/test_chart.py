@@ -321,3 +321,18 @@ def test_frames_say_how_far_a_fit_is(panel: Any) -> None:
 def test_a_title_without_room_is_no_reason_to_search_for_ever():
     frame = spec.Frame(marks=[spec.Line([0.0, 1.0], [0.0, 1.0], label="line")], title="words " * 30)
     assert paint(spec.Chart([[frame]], alt="A line."), width=200).size[0] == 200
+
+
+@pytest.mark.parametrize("name", ["fit_check", "responsibilities", "pairs", "compare", "conditional", "uncertainty"])
+def test_charts_are_as_high_as_is_asked(panel: Any, name: str) -> None:
+    widget = getattr(panel.session, name)()
+    own = widget.sized(panel.session.snapshot)
+    widget.height = 300
+    rows = widget.sized(panel.session.snapshot).grid
+    tall = [max(part.height for part in row) for row in rows]
+    assert abs(sum(tall) - 300) <= len(rows)
+    before = [max(part.height for part in row) for row in own.grid]
+    assert tall == [round(300 * high / sum(before)) for high in before], "all rows alike"
+    content, _ = widget.compose(panel.session.snapshot, 1)
+    assert content["chart"]["grid"][0][0]["height"] == tall[0]
+    widget.close()
