@@ -153,19 +153,21 @@ class Driver(Audience):
         elif command.name in HALTS:
             play = HALTS[command.name]
         else:
-            play = self._snapshot.play if self._snapshot.play in ("playing", "idle") else "paused"
+            play = self._snapshot.play if self._snapshot.play in ("playing", "paused") else "idle"
+        if play != "playing" and self._stepper.now.ending is not None:
+            play = "done"
         return {"play": play, "message": message, "error": None}
 
     def _play_on(self) -> dict[str, Any]:
         if self._stepper.advance():
             return {}
-        return {"play": "done", "message": self._stepper.ending}
+        return {"play": "done", "message": self._stepper.now.ending.sentence}
 
     def _publish(self, changes: dict[str, Any]) -> None:
         state, stepper = self._stepper.now, self._stepper
         shown = {name: getattr(state, name) for name in ("step", "model", "assigned_by", "evidence", "pins")}
         shown |= {"trace": stepper.history.trace, "settings": stepper.fit.settings, "progress": self._progress()}
-        shown |= {"events": self._log.events, "brushed": self._brushed}
+        shown |= {"events": self._log.events, "brushed": self._brushed, "ending": state.ending}
         with self._lock:
             snapshot = replace(self._snapshot, seq=self._snapshot.seq + 1, **shown, **changes)
             self._snapshot = snapshot = _at_rest(snapshot) if self.closed else snapshot

@@ -37,6 +37,7 @@ from gmmlab.widgets.publisher import Message
 from gmmlab.widgets.recreate import Code, code
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.snapshot import Failure, Snapshot
+from gmmlab.widgets.stepper import CONVERGED
 
 
 class Explorer(Panel):
@@ -109,7 +110,7 @@ class Explorer(Panel):
         snapshot, names = self.session.snapshot, self.session.names
         kind = StudentMixture if isinstance(snapshot.model.components, Student) else GaussianMixture
         fitted = kind.from_mixture(snapshot.model)
-        fitted.converged_, fitted.n_iter_ = snapshot.play == "done", snapshot.step
+        fitted.converged_, fitted.n_iter_ = snapshot.ending == CONVERGED, snapshot.step
         fitted.lower_bound_ = -math.inf if snapshot.evidence is None else snapshot.evidence
         if names != default_names(len(names)):
             fitted.feature_names_in_ = np.array(names, dtype=object)

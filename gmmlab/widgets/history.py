@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gmmlab.widgets.pins import Origin, Pins, carried
 from gmmlab.widgets.values import n_bytes
@@ -63,9 +63,21 @@ class Trace(Sequence[Point]):
         return f"Trace({len(self)} steps)"
 
 
+class Ending(NamedTuple):
+    """How a fit came to its end: in a word and in a sentence, and whether it would end here again."""
+
+    word: str
+    sentence: str
+    final: bool = True
+
+    def said(self, message: str) -> bool:
+        """Whether a message says no more than the word."""
+        return self.final and message == self.sentence
+
+
 @dataclass(frozen=True, eq=False)
 class State:
-    """A model and what is shown of it."""
+    """A model and what is shown of it; `ending` where the fit has come to its end with it."""
 
     step: int
     model: Any
@@ -74,6 +86,7 @@ class State:
     pending: Any = None
     trace: Trace = field(default_factory=Trace)
     pins: Pins = field(default_factory=dict)
+    ending: Ending | None = None
 
     def scored(self, pending: Any, evidence: float | None) -> State:
         """After an E half-step: labels and evidence are those of the shown model."""
@@ -82,7 +95,7 @@ class State:
 
     def refitted(self) -> State:
         """After an M half-step: the pending model, still with the labels that it was fitted to."""
-        return replace(self, step=self.step + 1, model=self.pending, evidence=None, pending=None)
+        return replace(self, step=self.step + 1, model=self.pending, evidence=None, pending=None, ending=None)
 
     def watched(self, model: Any, evidence: float | None) -> State:
         """After a whole step, whose evidence is that of the model before it."""
@@ -92,11 +105,12 @@ class State:
     def edited(self, model: Any, origin: Origin | None = None) -> State:
         """After a change by hand: the labels follow at once, and the evidence of what was here before is forgotten."""
         trace, pins = self.trace.before(self.step), carried(self.pins, self.model, model, origin)
-        return replace(self, model=model, assigned_by=model, evidence=None, pending=None, trace=trace, pins=pins)
+        shown = replace(self.unsettled(), model=model, assigned_by=model, evidence=None)
+        return replace(shown, trace=trace, pins=pins)
 
     def unsettled(self) -> State:
         """After a change of the fit: what it would do next is forgotten."""
-        return replace(self, pending=None)
+        return replace(self, pending=None, ending=None)
 
 
 class Ledger:

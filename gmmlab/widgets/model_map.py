@@ -137,7 +137,7 @@ class ModelMap(ChartWidget):
             x, names = self.session.x, self.session.names
             self._target = Session(x, one.model, names=names, name=called("Opened from the map", x, names))
         else:
-            self._target.set_model(one.model)
+            self._target.set_model(one.model, f"{covariance_type} with {_components(n_components)} was opened.")
         self._redraw()
         return self._target
 
@@ -220,6 +220,10 @@ def _shape(name: str) -> str:
     if structure.dense:
         return "free"
     return "round" if structure.spherical else "axes"
+
+
+def _components(k: int) -> str:
+    return "1 component" if k == 1 else f"{k} components"
 
 
 def _waiting(grid: Grid) -> int:

@@ -108,9 +108,11 @@ class Panel(LabWidget):
             "frame": frame,
             "step": snapshot.step,
             "play": snapshot.play,
-            "ended": "Converged" if getattr(self.session, "steers", True) else "Finished",
+            "word": snapshot.word,
             "progress": {"share": progress.share, "remaining": progress.remaining, "estimated": progress.estimated},
-            "status": snapshot.message,
+            "status": ""
+            if snapshot.ending is not None and snapshot.ending.said(snapshot.message)
+            else snapshot.message,
             "error": frames.error(failure),
         }
 

@@ -110,7 +110,7 @@ class RestartLandscape(ChartWidget):
     def load(self, optimum: int) -> None:
         """Puts an optimum, counted from 0 as in `landscape.table`, into the session."""
         self._loaded = integer(optimum, "optimum", 0, len(self.landscape.table))
-        self.session.set_model(self.fits[self.landscape.table[optimum].fit])
+        self.session.set_model(self.fits[self.landscape.table[optimum].fit], f"Optimum {optimum + 1} was opened.")
         self._redraw()
 
     def picked(self, frame: int, pick: int, action: str) -> None:  # noqa: ARG002 - all that is shown are optima

@@ -36,8 +36,8 @@ class Runs(ChartWidget):
         playing = sum(run.play == "playing" for run in listed)
         shown = len(COLUMNS) - all(run.device == "cpu" for run in listed)
         table = Table(
-            columns=COLUMNS[:shown], cells=[_cells(run)[:shown] for run in listed], picks=range(len(listed)), actions=ACTIONS,
-            empty="No fit is being watched.", height=56 + 30 * len(listed),
+            columns=COLUMNS[:shown], cells=[_cells(run)[:shown] for run in listed], picks=range(len(listed)),
+            actions=ACTIONS, empty="No fit is being watched.", height=56 + 30 * len(listed),
         )  # fmt: skip
         return Chart([[table]], alt=f"{len(listed)} fits that are watched, of which {playing} run.")
 

@@ -99,8 +99,8 @@ class Session(Doors, Driver):
     # commands: each returns at once
 
     def play(self) -> Self:
-        """Starts the fit, or goes on with it."""
-        return self._enqueue("play", lambda: "")
+        """Starts the fit, or goes on with it; one that has converged stays as it is."""
+        return self._enqueue("play", self._stepper.play)
 
     def pause(self) -> Self:
         """Until the next `play`."""
@@ -108,7 +108,7 @@ class Session(Doors, Driver):
 
     def step(self) -> Self:
         """E and M, and the new model's own labels."""
-        return self._enqueue("step", lambda: "" if self._stepper.advance() else self._stepper.ending)
+        return self._enqueue("step", self._stepper.step)
 
     def estep(self) -> Self:
         """Labels and evidence of the shown model."""
@@ -170,9 +170,9 @@ class Session(Doors, Driver):
         words = f"Components {i} and {j} were merged."
         return self.edit(change, kind="merge", words=words, origin=lambda model: Lineage.merge(model.k, i, j))
 
-    def set_model(self, model: Any) -> Self:
-        """Another model in place of the shown one."""
-        return self.edit(lambda _: model, words="Another model was set.")
+    def set_model(self, model: Any, words: str = "Another model was set.") -> Self:
+        """Another model in place of the shown one; `words` say which."""
+        return self._enqueue("edit", lambda: self._stepper.edit(lambda _: model) or words, event=("edit", words))
 
     def edit(
         self,

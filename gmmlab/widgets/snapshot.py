@@ -9,11 +9,18 @@ from typing import Any
 
 from gmmlab.axes import Bool, Tensor
 from gmmlab.widgets.events import Event
-from gmmlab.widgets.history import Trace
+from gmmlab.widgets.history import Ending, Trace
 from gmmlab.widgets.pins import Pins
 from gmmlab.widgets.progress import Progress
 
 FEW = 20_000  # rows that checks of all rows look at while a fit plays: of all they would hold up every frame
+WORDS = {
+    "idle": "Ready",
+    "playing": "Playing",
+    "paused": "Paused",
+    "done": "Finished",
+    "failed": "Stopped by an error",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +46,8 @@ class Snapshot:
     """What a session shows at one moment.
 
     `assigned_by` is the model that the labels belong to, `evidence` that of the shown model (None while unknown). The
-    trace may reach beyond the shown step, after steps back. `events` are the latest, in the order in which they came.
+    trace may reach beyond the shown step, after steps back. `ending` is how the fit came to its end, if it did so with
+    this model. `events` are the latest, in the order in which they came.
     """
 
     seq: int
@@ -56,6 +64,16 @@ class Snapshot:
     settings: Mapping[str, Any] = field(default_factory=dict)
     pins: Pins = field(default_factory=dict)
     brushed: Bool[Tensor, "n"] | None = None
+    ending: Ending | None = None
+
+    @property
+    def word(self) -> str:
+        """What the fit is doing, for the person who looks at it."""
+        if self.play == "done" and self.ending is not None:
+            return self.ending.word
+        if self.play == "paused" and len(self.trace) and self.trace[-1][0] > self.step:
+            return "Looking back"
+        return WORDS[self.play]
 
     def __repr__(self) -> str:
         return f"Snapshot(step={self.step}, {self.play}, evidence={self.evidence})"

@@ -16,7 +16,7 @@ from typing import Any
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from gmmlab.widgets.fits import Fit, Recipe
-from gmmlab.widgets.history import MOST_BYTES, History, State
+from gmmlab.widgets.history import MOST_BYTES, Ending, History, State
 from gmmlab.widgets.pins import Origin, Pin, pinned
 from gmmlab.widgets.values import is_broken
 
@@ -24,6 +24,9 @@ __all__ = ["Fit", "Refused", "Stepper", "Watcher", "stepper"]
 
 #: Repeats of one edit within this many seconds (a drag) are one change to go back over.
 GESTURE = 1.0
+
+CONVERGED = Ending("Converged", "The fit has converged.")
+FINISHED = Ending("Finished", "The fit has come to its end.")
 
 
 class Refused(Exception):
@@ -37,7 +40,6 @@ class Stepper:
         self.fit = fit
         self.taken = 0  # steps that the fit has been asked for
         self.last: Any = None  # the latest of them
-        self.ending = "The fit has converged."
         self._iterator: Iterator[Any] | None = None
         self._begun = 0  # how many had been taken when the iterator was made
         self._gesture: tuple[Any, float] = (None, 0.0)
@@ -54,6 +56,17 @@ class Stepper:
         if most is None or self._iterator is None:
             return most
         return max(0, most - (self.taken - self._begun)) + (self.now.pending is not None)
+
+    def play(self) -> str:
+        """Whether there is something to play: refused where the fit would only end again."""
+        if self.now.ending is not None and self.now.ending.final:
+            raise Refused(f"{self.now.ending.sentence} A step goes on all the same.")
+        return ""
+
+    def step(self) -> str:
+        """A whole step, and what there is to say of it."""
+        self.advance()
+        return "" if self.now.ending is None else self.now.ending.sentence
 
     def estep(self) -> str:
         """Half a step: labels and evidence of the shown model."""
@@ -74,12 +87,11 @@ class Stepper:
         state = self._scored().refitted()
         step = self._ask() if self._iterator is not None else None
         ended = self._iterator is not None and step is None
-        if ended:
-            self.ending = self._why_ended()
+        ending = self._why_ended() if ended else None
         if step is None:
             self._iterator = None
             step = self._next(state)
-        self._push(_score(state, step))
+        self._push(replace(_score(state, step), ending=ending))
         return not ended
 
     def back(self) -> str:
@@ -131,11 +143,11 @@ class Stepper:
         """Forget the running iterator: the next step begins a fresh one from the shown model."""
         self._iterator = None
 
-    def _why_ended(self) -> str:
+    def _why_ended(self) -> Ending:
         most = self.fit.settings.get("max_iter")
         if most is not None and self.taken - self._begun >= most:
-            return f"The fit has ended after max_iter={most} steps; play goes on."
-        return "The fit has converged."
+            return Ending("Ended", f"The fit has ended after max_iter={most} steps; play goes on.", final=False)
+        return CONVERGED
 
     def _check_component(self, k: int) -> None:
         if not 0 <= k < self.now.model.k:
@@ -192,6 +204,9 @@ class Watcher(Stepper):
 
     _over = False
 
+    def play(self) -> str:
+        return ""  # from wherever one looks, to the latest
+
     def estep(self) -> str:
         raise Refused("This fit takes whole steps only.")
 
@@ -205,7 +220,7 @@ class Watcher(Stepper):
         step = self._ask()
         now = self.history.forward()
         if step is None:
-            self.ending = "The fit has come to its end."
+            self.history.replace(replace(now, ending=FINISHED))
             self.drop()
             return False
         state = now.watched(_model(step), _evidence(step, now.step))

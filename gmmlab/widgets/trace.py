@@ -77,7 +77,7 @@ class Trace(ChartWidget):
         other = self.beside[integer(pick, "pick", 0, len(self.beside))]
         if other.model is None:
             raise Invalid(f"There is no model of {other.course.name}, only its course.")
-        self.session.set_model(other.model)
+        self.session.set_model(other.model, f"{other.course.name.capitalize()} was opened.")
 
     def close(self) -> None:
         if hasattr(self, "_forget"):

@@ -87,8 +87,8 @@ class Uncertainty(Plane):
         bundle = self._bundle(self.session.snapshot).bundle
         if self.chosen is None or bundle is None or self.chosen >= len(bundle.models):
             raise Invalid("No draw is chosen; click on the middle of one first.")
-        model, self.chosen = bundle.models[self.chosen], None
-        self.session.set_model(model)
+        draw, self.chosen = self.chosen, None
+        self.session.set_model(bundle.models[draw], f"Draw {draw + 1} was opened.")
 
     def chart(self, snapshot: Snapshot) -> Chart:
         bundle, why = self._bundle(snapshot)

@@ -308,14 +308,13 @@ def test_a_panel_keeps_its_latest_answer() -> None:
 
 
 def test_frames_say_how_far_a_fit_is(panel: Any) -> None:
-    panel.session.step().wait(10)
-    content, _ = panel.compose(panel.session.snapshot, 1)
-    assert content["ended"] == "Converged"
+    content, _ = panel.compose(panel.session.step().wait(10), 1)
+    assert content["word"] == "Paused"
     assert set(content["progress"]) == {"share", "remaining", "estimated"}
     search = Session.selecting(gmmlab.faithful(), range(1, 3), covariance_types=["EII"])
     search.play().wait(30)
     content, _ = search.model_map().compose(search.snapshot, 1)
-    assert (content["ended"], content["progress"]["share"]) == ("Finished", 1.0)
+    assert (content["word"], content["progress"]["share"]) == ("Finished", 1.0)
 
 
 def test_a_title_without_room_is_no_reason_to_search_for_ever():

@@ -138,7 +138,7 @@ def test_a_cell_opens_its_fit_in_a_linked_session(found, x, told):
     chart = ModelMap(found, target=linked)
     chart.picked(0, 3 * TYPES.index("VVI") + 1, "")
     assert linked.wait(20).model.k == 2 and chart.target is linked
-    assert linked.snapshot.message == ""
+    assert linked.snapshot.message == "VVI with 2 components was opened."
 
 
 def say(widget, told, **message):

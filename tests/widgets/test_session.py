@@ -80,6 +80,35 @@ def test_playing_to_the_end_is_the_fit(x, start):
     assert all(b >= a - 1e-12 for a, b in pairwise(values))
 
 
+def test_the_word_of_a_session_says_what_is_so(x, start):
+    session = Session(x, start)
+    assert session.snapshot.word == "Ready"
+    end = session.play().wait(PATIENCE)
+    assert (end.word, end.play) == ("Converged", "done")
+    again = session.play().wait(PATIENCE)
+    assert (again.word, again.step) == ("Converged", end.step), "there is nothing to play"
+    assert "A step goes on" in again.message
+    assert session.seek(1).wait(PATIENCE).word == "Looking back"
+    assert session.seek(end.step).wait(PATIENCE).word == "Converged", "where it ended"
+    assert session.reset().wait(PATIENCE).word == "Ready"
+    assert session.back().wait(PATIENCE).word == "Converged", "the state before the reset"
+    further = session.step().wait(PATIENCE)
+    assert (further.word, further.step) == ("Paused", end.step + 1)
+    assert session.back().move(0, [0.0, 0.0]).wait(PATIENCE).word == "Ready", "the fit of another model"
+    assert session.step().wait(PATIENCE).word == "Paused"
+    opened = session.set_model(start, "That one was opened.").wait(PATIENCE)
+    assert (opened.message, opened.events[-1].words) == ("That one was opened.", "That one was opened.")
+    assert session.play().wait(PATIENCE).word == "Converged"
+    assert session.set(tol=1e-9).wait(PATIENCE).word == "Ready", "it would go on now"
+    assert session.play().wait(PATIENCE).step > end.step
+
+
+def test_a_fit_that_ran_out_of_steps_has_ended_and_plays_on(x, start):
+    session = Session(x, start, fit=expectation_maximisation(x, max_iter=3))
+    assert session.play().wait(PATIENCE).word == "Ended"
+    assert session.play().wait(PATIENCE).step == 6
+
+
 def test_half_steps(x, start):
     session = Session(x, start)
     after_e = session.estep().wait(PATIENCE)

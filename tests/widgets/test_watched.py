@@ -251,7 +251,7 @@ def test_runs_are_listed_until_they_are_closed_or_forgotten():
     first, second = mine(one, two)
     assert (first.name, first.rows, first.columns, first.k, first.play) == ("wine", 5, 2, 3, "idle")
     assert (first.n_bytes, first.device, first.steps_per_second) == (40, "cpu", None)
-    assert second.name.startswith("fit ")
+    assert second.name.startswith("Fit of 5 x 2")
     one.step().wait(PATIENCE)
     (first, _) = mine(one, two)
     assert (first.step, first.k) == (1, 4)

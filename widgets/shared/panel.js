@@ -138,8 +138,8 @@ export class Panel {
       return;
     }
     if (message.type === "frame") {
-      const { step, play, status, error, ended, progress } = message;
-      Object.assign(this.state, { step, play, status, error, ended, progress, ready: true });
+      const { step, play, status, error, word, progress } = message;
+      Object.assign(this.state, { step, play, status, error, word, progress, ready: true });
       this.#unpainted.push(message.frame);
       this.show(message, buffers);
     } else this.hear(message, buffers);

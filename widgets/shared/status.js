@@ -1,10 +1,7 @@
 // The line under a view, the strip for errors, and what a screen reader is told (at most once a second).
 import { html, icon, set, KEYS_STAY } from "./dom.js";
 
-const WORDS = {
-  loading: "Waiting for the kernel", idle: "Ready", playing: "Playing", paused: "Paused", done: "Converged",
-  failed: "Stopped by an error", disconnected: "Disconnected",
-};
+const WORDS = { loading: "Waiting for the kernel", disconnected: "Disconnected" }; // else the kernel says it
 const CLOCK = "M8 2.2a5.8 5.8 0 1 0 0 11.6 5.8 5.8 0 0 0 0-11.6M8 5v3.2l2.2 1.4";
 
 export class Status {
@@ -31,15 +28,15 @@ export class Status {
     this.copy.addEventListener("click", () => this.#copy());
   }
 
-  update({ mode, stale, error, status, ended, progress }, facts) {
-    const word = (mode === "done" && ended) || WORDS[mode] || mode;
+  update({ mode, stale, error, status, word: told, progress }, facts) {
+    const word = WORDS[mode] ?? told;
     set(this.pill, { text: word, "data-mode": mode });
     const share = mode === "playing" ? progress?.share : null;
     this.bar.hidden = typeof share !== "number";
     if (!this.bar.hidden) set(this.done, { style: `width:${Math.round(100 * share)}%` });
     if (!this.bar.hidden && progress.remaining > 1) facts = [`about ${Math.ceil(progress.remaining)} s left`, ...facts];
     this.facts.replaceChildren(...facts.map((fact) => html("span", { text: fact })));
-    const said = mode === "done" || error ? "" : status; // the pill or the strip says it
+    const said = error ? "" : status; // the strip says it
     set(this.note, { text: this.#note || (mode === "disconnected" ? "Run the cell again to go on." : said || "") });
     this.clock.hidden = !stale || mode === "loading" || mode === "disconnected";
     this.traceback = error?.traceback ?? "";
