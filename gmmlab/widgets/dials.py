@@ -11,6 +11,7 @@ import traitlets
 from gmmlab.families import Student
 from gmmlab.plot.chart import Chart, Control, Table
 from gmmlab.plot.ellipses import noise
+from gmmlab.plot.sliders import sliders
 from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.snapshot import Snapshot
 
@@ -71,6 +72,15 @@ class Dials(ChartWidget):
             empty="This fit has no settings.",
         )  # fmt: skip
         return Chart([[table]], alt=f"Settings of the fit: {words or 'none'}.")
+
+    def picture(self) -> Any:
+        """The dials as they stand, and the settings as the page has them."""
+        from gmmlab.plot.painter import paint
+
+        if not self.controls():
+            return super().picture()
+        chart = sliders(self.controls(), alt=self.chart(self.session.snapshot).alt)
+        return paint(chart if self.height is None else chart.high(self.height), theme=self.still, width=self.width)
 
     def _turn(self, change: Any) -> None:
         if hasattr(self, "_unsubscribe"):

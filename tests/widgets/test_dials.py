@@ -13,6 +13,8 @@ from cases import blobs
 import gmmlab
 from gmmlab.families import Student
 from gmmlab.gates import Noisy
+from gmmlab.plot.chart import Dots, Text
+from gmmlab.plot.sliders import sliders
 from gmmlab.widgets.dials import Dials
 from gmmlab.widgets.session import Session
 
@@ -80,3 +82,21 @@ def test_the_message_is_json(dials: Any) -> None:
     obey(dials, "control", name="dof", value=3.0)
     json.dumps(dials.compose(dials.session.snapshot, 1)[0], allow_nan=False)
     assert dials.png()
+
+
+def test_the_picture_has_the_dials_where_they_stand(dials: Dials) -> None:
+    dials.tol, dials.temperature, dials.noise = -7.0, 2.0, True
+    (frame,) = sliders(dials.controls(), alt="").frames()
+    assert frame.y_names == ["tolerance", "temperature", "degrees of freedom", "prior strength", "noise"]
+    places = [float(mark.x[0]) for mark in frame.marks if isinstance(mark, Dots)]
+    assert places[:4] == pytest.approx([0.5, 1.0, 1.0, 0.0])
+    words = [mark.text for mark in frame.marks if isinstance(mark, Text) and mark.tone == "ink"]
+    assert words == ["1e-07", "100", "Gaussian", "none", "on"]
+    dials.height = 150
+    assert dials.picture().size[1] == 150
+
+
+def test_a_fit_without_settings_has_a_picture_too(dials: Dials) -> None:
+    bare = Session(dials.session.x, dials.model, fit=lambda _: iter(()))
+    picture = bare.dials().picture()
+    assert "none" in picture.alt and picture.png()
