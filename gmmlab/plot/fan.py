@@ -116,7 +116,8 @@ def fan(
     low = round(0.42 * height)
     below: list[Frame | Table] = [_stability(model.k, there, low), _intervals(told, Look(draws, level, single), low)]
     words = _summary(model, there)
-    return Chart([top, below], alt=words, note=" ".join(filter(None, [words, there and there.doubt, note])))
+    told_first = [words, there.doubt, note] if there else [note, words]
+    return Chart([top, below], alt=words, note=" ".join(filter(None, told_first)))
 
 
 def uncertainty(
@@ -330,7 +331,7 @@ def _intervals(told: Numbers, look: Look, height: int) -> Table:
 
 def _summary(model: Mixture, bundle: Bundle | None) -> str:
     if bundle is None:
-        return f"{_count(model.k, 'component')}, and nothing known of how sure they are."
+        return f"{_count(model.k, 'component')} and their estimates, and nothing known of how sure these are."
     mean = bundle.stability.mean
     least = torch.where(mean.isnan(), torch.inf, mean).argmin()
     words = f"{_count(model.k, 'component')} and {bundle.source}"

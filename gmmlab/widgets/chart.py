@@ -57,9 +57,12 @@ class ChartWidget(Panel):
         """What a snapshot shows."""
         raise NotImplementedError
 
-    def sized(self, snapshot: Snapshot) -> Chart:
-        """The same in the height that is asked for."""
-        chart = self.chart(snapshot)
+    def at_once(self, snapshot: Snapshot) -> Chart:
+        """The same for a page that waits: of a chart that takes long, what there is. Then the widget redraws."""
+        return self.chart(snapshot)
+
+    def sized(self, chart: Chart) -> Chart:
+        """A chart in the height that is asked for."""
         return chart if self.height is None or self.lays_out else chart.high(self.height)
 
     def controls(self) -> list[Control]:
@@ -99,7 +102,7 @@ class ChartWidget(Panel):
         from gmmlab.plot.painter import Rows, paint
 
         snapshot, columns = self.session.snapshot, self.columns()
-        chart, rows = self.sized(snapshot), None
+        chart, rows = self.sized(self.chart(snapshot)), None
         if columns is not None and _shows_points(chart):
             first, *others = self.colours(snapshot)
             rows = Rows(columns, first, others)
@@ -116,7 +119,7 @@ class ChartWidget(Panel):
         body: dict[str, Any] = {"chart": None, "controls": [control.message() for control in self.controls()], "k": 1}
         failure, labels = snapshot.error, []
         try:
-            chart = self.sized(snapshot)
+            chart = self.sized(self.at_once(snapshot))
             body["chart"] = chart.message()
             if _shows_points(chart):
                 sets = self.colours(snapshot)

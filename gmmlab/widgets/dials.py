@@ -80,7 +80,7 @@ class Dials(ChartWidget):
         if not self.controls():
             return super().picture()
         chart = sliders(self.controls(), alt=self.chart(self.session.snapshot).alt)
-        return paint(chart if self.height is None else chart.high(self.height), theme=self.still, width=self.width)
+        return paint(self.sized(chart), theme=self.still, width=self.width)
 
     def _turn(self, change: Any) -> None:
         if hasattr(self, "_unsubscribe"):

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from gmmlab.widgets.worker import Worker, leave_a_core
+
 T = TypeVar("T")
 Question = Callable[..., T]
 
@@ -25,6 +27,11 @@ class Kept(Generic[T]):
                 self._known = model, self._question(model, *args)
             return self._known[1]
 
+    def known(self, model: Any) -> T | None:
+        """The answer if it is there, else None; nobody waits."""
+        known = self._known
+        return known[1] if known is not None and known[0] is model else None
+
 
 _answers: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], Kept[Any]]] = weakref.WeakKeyDictionary()
 _guard = threading.Lock()
@@ -39,3 +46,39 @@ def once(session: Any, model: Any, question: Question[T], *args: Any) -> T:
     with _guard:
         kept: Kept[T] = _answers.setdefault(session, {}).setdefault((question, *args), Kept(question))
     return kept(model, session.x, *args)
+
+
+class Later(Kept[T]):
+    """The same for a question that takes long: who cannot wait is told that the answer is `there`."""
+
+    def __init__(self, question: Callable[[Any], T], there: Callable[[], None]) -> None:
+        super().__init__(question)
+        self._there = there
+        self._asked: Any = None
+        self._failed: tuple[Any, Exception] | None = None
+        self._worker = Worker(self._turn, name="gmmlab-later")
+
+    def at_once(self, model: Any) -> T | None:
+        """The answer if it is there, else None, and it will come. Raises what the question raised."""
+        failed = self._failed
+        if failed is not None and failed[0] is model:
+            raise failed[1]
+        if (answer := self.known(model)) is None:
+            self._asked = model
+            self._worker.ring()
+        return answer
+
+    def close(self) -> None:
+        """Asks no more."""
+        self._worker.close()
+
+    def _turn(self) -> None:
+        model, self._asked = self._asked, None
+        if model is None or self.known(model) is not None:
+            return
+        leave_a_core()
+        try:
+            self(model)
+        except Exception as err:  # noqa: BLE001 - told to who asked
+            self._failed = model, err
+        self._there()

@@ -20,12 +20,13 @@ from gmmlab.plot.fan import DRAWN, SHOWN, Bundle, by_information, collected, fan
 from gmmlab.plot.versus import plane
 from gmmlab.score.uncertainty import refits, weightings
 from gmmlab.widgets.messages import Invalid
-from gmmlab.widgets.once import Kept
+from gmmlab.widgets.once import Later
 from gmmlab.widgets.plane import Plane
 from gmmlab.widgets.snapshot import Snapshot
 from gmmlab.widgets.worker import Worker, leave_a_core
 
 REFITS = 100
+PRESS = "Press “run the bootstrap” for draws, stability and intervals all the same."
 MOST_STEPS = 200  # of a refit, which begins at the fitted mixture
 
 
@@ -55,7 +56,7 @@ class Uncertainty(Plane):
         self._seed = seed
         self._task: _Refits | None = None
         x = session.x
-        self._drawn = Kept(lambda model: _drawn(model, x, seed))
+        self._drawn = Later(lambda model: _drawn(model, x, seed), self._redraw)
         self._worker = Worker(self._turn, name="gmmlab-bootstrap")
         super().__init__(session, dims=dims, **traits)
 
@@ -91,7 +92,17 @@ class Uncertainty(Plane):
         self.session.set_model(bundle.models[draw], f"Draw {draw + 1} was opened.")
 
     def chart(self, snapshot: Snapshot) -> Chart:
-        bundle, why = self._bundle(snapshot)
+        return self._fan(snapshot, self._bundle(snapshot))
+
+    def at_once(self, snapshot: Snapshot) -> Chart:
+        """Draws take a second of many rows: the model is there before them."""
+        resting = snapshot.play != "playing" and self.source == "information"
+        if resting and self._drawn.at_once(snapshot.model) is None:
+            return self._fan(snapshot, Told(None, "Draws are being made."))
+        return self.chart(snapshot)
+
+    def _fan(self, snapshot: Snapshot, told: Told) -> Chart:
+        bundle, why = told
         shown = plane(self.session.x, self.dims, self.session.names)
         return fan(snapshot.model, bundle, shown, draws=self.draws, level=self.level, chosen=self.chosen, note=why)
 
@@ -132,6 +143,7 @@ class Uncertainty(Plane):
     def close(self) -> None:
         if hasattr(self, "_worker"):
             self._worker.close()
+            self._drawn.close()
         super().close()
 
     def _bundle(self, snapshot: Snapshot) -> Told:
@@ -203,4 +215,4 @@ def _drawn(model: Mixture, x: Float[Tensor, "n d"], seed: int) -> Told:
     try:
         return Told(by_information(model, x, torch.Generator().manual_seed(seed), DRAWN))
     except (TypeError, ValueError) as err:
-        return Told(None, f"{err} The bootstrap can do without.")
+        return Told(None, f"{err} {PRESS}")

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import re
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from gmmlab.plot.chart import Band, Bars, Cells, Chart, Control, Dots, Frame, Li
 from gmmlab.plot.climb import climb, expected_end
 from gmmlab.plot.painter import _PAINT, Rows, paint
 from gmmlab.widgets.chart import ChartWidget
-from gmmlab.widgets.once import Kept, once
+from gmmlab.widgets.once import Kept, Later, once
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.trace import Trace
 
@@ -325,9 +326,9 @@ def test_a_title_without_room_is_no_reason_to_search_for_ever():
 @pytest.mark.parametrize("name", ["fit_check", "responsibilities", "pairs", "compare", "conditional", "uncertainty"])
 def test_charts_are_as_high_as_is_asked(panel: Any, name: str) -> None:
     widget = getattr(panel.session, name)()
-    own = widget.sized(panel.session.snapshot)
+    own = widget.sized(widget.chart(panel.session.snapshot))
     widget.height = 300
-    rows = widget.sized(panel.session.snapshot).grid
+    rows = widget.sized(widget.chart(panel.session.snapshot)).grid
     tall = [max(part.height for part in row) for row in rows]
     assert abs(sum(tall) - 300) <= len(rows)
     before = [max(part.height for part in row) for row in own.grid]
@@ -335,3 +336,25 @@ def test_charts_are_as_high_as_is_asked(panel: Any, name: str) -> None:
     content, _ = widget.compose(panel.session.snapshot, 1)
     assert content["chart"]["grid"][0][0]["height"] == tall[0]
     widget.close()
+
+
+def test_what_takes_long_is_there_later() -> None:
+    gate, told, one = threading.Event(), threading.Event(), object()
+    later = Later(lambda model: gate.wait(10) and model, told.set)
+    assert later.at_once(one) is later.at_once(one) is None, "nobody waits"
+    gate.set()
+    assert told.wait(10)
+    assert later.at_once(one) is one
+    assert later.at_once(object()) is None, "another model is another question"
+    assert later(one) is one, "one who asks for it waits"
+    later.close()
+
+
+def test_a_question_that_fails_later_is_told_to_who_asked() -> None:
+    told, one = threading.Event(), object()
+    later = Later(lambda _: 1 / 0, told.set)
+    assert later.at_once(one) is None
+    assert told.wait(10)
+    with pytest.raises(ZeroDivisionError):
+        later.at_once(one)
+    later.close()

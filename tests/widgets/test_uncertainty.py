@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 
 import numpy as np
@@ -17,7 +18,7 @@ from gmmlab import plot
 from gmmlab.plot.chart import Bars, Dots, Line, Table
 from gmmlab.plot.fan import by_information, verdict
 from gmmlab.widgets.session import Session
-from gmmlab.widgets.uncertainty import Uncertainty, refitted
+from gmmlab.widgets.uncertainty import PRESS, Uncertainty, refitted
 
 DRAWN = 40
 
@@ -42,7 +43,9 @@ def test_every_model_has_a_frame_and_a_picture(name: str, x: torch.Tensor) -> No
     assert data["text/plain"] == widget.describe() == Uncertainty(widget.session).describe()
     assert metadata["image/png"]["alt"] in data["text/plain"]
     if name in ("student", "factors"):
-        assert "The bootstrap can do without." in shown(widget)["chart"]["note"]
+        note = widget.chart(widget.session.snapshot).note
+        assert note.endswith(f"{PRESS} {widget.session.snapshot.model.k} components and their estimates, and nothing "
+                             "known of how sure these are.")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["one", "noise", "student"])
@@ -151,10 +154,22 @@ def test_nothing_is_drawn_while_the_fit_plays(x: torch.Tensor) -> None:
     assert "Draws are made when the fit rests." in widget.chart(playing).note
 
 
+def test_the_model_is_there_before_its_draws(x: torch.Tensor) -> None:
+    widget = Uncertainty(session("three", x))
+    drawn = threading.Event()
+    widget._drawn._there = drawn.set
+    first = shown(widget)["chart"]
+    assert first["note"].startswith("Draws are being made. 3 components and their estimates")
+    assert [cells[1] for cells in first["grid"][1][1]["cells"]], "the estimates"
+    assert drawn.wait(60)
+    assert "draws from the distribution" in shown(widget)["chart"]["note"]
+    widget.close()
+
+
 def test_gaps_and_single_columns(x: torch.Tensor) -> None:
     model, gaps = MODELS["three"].fit(x).mixture_, with_gaps(x)
     widget = Uncertainty(Session(gaps, model))
-    assert "these have gaps. The bootstrap can do without." in shown(widget)["chart"]["note"]
+    assert f"these have gaps. {PRESS}" in widget.chart(widget.session.snapshot).note
     widget.bootstrap(3)
     widget.wait(60)
     assert "3 refits" in widget.describe()
@@ -167,7 +182,7 @@ def test_gaps_and_single_columns(x: torch.Tensor) -> None:
 def test_a_start_is_no_maximum() -> None:
     explorer = gmmlab.explore(gmmlab.faithful(), n_components=2)
     widget = Uncertainty(explorer.session)
-    assert re.search("maximum", shown(widget)["chart"]["note"])
+    assert "maximum" in widget.chart(widget.session.snapshot).note
 
 
 @pytest.mark.parametrize(
@@ -194,9 +209,10 @@ def test_the_picture_for_everyone(x: torch.Tensor) -> None:
 def test_many_rows_are_thinned_and_it_is_said(x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gmmlab.plot.fan.FEW", 100)
     widget = Uncertainty(session("three", x))
-    assert "The stability is that of 80 of the rows." in shown(widget)["chart"]["note"]
+    assert "The stability is that of 80 of the rows." in widget.chart(widget.session.snapshot).note
     monkeypatch.setattr("gmmlab.plot.fan.ROWS", 120)
-    assert "The information is that of 120 of the rows." in shown(Uncertainty(widget.session))["chart"]["note"]
+    other = Uncertainty(widget.session)
+    assert "The information is that of 120 of the rows." in other.chart(other.session.snapshot).note
     widget.bootstrap(2)
     widget.wait(20)
     assert "The stability is that of 120 of the rows." in shown(widget)["chart"]["note"]
