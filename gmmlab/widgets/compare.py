@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import traitlets
@@ -14,7 +14,7 @@ from gmmlab.plot.chart import Chart, Control, said
 from gmmlab.plot.versus import Side, check_columns, plane, renamed, sides, versus
 from gmmlab.score.comparison import Comparison, compare
 from gmmlab.widgets.messages import Invalid
-from gmmlab.widgets.once import Kept
+from gmmlab.widgets.once import Kept, Later
 from gmmlab.widgets.plane import Plane, check_mixture
 from gmmlab.widgets.snapshot import FEW, Snapshot
 
@@ -43,12 +43,27 @@ class Compare(Plane):
         x, fixed = session.x, self.other
         self._of_other = assign(fixed, x)[0]  # says now what rows it does not take
         few = x[:: -(-len(x) // FEW)]
-        self._found = Kept(lambda model: compare(model, fixed, x))
-        self._found_in_few = Kept(lambda model: compare(model, fixed, few)) if len(few) < len(x) else self._found
+        self._found = Later(lambda model: compare(model, fixed, x), self._redraw)
+        self._in_few = Kept(lambda model: compare(model, fixed, few)) if len(few) < len(x) else self._found
         super().__init__(session, dims=dims, **traits)
 
     def chart(self, snapshot: Snapshot) -> Chart:
+        return self._versus(snapshot, self._found)
+
+    def at_once(self, snapshot: Snapshot) -> Chart:
+        """Of some rows, until all have been compared."""
+        return self._versus(snapshot, self._found if self._in_few is self._found else self._found.at_once)
+
+    def close(self) -> None:
+        if hasattr(self, "_found"):
+            self._found.close()
+        super().close()
+
+    def _versus(self, snapshot: Snapshot, ask: Callable[[Any], Any]) -> Chart:
+        """What is known once all rows have been asked for."""
         try:
+            if snapshot.play != "playing":
+                ask(snapshot.model)
             both, found = self._sides(snapshot)
             shown = plane(self.session.x, self.dims, self.session.names)
             return versus(both, found, shown, only=SHOWN[self.show], few=len(found.gain) < len(self.session.x))
@@ -87,8 +102,9 @@ class Compare(Plane):
         self.session.brush((labels[0] == wanted[0]) & (labels[1] == wanted[1]))
 
     def _compared(self, snapshot: Snapshot) -> Comparison:
-        """Of some of the rows while the fit plays: of all it would hold up every frame."""
-        return (self._found_in_few if snapshot.play == "playing" else self._found)(snapshot.model)
+        """Of all rows if that is known; to wait for it would hold up every frame."""
+        found = self._found.known(snapshot.model)
+        return self._in_few(snapshot.model) if found is None else found
 
     def _sides(self, snapshot: Snapshot) -> tuple[tuple[Side, Side], Comparison]:
         """As they stand, left and right."""

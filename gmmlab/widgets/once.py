@@ -33,21 +33,6 @@ class Kept(Generic[T]):
         return known[1] if known is not None and known[0] is model else None
 
 
-_answers: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], Kept[Any]]] = weakref.WeakKeyDictionary()
-_guard = threading.Lock()
-
-
-def once(session: Any, model: Any, question: Question[T], *args: Any) -> T:
-    """`question(model, x, *args)` for the rows of a session; a model that was asked about last is not computed again.
-
-    A question is a function that stays the same, not one made for the call. Whoever asks while the answer is being
-    computed waits for it, and for no other: a check of ten million rows does not hold up their labels.
-    """
-    with _guard:
-        kept: Kept[T] = _answers.setdefault(session, {}).setdefault((question, *args), Kept(question))
-    return kept(model, session.x, *args)
-
-
 class Later(Kept[T]):
     """The same for a question that takes long: who cannot wait is told that the answer is `there`."""
 
@@ -82,3 +67,18 @@ class Later(Kept[T]):
         except Exception as err:  # noqa: BLE001 - told to who asked
             self._failed = model, err
         self._there()
+
+
+_answers: weakref.WeakKeyDictionary[Any, dict[tuple[Any, ...], Kept[Any]]] = weakref.WeakKeyDictionary()
+_guard = threading.Lock()
+
+
+def once(session: Any, model: Any, question: Question[T], *args: Any) -> T:
+    """`question(model, x, *args)` for the rows of a session; a model that was asked about last is not computed again.
+
+    A question is a function that stays the same, not one made for the call. Whoever asks while the answer is being
+    computed waits for it, and for no other: a check of ten million rows does not hold up their labels.
+    """
+    with _guard:
+        kept: Kept[T] = _answers.setdefault(session, {}).setdefault((question, *args), Kept(question))
+    return kept(model, session.x, *args)

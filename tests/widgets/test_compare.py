@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,17 @@ def test_fewer_rows_while_the_fit_plays(x: torch.Tensor, monkeypatch: pytest.Mon
     playing = at_rest.__class__(**{**vars(at_rest), "play": "playing"})
     assert "Of 80 of the rows while the fit plays" in widget.chart(playing).note
     assert "while the fit plays" not in widget.chart(at_rest).note
+
+
+def test_a_page_that_waits_sees_some_rows_before_all(x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "FEW", 100)
+    widget, there = Compare(session("three", x), MODELS["one"].fit(x)), threading.Event()
+    widget._found._there = there.set
+    assert "Of 80 of the rows" in shown(widget)["chart"]["note"]
+    assert there.wait(20)
+    assert "of the rows while" not in shown(widget)["chart"]["note"]
+    small = Compare(session("three", x[:50]), MODELS["one"].fit(x))
+    assert "of the rows while" not in shown(small)["chart"]["note"], "at once where there are few"
 
 
 def test_the_picture_for_everyone(x: torch.Tensor) -> None:
