@@ -127,6 +127,16 @@ class Points(Mark):
     by: int = 0  # which of the sets of labels gives their colours, where there are several
 
 
+@dataclass(frozen=True, eq=False)
+class Underlay(Mark):
+    """An image (PNG) from end to end of two ranges, below all else; to the browser it is sent apart, once."""
+
+    png: bytes
+    x: Range
+    y: Range
+    opacity: float = 0.5
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Frame:
     """Axes with marks. Ranges are those of the marks unless given; `x_names` stand in the middle of whole units."""
@@ -257,7 +267,7 @@ def _message(part: Frame | Table) -> dict[str, Any]:
 
 def _mark(mark: Mark) -> dict[str, Any]:
     """A mark without what it leaves open; numbers are said even where there are none."""
-    told = {each.name: _plain(getattr(mark, each.name)) for each in fields(mark)}
+    told = {each.name: _plain(getattr(mark, each.name)) for each in fields(mark) if each.name != "png"}
     needed = {each.name for each in fields(mark) if each.default is MISSING}
     return {"kind": type(mark).__name__.lower()} | {
         name: value for name, value in told.items() if name in needed or value not in ("", [], None)

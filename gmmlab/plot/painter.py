@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence,
 from gmmlab.plot.raster import raster
 from gmmlab.plot.style import NOISE, Rgb, Style, blend, colour, css, dash, ink, parse, style
 
+from PIL import Image  # isort: skip
 from matplotlib.axes import Axes  # isort: skip
 from matplotlib.collections import PolyCollection  # isort: skip
 from matplotlib.lines import Line2D  # isort: skip
@@ -273,6 +275,11 @@ def _points(axes: Axes, mark: spec.Points, look: Style, rows: Rows | None) -> No
     axes.imshow(image, extent=(*ranges[0], *ranges[1]), aspect="auto", interpolation="none", zorder=1)
 
 
+def _underlay(axes: Axes, mark: spec.Underlay, look: Style, _: Rows | None) -> None:  # noqa: ARG001
+    pixels = np.asarray(Image.open(io.BytesIO(mark.png)).convert("RGBA"))
+    axes.imshow(pixels, extent=(*mark.x, *mark.y), aspect="auto", alpha=mark.opacity, zorder=0.5)
+
+
 _PAINT: dict[type, Callable[[Axes, Any, Style, Rows | None], None]] = {
     spec.Line: _line,
     spec.Band: _band,
@@ -282,6 +289,7 @@ _PAINT: dict[type, Callable[[Axes, Any, Style, Rows | None], None]] = {
     spec.Text: _text,
     spec.Cells: _cells,
     spec.Points: _points,
+    spec.Underlay: _underlay,
 }
 
 

@@ -17,8 +17,9 @@ import traitlets
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.extras import needs
-from gmmlab.plot.chart import Chart, Control, Dots, Frame, Line, Mark, Points
+from gmmlab.plot.chart import Chart, Control, Dots, Frame, Line, Mark, Points, Underlay
 from gmmlab.plot.ellipses import outline, principal
+from gmmlab.plot.underlay import beneath
 from gmmlab.widgets.chart import ChartWidget, Stroke
 from gmmlab.widgets.drawn import PRESETS, Bell, Drawing, Part, Spray
 from gmmlab.widgets.messages import Invalid
@@ -37,6 +38,7 @@ MOST_ROWS = 100_000
 class DataPainter(ChartWidget):
     """A blank plane: rows are sprayed with a round brush or set down as Gaussians; clusters are moved and deleted.
 
+    `underlay` is an image to draw over: the path of a file, or an array of its pixels.
     Classes count from 0 in `y`, and from 1 on the screen. The rows depend only on what was drawn, on the seed, and on
     how many there shall be (`n`, 0 for as many as drawn).
     """
@@ -52,14 +54,17 @@ class DataPainter(ChartWidget):
     n = traitlets.Int(0, min=0, max=MOST_ROWS, help="Rows in all; 0 for as many as drawn.").tag(sync=True)
     seed = traitlets.Int(0, min=0, help="Another seed draws other rows in the same places.").tag(sync=True)
 
-    def __init__(self, preset: str | None = None, **traits: Any) -> None:
+    def __init__(self, preset: str | None = None, *, underlay: Any = None, **traits: Any) -> None:
+        self._underlay: tuple[Underlay, ...] = ()
         self._drawing = Undo(Drawing())
         self._selected: int | None = None  # the key of a cluster
         self._changing = threading.RLock()
         self._still = Still(Drawing())
-        self._still.subscribe(lambda _: self.send_rows())  # before the frame that shows them
+        self._still.subscribe(lambda _: ChartWidget.send_rows(self))  # before the frame that shows them
         super().__init__(self._still, **traits)
         self.observe(self._draw_anew, ["n", "seed"])
+        if underlay is not None:
+            self.underlay = underlay
         if preset is not None:
             self.preset(preset)
         self._draw_anew()
@@ -83,6 +88,17 @@ class DataPainter(ChartWidget):
         """Rows and classes as a DataFrame."""
         x = self.X
         return needs("pandas", "data").DataFrame({"x0": x[:, 0], "x1": x[:, 1], "label": self.y})
+
+    @property
+    def underlay(self) -> Any:
+        """The image below the plane as PNG, None without one. Takes the path of a file, or an array."""
+        return self._underlay[0].png if self._underlay else None
+
+    @underlay.setter
+    def underlay(self, given: Any) -> None:
+        self._underlay = () if given is None else (beneath(given, (0.0, WIDE), (0.0, HIGH)),)
+        self._send_image()
+        self._redraw()
 
     def explore(self, **options: Any) -> Any:
         """An Explorer on the rows as they are now, with as many components as classes were drawn unless told."""
@@ -140,7 +156,7 @@ class DataPainter(ChartWidget):
         drawing = snapshot.model
         round_ = self.tool == SPRAY
         frame = Frame(
-            marks=[Points((0, 1)), *self._outline(drawing)], x_range=(0.0, WIDE), y_range=(0.0, HIGH),
+            marks=[*self._underlay, Points((0, 1)), *self._outline(drawing)], x_range=(0.0, WIDE), y_range=(0.0, HIGH),
             brush="round" if round_ else "line", radius=0.0 if self.tool == MOVE else self.size, path=True,
             flow=float(self.flow) if round_ else 0.0, paint=None if self.tool == MOVE else self._label,
             height=HEIGHT,
@@ -155,6 +171,14 @@ class DataPainter(ChartWidget):
     def columns(self) -> Float[Tensor, "n 2"]:
         drawn: Tensor = self.session.x
         return drawn
+
+    def send_rows(self) -> None:
+        if self._underlay:
+            self._send_image()
+        super().send_rows()
+
+    def _send_image(self) -> None:
+        self.publisher.post(lambda: ({"type": "image"}, [each.png for each in self._underlay]))
 
     def colours(self, snapshot: Snapshot) -> list[Int[Tensor, "n"]]:
         return [snapshot.model.labels]

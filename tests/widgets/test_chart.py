@@ -20,6 +20,7 @@ from gmmlab.plot import chart as spec
 from gmmlab.plot.chart import Band, Bars, Cells, Chart, Control, Dots, Frame, Line, Points, Rule, Table, Text, said
 from gmmlab.plot.climb import climb, expected_end
 from gmmlab.plot.painter import _PAINT, Rows, paint
+from gmmlab.plot.underlay import beneath
 from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.once import Kept, Later, once
 from gmmlab.widgets.session import Session
@@ -38,6 +39,7 @@ MARKS = [
     Rule(y=0.7, tone="quiet", label="level"),
     Text(0.5, 0.5, "here", tone="ink"),
     Points((0, 1)),
+    beneath(np.eye(8), (0.0, 2.0), (0.0, 2.0)),
 ]
 
 

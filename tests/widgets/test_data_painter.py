@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gmmlab.errors import BadData
 from gmmlab.widgets.data_painter import DataPainter
 from gmmlab.widgets.drawn import PRESETS, Bell, Drawing, Spray, shared
 from gmmlab.widgets.still import Still
@@ -250,3 +254,50 @@ def test_what_needs_something_says_so() -> None:
     with pytest.raises(TypeError, match="nothing to play"):
         painter.play()
     assert "play" not in painter.ops
+
+
+def test_an_image_lies_under_the_rows(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 40, 3), dtype=np.uint8)
+    pixels[:, 20:, 0] = 255
+    PIL.Image.fromarray(pixels).save(tmp_path / "map.png")
+    for image_or_path in (pixels, pixels / 255, tmp_path / "map.png", str(tmp_path / "map.png")):
+        painter = DataPainter("blobs", underlay=image_or_path)
+        mark = painter.chart(painter.session.snapshot).grid[0][0].marks[0]
+        assert (mark.x, mark.y) == ((0.0, 10.0), (0.5, 5.5)), "as wide as the plane, with its own proportions"
+        image = np.asarray(PIL.Image.open(io.BytesIO(painter.underlay)).convert("RGB"))
+        assert (image == pixels).all()
+    told = painter.compose(painter.session.snapshot, 1)[0]["chart"]["grid"][0][0]["marks"][0]
+    assert told == {"kind": "underlay", "x": [0.0, 10.0], "y": [0.5, 5.5], "opacity": 0.5, "tone": "accent"}
+    assert painter.png() != DataPainter("blobs").png()
+    sent: list[Any] = []
+    painter.publisher.post = lambda make: sent.append(make())
+    painter.spray([[1.0, 1.0]])
+    assert [content["type"] for content, _ in sent] == ["rows"], "a stroke does not send the image again"
+    painter.send_rows()
+    assert sent[1] == ({"type": "image"}, [painter.underlay])
+    painter.underlay = None
+    assert sent[-1] == ({"type": "image"}, [])
+    assert painter.underlay is None
+
+
+def test_large_images_are_made_small() -> None:
+    painter = DataPainter(underlay=np.random.default_rng(0).random((100, 3000)))
+    assert PIL.Image.open(io.BytesIO(painter.underlay)).size == (900, 30)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [(np.zeros(5), "shape"), (np.zeros((5, 5, 2)), "3 or 4 channels"), (np.full((5, 5), 7.0), "0 to 1, or bytes"),
+     (np.full((2, 2), np.nan), "expected 0 to 1"), (np.zeros((0, 4)), "expected an image")],
+)  # fmt: skip
+def test_what_is_no_image_is_refused(pixels: Any, words: str) -> None:
+    with pytest.raises(BadData, match=words):
+        DataPainter(underlay=pixels)
+
+
+def test_a_file_without_an_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(BadData, match="no image that can be read"):
+        DataPainter(underlay=tmp_path / "notes.txt")
+    with pytest.raises(FileNotFoundError):
+        DataPainter(underlay=tmp_path / "nowhere.png")

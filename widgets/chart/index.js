@@ -59,7 +59,14 @@ export class ChartPanel extends Panel {
 
   hear(message, buffers) {
     if (message.type === "rows") this.rows.take(message, floats(buffers[0]));
+    if (message.type === "image") this.picture(buffers);
     if (message.type === "brush") this.tell({ brush: buffers.length ? bytes(buffers[0]).slice() : null });
+  }
+
+  /** What lies under the rows; none without a buffer. */
+  async picture([png]) {
+    this.image = png ? await createImageBitmap(new Blob([png], { type: "image/png" })) : null;
+    this.draw();
   }
 
   show({ chart, controls, k }, buffers) {
@@ -166,7 +173,7 @@ export class ChartPanel extends Panel {
   }
 
   leave() {
-    this.rows = null;
+    this.rows = this.image = null;
   }
 }
 

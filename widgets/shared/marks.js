@@ -239,6 +239,15 @@ function points({ dims, plain, by = 0 }, { ctx, view, style, app, ratio }) {
   ctx.drawImage(rows.sheet, 0, 0, view.box.width, view.box.height);
 }
 
+/** An image below all else, once the page has it. */
+function underlay({ x, y, opacity = 1 }, { ctx, view, app }) {
+  if (!app.image) return;
+  const [[left, top], [right, bottom]] = [view.toScreen([x[0], y[1]]), view.toScreen([x[1], y[0]])];
+  ctx.globalAlpha = opacity;
+  ctx.drawImage(app.image, left, top, right - left, bottom - top);
+  ctx.globalAlpha = 1;
+}
+
 /** The sign of a mark in the key. */
 function key(mark, { ctx, x, y, style }) {
   ctx.fillStyle = ctx.strokeStyle = tone(each(mark.tone, 0), style);
@@ -264,4 +273,4 @@ function key(mark, { ctx, x, y, style }) {
   ctx.setLineDash([]);
 }
 
-export const MARKS = { line, band, dots, bars, rule, text, cells, points, key };
+export const MARKS = { line, band, dots, bars, rule, text, cells, points, underlay, key };

@@ -116,3 +116,15 @@ test("labels of rows that are here no more are not taken", () => {
   rows.label(Uint8Array.of(0, 1, 1), 2);
   assert.equal(rows.labels, null);
 });
+
+test("an image lies between its corners, once it is here", () => {
+  const drawn = [];
+  const ctx = { globalAlpha: 1, drawImage(...values) { drawn.push([...values, this.globalAlpha]); } };
+  const view = new View([[0, 10], [0, 10]], { left: 0, top: 0, width: 100, height: 50 });
+  [view.x, view.y] = [[0, 10], [0, 10]];
+  const mark = { kind: "underlay", x: [2, 8], y: [0, 5], opacity: 0.5 };
+  MARKS.underlay(mark, { ctx, view, app: {} });
+  MARKS.underlay(mark, { ctx, view, app: { image: "image" } });
+  assert.deepEqual(drawn, [["image", 20, 25, 60, 25, 0.5]]);
+  assert.equal(ctx.globalAlpha, 1);
+});
