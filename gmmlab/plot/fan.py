@@ -13,6 +13,7 @@ from gmmlab.algebra.univariate import column
 from gmmlab.axes import Bool, Float, Tensor
 from gmmlab.data import as_rows
 from gmmlab.errors import BadData
+from gmmlab.families import Gaussian
 from gmmlab.families.parts import dof_of
 from gmmlab.model import Mixture
 from gmmlab.plot.chart import Bars, Chart, Dots, Frame, Line, Mark, Points, Rule, Table
@@ -56,6 +57,9 @@ def by_information(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator
         )
     if bool(torch.isnan(x).any()):
         raise BadData("The observed information is that of complete rows, and these have gaps.")
+    if not isinstance(model.components, Gaussian):
+        kind = type(model.components).__name__
+        raise TypeError(f"The observed information is known for Gaussian components, not for {kind} ones.")
     few = thinned(x, _affordable(model))
     weight = few.new_full((len(few),), len(x) / len(few))
     information = observed_information(model, few, weight)
