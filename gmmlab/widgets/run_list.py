@@ -74,12 +74,13 @@ class Runs(ChartWidget):
 
 
 def _cells(run: Run) -> tuple[str, ...]:
-    share = "" if run.share is None else f" {100 * run.share:.0f} %"
-    left = "" if run.remaining is None or run.play != "playing" else f", {run.remaining:.1f} s left"
+    playing = run.play == "playing"
+    share = f" {100 * run.share:.0f} %" if playing and run.share is not None else ""
+    left = f", {run.remaining:.1f} s left" if playing and run.remaining is not None else ""
     return (
         run.name,
         run.model,
-        f"{run.play}{share}{left}",
+        f"{run.word}{share}{left}",
         f"{run.step}",
         f"{run.rows:,} x {run.columns}",
         "" if run.rows_per_second is None else f"{run.rows_per_second:.2g}",

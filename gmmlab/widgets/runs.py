@@ -39,6 +39,7 @@ class Run(NamedTuple):
     name: str
     model: str
     play: str
+    word: str  # the same as a person is told
     step: int
     rows: int
     columns: int
@@ -96,6 +97,7 @@ def _run(session: Session) -> Run:
         session.name,
         _words(snapshot.model),
         snapshot.play,
+        snapshot.word,
         snapshot.step,
         x.shape[0],
         x.shape[1],
