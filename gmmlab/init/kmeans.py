@@ -35,8 +35,12 @@ def nearest(
     return torch.cat(labels), torch.cat(squares)
 
 
-def kmeans_plus_plus(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Int[Tensor, "k"]:
+def kmeans_plus_plus(
+    x: Float[Tensor, "n d"], k: int, rng: torch.Generator, *, beside: Float[Tensor, "b d"] | None = None
+) -> Int[Tensor, "k"]:
     """Indices of k rows, spread out: each is drawn in proportion to its squared distance to those before.
+
+    So it is to the places `beside` which they shall stand, if some are given.
 
     Of 2 + log k candidates the one that lowers the sum of squared distances most is taken. Of many rows a sample is
     looked at.
@@ -44,12 +48,18 @@ def kmeans_plus_plus(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> I
     size = max(SEEDED, 200 * k)
     rows = _draw(torch.ones(len(x), device=x.device), size, rng).unique() if len(x) > size else None
     y = x if rows is None else x[rows]
-    y = y - y.mean(0)
+    origin = y.mean(0)
+    y = y - origin
     norm = y.square().sum(1)
-    trials = 2 + int(math.log(k))
-    chosen = _draw(torch.ones(len(y), device=x.device), 1, rng)
-    square = _distances(y, norm, chosen)[0]
-    for _ in range(1, k):
+    known = 0 if beside is None else len(beside)
+    trials = 2 + int(math.log(k + known))
+    if beside is None or not known:
+        chosen = _draw(torch.ones(len(y), device=x.device), 1, rng)
+        square = _distances(y, norm, chosen)[0]
+    else:
+        chosen = torch.empty(0, dtype=torch.long, device=x.device)
+        square = nearest(y, beside.to(y) - origin)[1]
+    while len(chosen) < k:
         candidates = _draw(square, trials, rng)
         after = torch.minimum(square, _distances(y, norm, candidates))
         best = after.sum(dim=1).argmin()

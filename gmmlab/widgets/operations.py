@@ -73,6 +73,12 @@ def merge(explorer: Explorer, message: Message) -> None:
         explorer.session.merge(k, other)
 
 
+def reseed(explorer: Explorer, message: Message) -> None:
+    """A component, or all without one, at other rows."""
+    k = message.get("k")
+    explorer.session.reseed(None if k is None else component(explorer, k))
+
+
 def pin(explorer: Explorer, message: Message) -> None:
     """What of a component the fit leaves as it is: mean, covariance, weight."""
     k, what = component(explorer, field(message, "k")), field(message, "pins")
@@ -166,6 +172,7 @@ TABLE: dict[str, Callable[[Explorer, Message], None]] = OPERATIONS | {
     "remove": remove,
     "split": split,
     "merge": merge,
+    "reseed": reseed,
     "pin": pin,
     "row": row,
     "set": set_,

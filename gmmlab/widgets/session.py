@@ -20,6 +20,7 @@ import torch
 
 from gmmlab.axes import Int, Tensor
 from gmmlab.fit import Lineage, moves
+from gmmlab.fit.missing import start_rows
 from gmmlab.widgets import runs
 from gmmlab.widgets.arguments import mask_of, place
 from gmmlab.widgets.doors import Doors
@@ -57,6 +58,7 @@ class Session(Doors, Driver):
         recipe = Recipe.of(expectation_maximisation(x) if fit is None else fit)
         super().__init__(stepper(recipe, model, history=history, most_bytes=MOST_BYTES), len(x))
         self.key = f"{id(self):x}"
+        self._drawn = 0  # seeds of `reseed` that have been used
         self.name = runs.register(self, name or runs.called("Fit", x, self.names))
 
     @classmethod
@@ -169,6 +171,22 @@ class Session(Doors, Driver):
         change = partial(moves.merge, i=self._component(i), j=self._component(j))
         words = f"Components {i} and {j} were merged."
         return self.edit(change, kind="merge", words=words, origin=lambda model: Lineage.merge(model.k, i, j))
+
+    def reseed(self, k: int | None = None, *, seed: int | None = None) -> Self:
+        """Component k, or all of them, begun anew at rows far from the others; each time at others unless with a seed.
+
+        The number of components, and what is shared by them, stays.
+        """
+        which = None if k is None else [self._component(k)]
+        number = self._drawn = self._drawn + 1 if seed is None else seed
+
+        def change(model: Any) -> Any:
+            rng = torch.Generator(self.x.device).manual_seed(number)
+            return moves.reseed(model, start_rows(self.x), rng, which)
+
+        if k is None:
+            return self.edit(change, kind="restart", words="All components began anew at other rows.")
+        return self.edit(change, words=f"Component {k} began anew at another row.")
 
     def set_model(self, model: Any, words: str = "Another model was set.") -> Self:
         """Another model in place of the shown one; `words` say which."""

@@ -330,7 +330,7 @@ def test_every_command_of_the_protocol_is_taken(page, explorer):
     assert page.say("set", name="contours", value=False)["ok"]
     assert explorer.wait(PATIENCE).step == 0
     protocol = "ready, ack, play, pause, step, estep, mstep, back, stop, reset, seek, brush, edit, add, remove, set"
-    protocol += ", split, merge, pin, row"
+    protocol += ", split, merge, reseed, pin, row"
     assert set(TABLE) == set(protocol.split(", "))
 
 
@@ -368,6 +368,7 @@ WRONG = [
     ({"op": "row", "row": 300}, "row is 300; expected 0 to 299"),
     ({"op": "row"}, "needs 'row'"),
     ({"op": "split", "k": 3}, "k is 3"),
+    ({"op": "reseed", "k": 3}, "k is 3"),
     ({"op": "merge", "k": 1, "other": 1}, "with itself"),
     ({"op": "merge", "k": 1, "other": 7}, "k is 7"),
     ({"op": "pin", "k": 0, "pins": [True, 1, False]}, "three times true or false"),
@@ -599,6 +600,28 @@ def test_split_merge_and_pins(page, explorer):
     assert torch.allclose(after.components.mean[2], before.components.mean[2])
     assert not torch.allclose(after.components.mean[0], before.components.mean[0])
     assert float(after.weights[2]) == pytest.approx(float(before.weights[2]))
+
+
+def test_components_begin_anew_and_it_can_be_taken_back(page, explorer, x):
+    page.say("ready")
+    before = explorer.model
+    assert page.say("reseed", k=1)["ok"]
+    moved = explorer.wait(PATIENCE).model.components.mean
+    assert [torch.equal(moved[k], before.components.mean[k]) for k in range(3)] == [True, False, True]
+    assert "mean" in explorer.state() and str(round(float(moved[1, 0]), 3))[:5] in explorer.state()
+    assert page.say("back")["ok"]
+    assert explorer.wait(PATIENCE).model is before
+    assert page.say("reseed", k=None)["ok"]
+    everywhere = explorer.wait(PATIENCE).model.components.mean
+    assert all(bool((mean == explorer.session.x).all(1).any()) for mean in everywhere)
+    assert explorer.session.snapshot.events[-1].kind == "restart"
+    other = explorer.session.reseed().wait(PATIENCE).model.components.mean
+    assert not torch.equal(other, everywhere), "each time elsewhere"
+    two = [explorer.session.reseed(seed=5).wait(PATIENCE).model.components.mean for _ in range(2)]
+    assert torch.equal(*two), "but for the same seed"
+    assert explorer.play() is None and explorer.result(PATIENCE).k == 3
+    with pytest.raises(ValueError, match="no component 7"):
+        explorer.session.reseed(7)
 
 
 def test_a_fit_that_cannot_keep_anything_says_so(x, told):

@@ -5,7 +5,7 @@ const ROWS = [
   ["Components", [
     ["[  ]", "previous, next"], ["Arrows", "move, or turn and stretch an axis"], ["Shift  Alt", "bigger, finer steps"],
     ["+  −", "scale the selected one"], ["Alt-wheel", "the same"], ["Delete", "remove"], ["Double-click", "add there"],
-    ["2", "split in two"], ["1", "merge into one"],
+    ["2", "split in two"], ["1", "merge into one"], ["N", "begin anew elsewhere (without a selection: all)"],
     ["Shift-drag", "an axis: scale, keep the shape"],
   ]],
   ["Fit", [["Space", "play, pause"], ["S", "one step"], ["E  M", "half a step: assign, refit"], ["Backspace", "back"]]],

@@ -25,7 +25,7 @@ class Explorer extends Panel {
     this.strip = new Strip(this);
     this.help = help(() => this.toggleHelp(false));
     this.card = new Card((row) => this.turnTo(row));
-    this.chosen = new Chosen({ split: () => this.split(), merge: () => this.merge(), pin: (pins) => this.pin(pins) });
+    this.chosen = new Chosen({ split: () => this.split(), merge: () => this.merge(), reseed: () => this.reseed(), pin: (pins) => this.pin(pins) });
     this.note = html("p", { class: "gl-sentence" });
   }
 
@@ -132,7 +132,7 @@ class Explorer extends Panel {
     return {
       play: () => this.wire.send(this.state.play === "playing" ? "pause" : "play"),
       step: send("step"), back: send("back"), e: send("estep"), m: send("mstep"), stop: send("stop"), reset: send("reset"),
-      add: (event) => this.startAdding(event), remove: () => this.remove(this.state.selected),
+      add: (event) => this.startAdding(event), remove: () => this.remove(this.state.selected), reseed: () => this.reseed(),
       lasso: () => this.change({ lasso: !this.state.lasso, adding: false, merging: false }),
       contours: () => this.toggleContours(),
       uncertainty: () => this.wire.send("set", { name: "color_by", value: this.state.shades ? "component" : "uncertainty" }),
@@ -223,6 +223,12 @@ class Explorer extends Panel {
     if (k === null || k === selected) return;
     this.wire.send("merge", { k: selected, other: k });
     this.select(Math.min(k, selected));
+  }
+
+  /** The selected component, or all of them, at other rows. */
+  reseed() {
+    this.held.drop();
+    this.wire.send("reseed", { k: this.state.selected });
   }
 
   pin(pins) {

@@ -4,7 +4,7 @@ import { leave, nudge, usesKey } from "../shared/keyboard.js";
 import { SIGMA } from "./overlay.js";
 
 const PRESSES = { " ": "play", s: "step", e: "e", m: "m", Backspace: "back", 0: "fit", "?": "help",
-  l: "lasso", c: "contours", u: "uncertainty", 1: "merge", 2: "split" };
+  l: "lasso", c: "contours", u: "uncertainty", 1: "merge", 2: "split", n: "reseed" };
 
 export function keys(app) {
   app.root.addEventListener("keydown", (event) => {

@@ -23,6 +23,7 @@ export function toolbar(act, choose) {
     remove: button("remove", "Remove", "Remove the selected component (Delete)", {
       label: "Remove the selected component",
     }),
+    reseed: button("reseed", "Reseed", "Begin anew at other rows: the selected component, or all of them (N)", { short: "" }),
     lasso: tool("lasso", "Lasso", "Draw around rows to mark them (L; or Shift-drag)"),
     contours: tool("contours", "Contours", "Contours of the density (C)"),
     uncertainty: tool("uncertainty", "Colour by uncertainty", "Colour by how uncertain rows are (U)"),
@@ -40,7 +41,7 @@ export function toolbar(act, choose) {
     { class: "gl-toolbar", role: "toolbar", "aria-label": "Explorer" },
     html("div", { class: "gl-tools" },
       group("Run", "play"), group("Step by step", "back", "step", "e", "m"), group("End", "stop", "reset"),
-      group("Components", "add", "remove"), columns),
+      group("Components", "add", "remove", "reseed"), columns),
     group("View", "lasso", "contours", "uncertainty", "fit", "help"),
   );
   return { element, buttons, update: (state) => update(state, buttons, columns, selects) };
@@ -66,7 +67,7 @@ function update({ play, selected, components, names, dims, connected, ready, ...
     set(buttons.play, { "aria-pressed": String(playing), "aria-label": text });
     buttons.play.replaceChildren(icon(...ICONS[shows]), html("span", { class: "gl-text", text }));
   }
-  for (const name of ["play", "step", "back", "e", "m", "reset", "add"]) off(name, !able);
+  for (const name of ["play", "step", "back", "e", "m", "reset", "add", "reseed"]) off(name, !able);
   off("stop", !able || !playing);
   off("remove", !able || selected === null || components.length < 2);
   const pressed = { add: view.adding, lasso: view.lasso, contours: Boolean(view.contours), uncertainty: Boolean(view.shades) };
