@@ -55,7 +55,8 @@ class Driver(Audience):
         self._log, self._pace = Log(), Pace()
         self._brushed: Bool[Tensor, "n"] | None = None
         model, settings = stepper.now.model, stepper.fit.settings
-        self._snapshot = Snapshot(seq=0, step=0, model=model, assigned_by=model, settings=settings)
+        first = {"model": model, "assigned_by": model, "settings": settings, "numbering": stepper.now.numbering}
+        self._snapshot = Snapshot(seq=0, step=0, **first)
         self._worker = Worker(self._turn, name="gmmlab-session")
 
     # reading
@@ -168,6 +169,7 @@ class Driver(Audience):
         shown = {name: getattr(state, name) for name in ("step", "model", "assigned_by", "evidence", "pins")}
         shown |= {"trace": stepper.history.trace, "settings": stepper.fit.settings, "progress": self._progress()}
         shown |= {"events": self._log.events, "brushed": self._brushed, "ending": state.ending}
+        shown["numbering"] = state.numbering
         with self._lock:
             snapshot = replace(self._snapshot, seq=self._snapshot.seq + 1, **shown, **changes)
             self._snapshot = snapshot = _at_rest(snapshot) if self.closed else snapshot

@@ -11,7 +11,6 @@ from gmmlab.axes import Bool, Int, Tensor
 from gmmlab.fit.known import known
 from gmmlab.fit.lineage import Lineage
 from gmmlab.fit.restricted import restricted
-from gmmlab.model import Mixture
 
 Pair = tuple[int, int]
 
@@ -57,6 +56,10 @@ class Facts:
             cannot = (*cannot, pair)
         return replace(self, must=must, cannot=cannot)
 
+    def relabelled(self, rows: Bool[Tensor, "n"], labels: Int[Tensor, "n"]) -> Facts:
+        """These rows with labels of their own."""
+        return replace(self, labels=torch.where(rows, labels, self.labels))
+
     def after(self, lineage: Lineage) -> Facts:
         """The same in the numbers of components after a move."""
         return replace(self, labels=lineage.labels(self.labels))
@@ -76,20 +79,3 @@ class Facts:
         told[facts.rows] = True
         rows = told.nonzero().flatten()
         restricted(torch.zeros(len(rows), k + noise, dtype=torch.float64), facts, rows, k)
-
-
-def lineage(before: Mixture, after: Mixture) -> Lineage | None:
-    """Which components come from which in an edit, or in going back over one, by the means that it left as they were.
-
-    A component that was split or merged comes from those that have gone. None where too many have changed.
-    """
-    old, new = list(before.located.mean), list(after.located.mean)
-    left = list(range(len(old)))
-    kept = []
-    for mean in new:
-        same = next((i for i in left if torch.equal(old[i], mean)), None)
-        left = [i for i in left if i != same]
-        kept.append(same)
-    if abs(len(old) - len(new)) != 1 or len(left) > 2 or kept.count(None) > 2:
-        return None
-    return Lineage(tuple(tuple(left) if i is None else (i,) for i in kept))

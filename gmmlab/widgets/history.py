@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from gmmlab.widgets.numbering import Numbering, new_last
 from gmmlab.widgets.pins import Origin, Pins, carried
-from gmmlab.widgets.values import n_bytes
+from gmmlab.widgets.values import components, n_bytes
 
 MOST_BYTES = 1 << 28  # of the models that a history holds
 LONGEST = 100_000  # points of a trace
@@ -87,6 +88,7 @@ class State:
     trace: Trace = field(default_factory=Trace)
     pins: Pins = field(default_factory=dict)
     ending: Ending | None = None
+    numbering: Numbering = field(default_factory=Numbering)
 
     def scored(self, pending: Any, evidence: float | None) -> State:
         """After an E half-step: labels and evidence are those of the shown model."""
@@ -104,9 +106,12 @@ class State:
 
     def edited(self, model: Any, origin: Origin | None = None) -> State:
         """After a change by hand: the labels follow at once, and the evidence of what was here before is forgotten."""
-        trace, pins = self.trace.before(self.step), carried(self.pins, self.model, model, origin)
-        shown = replace(self.unsettled(), model=model, assigned_by=model, evidence=None)
-        return replace(shown, trace=trace, pins=pins)
+        was, now = components(self.model) or 0, components(model) or 0
+        lineage = new_last(was, now) if origin is None else origin(self.model)
+        stays = origin is None and was == now
+        numbering = self.numbering if stays else Numbering(self.numbering, lineage, was)
+        shown = replace(self.unsettled(), model=model, assigned_by=model, evidence=None, numbering=numbering)
+        return replace(shown, trace=self.trace.before(self.step), pins=carried(self.pins, lineage))
 
     def unsettled(self) -> State:
         """After a change of the fit: what it would do next is forgotten."""

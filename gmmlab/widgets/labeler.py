@@ -24,9 +24,10 @@ from gmmlab.plot.chart import Chart, Control
 from gmmlab.plot.ellipses import noise
 from gmmlab.plot.labelled import labelled
 from gmmlab.widgets.chart import ChartWidget
-from gmmlab.widgets.facts import Facts, Pair, lineage
+from gmmlab.widgets.facts import Facts, Pair
 from gmmlab.widgets.labelling import labelling
 from gmmlab.widgets.messages import Invalid, integer
+from gmmlab.widgets.numbering import Numbering, Way
 from gmmlab.widgets.runs import called
 from gmmlab.widgets.snapshot import Snapshot
 from gmmlab.widgets.undo import Undo
@@ -66,7 +67,8 @@ class Labeler(ChartWidget):
         self._changing = threading.RLock()
         self._begun: int | None = None  # the first row of a link
         self._asked: tuple[Any, Any, list[int]] = (None, None, [])  # model, facts and the rows least sure under them
-        self._numbered_by = session.snapshot.model
+        self._numbering: Numbering = session.snapshot.numbering
+        self._before: dict[Numbering, tuple[Undo[Facts], Undo[Facts]]] = {}  # what was known before and after an edit
         super().__init__(session, **traits)
         self._stop_renumbering = session.subscribe(self._renumber)
         self.observe(self._forget_link, "tool")
@@ -251,15 +253,38 @@ class Labeler(ChartWidget):
         self._redraw()
 
     def _renumber(self, snapshot: Snapshot) -> None:
-        """Components have come or gone: labels follow them."""
-        before, self._numbered_by = self._numbered_by, snapshot.model
-        if before.k == snapshot.model.k:
+        """Components have come or gone, or come back: labels follow them."""
+        way, self._numbering = Way.between(self._numbering, snapshot.numbering), snapshot.numbering
+        if way == ([], []):
             return
-        moved = lineage(before, snapshot.model)
         with self._changing:
-            self._facts = self._facts.map(lambda facts: facts.after(moved)) if moved else self._facts
+            for each in way.left:
+                self._facts = self._returned(each)
+            for each in way.entered:
+                self._facts = self._moved(each)
             self.session.set(**self._facts.now.settings)
         self._redraw()
+
+    def _moved(self, to: Numbering) -> Undo[Facts]:
+        """What is known, in the numbers after an edit."""
+        before, lineage = self._facts, to.lineage
+        after = before if lineage is None else before.map(lambda facts: facts.after(lineage))
+        self._before[to] = before, after
+        return after
+
+    def _returned(self, left: Numbering) -> Undo[Facts]:
+        """What is known, in the numbers before an edit: rows whose labels are as it left them have those of before."""
+        before, after = self._before.pop(left, (None, None))
+        if before is not None and self._facts is after:
+            return before
+        lineage, back = left.lineage, left.back
+        if lineage is None or back is None:
+            return self._facts
+        facts = self._facts.map(lambda facts: facts.after(back))
+        if before is None:
+            return facts
+        same = self._facts.now.labels == before.now.after(lineage).labels
+        return facts.amend(facts.now.relabelled(same, before.now.labels))
 
     def _unsure(self, snapshot: Snapshot) -> list[int]:
         """The rows to label next; while the fit plays, those of before."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gmmlab.fit import Lineage
-from gmmlab.widgets.values import components
 
 
 class Pin(NamedTuple):
@@ -35,16 +34,9 @@ def pinned(pins: Pins, k: int, pin: Pin) -> Pins:
     return rest | {k: pin} if any(pin) else rest
 
 
-def carried(pins: Pins, before: Any, after: Any, origin: Origin | None) -> Pins:
-    """The pins after an edit: of components that are wholly what they were. Without a word new ones are the last.
-
-    All are lost when components go and nobody says which.
-    """
-    if not pins:
-        return pins
-    was, now = components(before) or 0, components(after) or 0
-    if origin is None:
-        return pins if now >= was else {}
-    lineage = origin(before)
+def carried(pins: Pins, lineage: Lineage | None) -> Pins:
+    """The pins after an edit: of components that are wholly what they were; none if nobody says which is which."""
+    if lineage is None or not pins:
+        return {}
     heirs = {k: lineage.heirs(k) for k in pins}
     return {new[0]: pins[k] for k, new in heirs.items() if len(new) == 1 and lineage.parents[new[0]] == (k,)}

@@ -10,6 +10,7 @@ from typing import Any
 from gmmlab.axes import Bool, Tensor
 from gmmlab.widgets.events import Event
 from gmmlab.widgets.history import Ending, Trace
+from gmmlab.widgets.numbering import Numbering
 from gmmlab.widgets.pins import Pins
 from gmmlab.widgets.progress import Progress
 
@@ -47,7 +48,8 @@ class Snapshot:
 
     `assigned_by` is the model that the labels belong to, `evidence` that of the shown model (None while unknown). The
     trace may reach beyond the shown step, after steps back. `ending` is how the fit came to its end, if it did so with
-    this model. `events` are the latest, in the order in which they came.
+    this model; `numbering` says which component is which after edits. `events` are the latest, in the order in which
+    they came.
     """
 
     seq: int
@@ -65,6 +67,7 @@ class Snapshot:
     pins: Pins = field(default_factory=dict)
     brushed: Bool[Tensor, "n"] | None = None
     ending: Ending | None = None
+    numbering: Numbering = field(default_factory=Numbering)
 
     @property
     def word(self) -> str:

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 import gmmlab
 from gmmlab.errors import BadData
-from gmmlab.fit import moves
 from gmmlab.fit.lineage import Lineage
 from gmmlab.fit.supervised import supervised
 from gmmlab.widgets import runs
-from gmmlab.widgets.facts import Facts, lineage
+from gmmlab.widgets.facts import Facts
 from gmmlab.widgets.labeler import Labeler
 from gmmlab.widgets.labelling import labelling
+from gmmlab.widgets.numbering import Numbering, Way, new_last
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.undo import Undo
 
@@ -143,23 +143,6 @@ def test_links_that_so_few_components_cannot_keep_are_refused() -> None:
     triangle.check(2, noise=True)
     with pytest.raises(BadData, match="No labels of 2 components"):
         triangle.check(2)
-
-
-@pytest.mark.parametrize("kind", ["full", "tied"])
-def test_who_comes_from_whom_is_seen_in_the_means(x: torch.Tensor, kind: str) -> None:
-    model = gmmlab.GaussianMixture(4, covariance_type=kind, random_state=0).fit(x).mixture_
-    edits = {
-        Lineage.add(4): moves.add(model, x.mean(0)),
-        Lineage.remove(4, 1): moves.remove(model, 1),
-        Lineage.split(4, 2): moves.split(model, 2),
-        Lineage.merge(4, 3, 1): moves.merge(model, 3, 1),
-    }
-    for expected, after in edits.items():
-        found = lineage(model, after)
-        assert found is not None
-        labels = torch.tensor([-1, 0, 1, 2, 3])
-        assert found.labels(labels).tolist() == expected.labels(labels).tolist()
-    assert lineage(model, moves.remove(moves.remove(model, 0), 0)) is None
 
 
 # the widget
@@ -285,6 +268,51 @@ def test_labels_follow_their_components(labeler: Labeler) -> None:
     labeler.undo()  # the past is told in the new numbers
     assert labeler.labels[:3].tolist() == [-1, -1, -1]
     assert labeler.wait(10).error is None
+
+
+def test_going_back_brings_labels_back(labeler: Labeler) -> None:
+    for k in range(3):
+        labeler.paint([k], k)
+    labeler.wait(10)
+    labeler.session.pause().remove(1).wait(10)
+    assert labeler.labels[:3].tolist() == [0, -1, 1]
+    labeler.session.wait(10)
+    labeler.session.back().wait(10)
+    assert labeler.labels[:3].tolist() == [0, 1, 2]
+    assert labeler.session.wait(10).settings["labels"][:3].tolist() == [0, 1, 2]
+    labeler.undo()
+    assert labeler.labels[:3].tolist() == [0, 1, -1], "and what could be undone"
+
+
+def test_going_back_keeps_what_was_painted_since(labeler: Labeler) -> None:
+    for k in range(3):
+        labeler.paint([k], k)
+    labeler.wait(10)
+    labeler.session.merge(0, 1).wait(10)
+    labeler.session.wait(10)
+    assert labeler.labels[:4].tolist() == [0, 0, 1, -1]
+    labeler.paint([3], 1)
+    labeler.wait(10)
+    at = labeler.session.snapshot.step
+    labeler.session.step().wait(10)
+    while labeler.session.snapshot.numbering.parent is not None:
+        labeler.session.back().wait(10)
+    labeler.session.wait(10)
+    assert labeler.labels[:4].tolist() == [0, 1, 2, 2]
+    assert labeler.session.snapshot.step <= at
+
+
+def test_the_way_between_two_numberings() -> None:
+    root = Numbering()
+    one = Numbering(root, Lineage.remove(3, 1), 3)
+    two, other = Numbering(one, Lineage.add(2), 2), Numbering(one, None, 2)
+    assert Way.between(root, two) == ([], [one, two])
+    assert Way.between(two, other) == ([two], [other])
+    assert Way.between(two, root) == ([two, one], [])
+    assert Way.between(one, one) == ([], [])
+    assert one.back is not None and one.back.labels(torch.tensor([-1, 0, 1])).tolist() == [-1, 0, 2]
+    assert (other.back, new_last(3, 2)) == (None, None)
+    assert new_last(1, 3) == Lineage(((0,), (), ()))
 
 
 def test_two_columns_are_chosen(labeler: Labeler, x: torch.Tensor) -> None:
