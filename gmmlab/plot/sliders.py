@@ -25,16 +25,13 @@ def sliders(controls: Sequence[Control], *, alt: str) -> Chart:
 
 def _number(control: Control, i: int) -> list[Mark]:
     share = (control.value - control.low) / (control.high - control.low)
-    ends = [
-        Text(at, i + HIGH, written(control, end), tone="quiet", anchor=anchor)
-        for at, end, anchor in ((0.0, control.low, "start"), (1.0, control.high, "end"))
-    ]
     return [
         Line([0.0, 1.0], [i + LOW] * 2, tone="noise", width=2.0),
         Line([0.0, share], [i + LOW] * 2, width=3.5),
         Dots([share], [i + LOW], size=5.5),
         Text(1.07, i + LOW, written(control, control.value), tone="ink", anchor="start"),
-        *ends,
+        Text(0.0, i + HIGH, written(control, control.low), tone="quiet", anchor="start"),
+        Text(1.0, i + HIGH, written(control, control.high), tone="quiet", anchor="end"),
     ]
 
 

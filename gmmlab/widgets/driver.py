@@ -135,7 +135,7 @@ class Driver(Audience):
             play = "done" if command is None else self._snapshot.play
             changes = {"message": str(refusal), "play": play}
         except Exception as err:  # noqa: BLE001 - whatever a fit raises is shown, not lost
-            changes = {"play": "failed", "error": Failure.of(err), "message": f"The step failed: {err}"}
+            changes = {"play": "failed", "error": Failure.of(err, at=time.time()), "message": f"The step failed: {err}"}
             self._log.note(before.step, "failure", str(err))
         if steps := self._stepper.taken - taken:
             self._pace.took(time.perf_counter() - began, steps)
@@ -160,9 +160,9 @@ class Driver(Audience):
         return {"play": play, "message": message, "error": None}
 
     def _play_on(self) -> dict[str, Any]:
-        if self._stepper.advance():
-            return {}
-        return {"play": "done", "message": self._stepper.now.ending.sentence}
+        self._stepper.advance()
+        ending = self._stepper.now.ending
+        return {} if ending is None else {"play": "done", "message": ending.sentence}
 
     def _publish(self, changes: dict[str, Any]) -> None:
         state, stepper = self._stepper.now, self._stepper

@@ -90,6 +90,6 @@ def title(snapshot: Snapshot, evidence: float | None) -> str:
     return f"Step {snapshot.step}" + ("" if evidence is None else f" · mean log-likelihood {evidence:.4f}")
 
 
-def error(failure: Failure | None) -> dict[str, str] | None:
+def error(failure: Failure | None) -> dict[str, Any] | None:
     """What went wrong and where, in words that travel."""
-    return None if failure is None else {"message": str(failure), "traceback": failure.traceback}
+    return None if failure is None else {"message": str(failure), "traceback": failure.traceback, "at": failure.at}

@@ -54,7 +54,7 @@ class Way(NamedTuple):
 
 
 def new_last(before: int, after: int) -> Lineage | None:
-    """Of an edit about which nothing was said: new components are the last, and which of them have gone is not known."""
+    """Of an edit about which nothing was said: new components are the last, and which have gone is not known."""
     if after < before:
         return None
     return Lineage(tuple((k,) if k < before else () for k in range(after)))

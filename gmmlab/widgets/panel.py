@@ -46,7 +46,7 @@ class Panel(LabWidget):
     wide: ClassVar[bool] = False  # whether it stands below an Explorer, not beside it
 
     session_id = traitlets.Unicode(help="Links the panels of one session.").tag(sync=True)
-    height = traitlets.Int(420, min=80, max=4000, help="Height of the plot in pixels.").tag(sync=True)
+    height: Any = traitlets.Int(420, min=80, max=4000, help="Height of the plot in pixels.").tag(sync=True)
     theme = traitlets.Enum(["auto", "light", "dark"], "auto", help="Auto follows the page.").tag(sync=True)
 
     def __init__(self, session: Session | Still, **traits: Any) -> None:

@@ -26,16 +26,17 @@ WORDS = {
 
 @dataclass(frozen=True, eq=False)
 class Failure:
-    """What went wrong, by default in a step."""
+    """What went wrong, by default in a step; `at` tells one failure from the next that says the same."""
 
     message: str
     traceback: str
     exception: Exception
     place: str = "the step"
+    at: float | None = None
 
     @classmethod
-    def of(cls, err: Exception, place: str = "the step") -> Failure:
-        return cls(str(err) or type(err).__name__, "".join(traceback.format_exception(err)), err, place)
+    def of(cls, err: Exception, place: str = "the step", at: float | None = None) -> Failure:
+        return cls(str(err) or type(err).__name__, "".join(traceback.format_exception(err)), err, place, at)
 
     def __str__(self) -> str:
         kind = type(self.exception).__name__

@@ -365,7 +365,7 @@ def test_split_merge_and_pins_by_keyboard(lab: Lab, violations: Violations) -> N
     handle(explorer, 1).focus()
     for key in ("Enter", "2"):
         lab.page.keyboard.press(key)
-    lab.until("explorer.model.k == 4")
+    lab.until("explorer.model.k == 3")
     handle(explorer, 3).wait_for()
     lab.page.keyboard.press("1")
     explorer.get_by_text("Choose the one to merge with").wait_for()
@@ -470,6 +470,20 @@ def test_an_error_in_the_fit_is_told(lab: Lab, violations: Violations) -> None:
     strip.filter(has_text="ArithmeticError in the step: the rows ran out").wait_for()
     strip.get_by_role("button", name="Copy traceback").wait_for()
     assert violations(explorer) == []
+    strip.get_by_role("button", name="Dismiss").click()
+    strip.wait_for(state="hidden")
+    explorer.locator("[data-do=step]").click()
+    strip.wait_for()  # it says the same, and it is another one
+
+
+def test_components_begin_anew_and_are_added_on_others(lab: Lab) -> None:
+    explorer = show(lab)
+    before = lab.value("explorer.model.components.mean.tolist()")
+    explorer.get_by_role("button", name="Reseed").click()
+    lab.until(f"explorer.model.components.mean.tolist() != {before!r}")
+    explorer.get_by_role("button", name="Add a component").click()
+    handle(explorer, 0).click(force=True)
+    lab.until("explorer.model.k == 3")
 
 
 def test_two_views_of_one_explorer_agree(lab: Lab) -> None:

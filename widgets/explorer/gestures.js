@@ -4,7 +4,7 @@ const SLOP = 3; // pixels before a press becomes a drag
 
 /**
  * @param {SVGElement} plot @param {() => {left: number, top: number}} origin of the plot's inside
- * @param {object} act press, drag, drop, pan, rest, zoom, lasso, lassoed, scale, click, add, hover, hint, focused
+ * @param {object} act takes, press, drag, drop, pan, rest, zoom, lasso, lassoed, scale, click, add, hover, hint, focused
  */
 export function gestures(plot, origin, act) {
   const pointers = new Map();
@@ -35,7 +35,7 @@ export function gestures(plot, origin, act) {
       return act.lasso(null);
     }
     [start, moved] = [place, false];
-    const handle = handleOf(event);
+    const handle = act.takes() ? handleOf(event) : null;
     held = handle ? { k: Number(handle.dataset.k), part: handle.dataset.part } : null;
     line = !held && act.lassoes(event) ? [place] : null;
     act.press(held, place);

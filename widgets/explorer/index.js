@@ -278,7 +278,10 @@ class Explorer extends Panel {
 
   choose(axis, column) {
     const dims = [...this.state.dims];
-    if (dims[1 - axis] === column) dims[1 - axis] = dims[axis];
+    if (dims[1 - axis] === column) {
+      dims[1 - axis] = dims[axis];
+      this.status.tell("The two columns have changed places.", () => this.draw());
+    }
     dims[axis] = column;
     this.wire.send("set", { name: "dims", value: dims });
   }

@@ -52,6 +52,7 @@ export class Plot {
       pan: (dx, dy) => this.move(() => this.view.pan(dx, dy)),
       zoom: (factor, x, y) => this.move(() => this.view.zoom(factor, x, y)),
       rest: () => this.settle(),
+      takes: () => !this.app.state.adding, // then a handle is a place like any other
       lassoes: ({ shiftKey }) => (app.state.lasso || shiftKey) && !app.state.adding && !app.state.merging,
       lasso: (line, event) => this.lasso(line, event),
       lassoed: (line, event) => this.lassoed(line, event),

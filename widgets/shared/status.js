@@ -10,6 +10,8 @@ export class Status {
   #timer = null;
   #note = "";
   #noteTimer = null;
+  #failure = "";
+  #dismissed = null; // the failure that has been read, until it is over
 
   constructor() {
     this.pill = html("span", { class: "gl-pill" });
@@ -24,7 +26,8 @@ export class Status {
     this.voice = html("div", { class: "gl-hidden", role: "status", "aria-live": "polite" });
     this.message = html("span", {});
     this.copy = html("button", { type: "button", class: "gl-button", text: "Copy traceback", ...KEYS_STAY });
-    this.strip = html("div", { class: "gl-error", role: "alert", hidden: "" }, this.message, this.copy);
+    const dismiss = html("button", { type: "button", class: "gl-button", text: "Dismiss", ...KEYS_STAY, click: () => this.#dismiss() });
+    this.strip = html("div", { class: "gl-error", role: "alert", hidden: "" }, this.message, this.copy, dismiss);
     this.copy.addEventListener("click", () => this.#copy());
   }
 
@@ -40,7 +43,9 @@ export class Status {
     set(this.note, { text: this.#note || (mode === "disconnected" ? "Run the cell again to go on." : said || "") });
     this.clock.hidden = !stale || mode === "loading" || mode === "disconnected";
     this.traceback = error?.traceback ?? "";
-    this.strip.hidden = !error;
+    this.#failure = error?.at ?? this.traceback;
+    if (!error) this.#dismissed = null;
+    this.strip.hidden = !error || this.#dismissed === this.#failure;
     if (error) set(this.message, { text: error.message });
     this.say([word, ...facts.slice(0, -1), this.#note || status || "", stale ? "The kernel is busy." : ""]
       .filter(Boolean).join(", "));
@@ -67,6 +72,12 @@ export class Status {
       [this.#timer, this.#said] = [null, performance.now()];
       this.voice.textContent = this.#spoken;
     }, wait);
+  }
+
+  #dismiss() {
+    this.#dismissed = this.#failure;
+    this.strip.hidden = true;
+    this.strip.closest(".gmmlab")?.querySelector("button:not([aria-disabled])")?.focus({ preventScroll: true }); // not lost
   }
 
   async #copy() {
