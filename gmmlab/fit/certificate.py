@@ -12,6 +12,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.families import FactorAnalyzers
 from gmmlab.model import Mixture
 
+FLOOR = 2.0  # a variance below so many ridges is mostly ridge
 ROUNDING = 4 * torch.finfo(torch.float64).eps
 
 
@@ -25,14 +26,17 @@ class Certificate(NamedTuple):
     smallest: float  # weight of the smallest component, in rows
     jitter: float  # most that was added to a variance to keep a covariance positive definite, in squared data units
     dtype: torch.dtype  # of the rows, and so of their densities; parameters and sums are float64
+    collapsed: Sequence[int] = ()  # components as flat, along some direction, as the ridge (reg_covar) allows
 
     def __str__(self) -> str:
         word = "converged" if self.converged else "NOT converged"
+        flat = ", ".join(map(str, self.collapsed))
+        hint = f"; flat as reg_covar allows: component {flat}, on a line or a point of few values" if flat else ""
         changed = f"; up to {self.jitter:.2g} added to variances" if self.jitter > 0 else ""
         return (
             f"{word}: last gain {self.last_gain:.2g} nats per row, about {self.aitken_gap:.2g} to come; condition "
             f"numbers up to {max(self.condition):.3g}; smallest component {self.smallest:.4g} rows; "
-            f"{str(self.dtype).removeprefix('torch.')}{changed}"
+            f"{str(self.dtype).removeprefix('torch.')}{changed}{hint}"
         )
 
 
@@ -47,6 +51,7 @@ def certify(model: Mixture, trace: Sequence[float], n: float, *, converged: bool
         n * float(model.weights.min()),
         jitter,
         model.located.origin.dtype,
+        _collapsed(model),
     )
 
 
@@ -71,6 +76,18 @@ def _condition(model: Mixture) -> Float[Tensor, "k"]:
     """Condition numbers of covariances out of their factors."""
     if isinstance(model.components, FactorAnalyzers):
         return model.components.condition
-    chol = model.located.chol
-    scale = chol if chol.ndim == 2 else torch.linalg.svdvals(chol)
+    scale = _scales(model)
     return (scale.amax(1) / scale.amin(1)) ** 2
+
+
+def _collapsed(model: Mixture) -> list[int]:
+    """Components whose smallest variance is mostly what the ridge has added to it."""
+    if isinstance(model.components, FactorAnalyzers):
+        return []
+    return (_scales(model).amin(1) ** 2 < FLOOR * model.located.ridge).nonzero().flatten().tolist()
+
+
+def _scales(model: Mixture) -> Float[Tensor, "k d"]:
+    """Standard deviations along the axes of every covariance."""
+    chol = model.located.chol
+    return chol if chol.ndim == 2 else torch.linalg.svdvals(chol)

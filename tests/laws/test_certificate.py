@@ -8,6 +8,7 @@ import cases
 import pytest
 import torch
 
+import gmmlab
 from gmmlab.fit import plateau, run, whole
 from gmmlab.fit.certificate import aitken_gap, certify
 from gmmlab.init import METHODS, start
@@ -42,3 +43,19 @@ def test_certificate_of_a_fit(structure, rng, dtype):
     assert "converged: last gain" in str(found) and "added" not in str(found)
     assert "NOT converged" in str(found._replace(converged=False, jitter=1e-3))
     assert "0.001 added" in str(found._replace(jitter=1e-3))
+
+
+@pytest.mark.parametrize("kind", ["full", "diag", "spherical"])
+def test_components_that_collapsed_are_named(kind, rng):
+    x = cases.blobs(rng, n=200, d=2, k=2)
+    x[150:] = torch.tensor([40.0, 40.0])  # the same row, again and again
+    found = gmmlab.GaussianMixture(3, covariance_type=kind, random_state=0).fit(x).certificate_
+    (k,) = found.collapsed
+    assert f"flat as reg_covar allows: component {k}" in str(found)
+    sound = gmmlab.GaussianMixture(2, covariance_type=kind, random_state=0).fit(x[:150]).certificate_
+    assert list(sound.collapsed) == [] and "flat" not in str(sound)
+
+
+def test_factor_analysers_have_no_ridge_to_be_flat_by(rng):
+    x = cases.blobs(rng, n=100, d=3)
+    assert list(gmmlab.FactorMixture(2, n_factors=1, random_state=0).fit(x).certificate_.collapsed) == []
