@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.errors import BadData
 from gmmlab.estimators.select import Selection
 from gmmlab.families import Full
@@ -25,16 +26,25 @@ def true(given: Any, x: Float[Tensor, "n d"]) -> Mixture:
     """
     if (model := _mixture(given)) is not None:
         return _of_width(model, x.shape[1], "truth")
-    labels = given.tolist() if hasattr(given, "tolist") else list(given)
-    if len(labels) != len(x):
-        raise BadData(f"truth has {len(labels)} labels; expected one for each of {len(x)} rows, or a mixture.")
-    known = {label: i for i, label in enumerate(dict.fromkeys(label for label in labels if label != -1))}
-    if not known:
-        raise BadData("All labels of the truth are -1, which means none; expected some that say a group.")
-    groups = torch.tensor([known.get(label, -1) for label in labels], device=x.device)
+    groups = _groups(given, len(x)).to(x.device)
     rows = start_rows(x)[groups >= 0].double()
     spread = float(rows.var(0, correction=0).mean())
     return from_labels(rows, groups[groups >= 0], Full(), ridge=1e-6 * spread)
+
+
+def _groups(given: Any, n: int) -> Int[Tensor, "n"]:
+    """The number of each row's group, in the order in which groups appear; -1 for the label -1."""
+    labels = np.asarray(given) if hasattr(given, "__array__") else np.array(list(given), dtype=object)
+    if labels.shape != (n,):
+        raise BadData(f"truth has {len(labels)} labels; expected one for each of {n} rows, or a mixture.")
+    _, first, number = np.unique(labels.astype(str) if labels.dtype == object else labels, True, True)
+    none = labels == -1
+    order = np.argsort(np.where(none[first], n, first))  # of groups by their first row
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    if none.all():
+        raise BadData("All labels of the truth are -1, which means none; expected some that say a group.")
+    return torch.from_numpy(np.where(none, -1, place[number]))
 
 
 def named(given: Any, d: int) -> dict[str, Mixture]:

@@ -646,6 +646,8 @@ def test_the_truth_may_be_labels_of_any_kind(x, told):
     truth = explore(x, truth=words).truth
     assert torch.allclose(truth.components.mean[0], x[torch.tensor(words == "a")].mean(0))
     assert truth.weights.tolist() == pytest.approx([2 / 3, 1 / 3])
+    mixed = explore(x, truth=[-1, "b", 3] * 100).truth
+    assert torch.allclose(mixed.components.mean, torch.stack([x[1::3].mean(0), x[2::3].mean(0)])), "-1 is no group"
     some = torch.full((300,), -1)
     some[:10] = 4
     assert torch.allclose(explore(x, truth=some).truth.components.mean[0], x[:10].mean(0))
