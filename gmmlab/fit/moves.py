@@ -19,7 +19,6 @@ import torch
 from gmmlab.axes import Float, Tensor
 from gmmlab.families import FactorAnalyzers, Gaussian, Prior, Student
 from gmmlab.gates import Constant, Gate, Noisy
-from gmmlab.init.kmeans import kmeans_plus_plus
 from gmmlab.model import Mixture
 from gmmlab.record import cat
 
@@ -137,26 +136,20 @@ def split(model: Mixture, k: int, apart: float = 0.5) -> Mixture:
     )
 
 
-def reseed(
-    model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator, which: Sequence[int] | None = None
-) -> Mixture:
-    """Some components begun anew, all of them unless said, each in its own place among the numbers.
+def reseed(model: Mixture, which: Sequence[int], means: Float[Tensor, "c d"]) -> Mixture:
+    """Some components begun anew at other means, each in its own place among the numbers.
 
-    Their means are rows far from each other and from the components that stay, drawn as k-means++ draws them with all
-    columns at one scale. Each has the average covariance of the model and the weight 1 / k; the others, and the
+    Each has the average covariance of the model and the weight 1 / k; the others, and the
     noise, share what is left as before.
     """
     old, k = _shaped(model), model.k
-    for j in which or ():
+    for j in which:
         _check_component(model, j)
-    new = torch.zeros(k, dtype=torch.bool, device=x.device)
-    new[list(range(k) if which is None else which)] = True
-    scale = x.std(0).clamp(min=torch.finfo(x.dtype).tiny)
-    seeds = kmeans_plus_plus(x / scale, int(new.sum()), rng, beside=old.mean[~new].to(x) / scale)
+    new = torch.tensor(list(which), device=old.mean.device)
     mean, cov, weights = old.mean.clone(), old.cov.clone(), model.weights.clone()
     rest = 1 - float(weights[new].sum())  # of those that stay, and of the noise
-    stay = k - int(new.sum())
-    mean[new] = x[seeds].to(mean)
+    stay = k - len(new)
+    mean[new] = means.to(mean)
     cov[new] = (weights[:, None, None] * old.cov).sum(0) / weights.sum()
     weights[new] = rest / stay if stay and rest > 0 else weights.sum() / k
     return _rebuilt(model, mean, cov, weights, range(k))

@@ -20,7 +20,6 @@ import torch
 
 from gmmlab.axes import Int, Tensor
 from gmmlab.fit import Lineage, moves
-from gmmlab.fit.missing import start_rows
 from gmmlab.widgets import runs
 from gmmlab.widgets.arguments import mask_of, place
 from gmmlab.widgets.doors import Doors
@@ -28,6 +27,7 @@ from gmmlab.widgets.driver import HALTS, Driver
 from gmmlab.widgets.fits import Recipe, expectation_maximisation
 from gmmlab.widgets.history import MOST_BYTES
 from gmmlab.widgets.pins import Origin, Pin
+from gmmlab.widgets.steering import reseeded
 from gmmlab.widgets.stepper import stepper
 from gmmlab.widgets.values import assigned
 
@@ -182,7 +182,7 @@ class Session(Doors, Driver):
 
         def change(model: Any) -> Any:
             rng = torch.Generator(self.x.device).manual_seed(number)
-            return moves.reseed(model, start_rows(self.x), rng, which)
+            return reseeded(model, self.x, rng, which)
 
         if k is None:
             return self.edit(change, kind="restart", words="All components began anew at other rows.")

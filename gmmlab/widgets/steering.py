@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.fit import Lineage, moves
 from gmmlab.fit.missing import start_rows
+from gmmlab.init import kmeans_plus_plus
 from gmmlab.model import Mixture
 from gmmlab.plot.ellipses import with_block
 from gmmlab.score.uncertainty import bhattacharyya
@@ -37,6 +40,21 @@ def added(model: Mixture, x: Float[Tensor, "n d"], dims: Pair, mean: Float[Tenso
     scale = shown.std(0).clamp(min=torch.finfo(shown.dtype).tiny)
     near = ((shown - mean.to(shown)) / scale).square().sum(1).argmin()
     return moves.add(model, _placed(x[near].double(), dims, mean))
+
+
+def reseeded(
+    model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator, which: Sequence[int] | None = None
+) -> Mixture:
+    """Some components begun anew, all of them unless said, at rows far from each other and from those that stay.
+
+    They are drawn as k-means++ draws them, with all columns at one scale.
+    """
+    x, places = start_rows(x), model.located.mean
+    chosen = list(range(model.k)) if which is None else list(which)
+    stay = [k for k in range(model.k) if k not in chosen]
+    scale = x.std(0).clamp(min=torch.finfo(x.dtype).tiny)
+    seeds = kmeans_plus_plus(x / scale, len(chosen), rng, beside=places[stay].to(x) / scale)
+    return moves.reseed(model, chosen, x[seeds])
 
 
 def nearest(model: Mixture, k: int) -> int:

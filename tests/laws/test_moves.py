@@ -10,6 +10,7 @@ from gmmlab.families import Diagonal, Full, Prior, Student, Tied
 from gmmlab.families.student import Common, Fixed, Own
 from gmmlab.fit import moves
 from gmmlab.gates import Noisy
+from gmmlab.widgets.steering import reseeded
 
 MOVES = {
     "add": lambda model: moves.add(model, model.located.mean[0] + 1, weight=0.2),
@@ -17,15 +18,9 @@ MOVES = {
     "merge": lambda model: moves.merge(model, 0, 2),
     "split": lambda model: moves.split(model, 1),
     "move": lambda model: moves.move(model, 1, model.located.mean[0]),
-    "reseed": lambda model: moves.reseed(model, rows(model), torch.Generator().manual_seed(0), [1]),
+    "reseed": lambda model: moves.reseed(model, [1], model.located.mean[:1] + 1),
     "reshape": lambda model: moves.reshape(model, 1, 2 * model.located.cov[1]),
 }
-
-
-def rows(model):
-    """Some, not far from the model."""
-    mean = model.located.mean
-    return mean.mean(0) + 9 * torch.randn(200, mean.shape[1], generator=torch.Generator().manual_seed(1)).to(mean)
 
 
 @pytest.fixture(params=MOVES, ids=str)
@@ -129,7 +124,7 @@ def test_equal_tails_stay_equal_to_the_bit(move, rule, rng):
 def test_a_component_is_reseeded_where_rows_are_far_from_the_others(rng):
     x = torch.cat([cases.blobs(rng, n=60, d=2), 50 + torch.rand(60, 2, generator=rng, dtype=torch.float64)])
     model = cases.random_mixture(Full(), x[:60], 3, rng)
-    moved = moves.reseed(model, x, rng, [1])
+    moved = reseeded(model, x, rng, [1])
     assert bool((moved.gaussian.mean[1] == x).all(1).any()), "it is at a row"
     assert float(moved.gaussian.mean[1].min()) >= 50, "which was far from all"
     assert torch.equal(moved.gaussian.mean[[0, 2]], model.gaussian.mean[[0, 2]])
@@ -142,23 +137,23 @@ def test_a_component_is_reseeded_where_rows_are_far_from_the_others(rng):
 def test_all_components_are_reseeded_at_different_rows(rng):
     x = cases.blobs(rng, n=80, d=3)
     model = cases.random_mixture(Diagonal(), x, 4, rng)
-    moved = moves.reseed(model, x, rng)
+    moved = reseeded(model, x, rng)
     at = [(moved.gaussian.mean[k] == x).all(1).nonzero().flatten().tolist() for k in range(4)]
     assert all(at) and len({place[0] for place in at}) == 4
     assert moved.weights.tolist() == pytest.approx([0.25] * 4)
-    again = moves.reseed(model, x, torch.Generator().manual_seed(7))
-    assert torch.equal(again.gaussian.mean, moves.reseed(model, x, torch.Generator().manual_seed(7)).gaussian.mean)
-    assert not torch.equal(again.gaussian.mean, moves.reseed(model, x, torch.Generator().manual_seed(8)).gaussian.mean)
+    again = reseeded(model, x, torch.Generator().manual_seed(7))
+    assert torch.equal(again.gaussian.mean, reseeded(model, x, torch.Generator().manual_seed(7)).gaussian.mean)
+    assert not torch.equal(again.gaussian.mean, reseeded(model, x, torch.Generator().manual_seed(8)).gaussian.mean)
     with pytest.raises(IndexError, match="no component 4"):
-        moves.reseed(model, x, rng, [4])
-    one = moves.reseed(moves.remove(moves.remove(moves.remove(model, 0), 0), 0), x, rng)
+        reseeded(model, x, rng, [4])
+    one = reseeded(moves.remove(moves.remove(moves.remove(model, 0), 0), 0), x, rng)
     assert float(one.weights) == 1
 
 
 def test_rows_that_are_all_alike_have_seeds_too(rng):
     x = cases.blobs(rng, n=80, d=3)
     model = cases.random_mixture(Full(), x, 3, rng)
-    moved = moves.reseed(model, x[:1].expand(5, 3), rng)
+    moved = reseeded(model, x[:1].expand(5, 3), rng)
     assert torch.isfinite(moved.log_prob(x)).all()
 
 
