@@ -9,6 +9,7 @@ constant or duplicate columns    one warning: a covariance along them is not det
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,7 +129,7 @@ def _is_text(column: Any) -> bool:
 def _has_gaps(x: Float[Tensor, "n d"], names: list[str], *, allowed: bool) -> bool:
     """Whether entries are missing (NaN). Raises `BadData` for what cannot be used."""
     gaps = False
-    if not bool(torch.isfinite(x.sum())):  # a cheap look first; sums of finite numbers may overflow, hence the second
+    if not math.isfinite(x.sum()):  # a cheap look first; sums of finite numbers may overflow, hence the second
         gaps = bool(torch.isnan(x).any())
         for word, bad in (("NaN", torch.isnan(x)), ("inf", torch.isinf(x)))[int(allowed) :]:
             if bool(bad.any()):
@@ -156,9 +157,10 @@ def warn_of_idle_columns(rows: Rows, ridge: float = 0.0) -> None:
     x, names, _ = rows
     if len(x) < 2:
         return
-    few = x[:FEW].cpu().numpy()  # what differs among them does so among all; variances are at least their share of it
-    constant = [names[j] for j in np.flatnonzero((few == few[0]).all(0)) if bool((x[:, j] == x[0, j]).all())]
-    calm = np.flatnonzero(few.var(0) * len(few) / len(x) < ridge)
+    few = x[:FEW].cpu().numpy()  # what differs among them does so among all
+    width = few.max(0) - few.min(0)  # two rows so far apart make a variance of at least width^2 / 2 n
+    constant = [names[j] for j in np.flatnonzero(width == 0) if bool((x[:, j] == x[0, j]).all())]
+    calm = np.flatnonzero(width * width < 2 * len(x) * ridge)
     narrow = [names[j] for j in calm if names[j] not in constant and bool(x[:, j].var(unbiased=False) < ridge)]
     _warn_of(constant, "constant", "Leave {it} out for a likelihood that means something.")
     _warn_of(_duplicates(x, names, set(constant)), "a duplicate of another", "Leave {it} out.")

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmmlab.axes import Float, Tensor
@@ -252,6 +252,11 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
             return Mixture(components, Constant(weights.log()))
         none = (1 - total).clamp(min=0).log()
         return Mixture(components, Noisy(weights.log(), none, *values["noise_box_"].double()))
+
+    def _validate_params(self) -> None:
+        """scikit-learn's check of the parameters that are not left at their defaults, which are valid."""
+        given = {name: value for name, value in vars(self).items() if value is not getattr(type(self), name, self)}
+        validate_parameter_constraints(self._parameter_constraints, given, caller_name=type(self).__name__)
 
     @classmethod
     @cache

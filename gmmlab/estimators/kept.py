@@ -64,8 +64,9 @@ def keep_ends(estimator: Any, fits: Sequence[Fit]) -> None:
     Of models so large that they would take more than MOST_BYTES, only the best.
     """
     best_first = sorted(fits, key=lambda fit: -fit.bound)
-    most = max(1, MOST_BYTES // max(1, _bytes(best_first[0].model)))
-    _ENDS[estimator] = best_first[:most]
+    if len(best_first) > 1:
+        best_first = best_first[: max(1, MOST_BYTES // max(1, _bytes(best_first[0].model)))]
+    _ENDS[estimator] = best_first
 
 
 def ends_of(estimator: Any) -> list[Fit]:

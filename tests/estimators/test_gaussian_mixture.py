@@ -19,9 +19,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gmmlab import GaussianMixture
+from gmmlab import FactorMixture, GaussianMixture, StudentMixture
 from gmmlab.data.streams import stream
 from gmmlab.errors import DataWarning, NumericalWarning
 from gmmlab.estimators.sample import generator
@@ -36,6 +37,11 @@ KINDS = ["full", "tied", "diag", "spherical"]
 @parametrize_with_checks([GaussianMixture(covariance_type=kind) for kind in KINDS])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("kind", [GaussianMixture, StudentMixture, FactorMixture])
+def test_defaults_are_valid_as_a_fit_takes_for_granted(kind):
+    validate_parameter_constraints(kind._parameter_constraints, kind().get_params(), kind.__name__)
 
 
 def test_frames_clones_pipelines_grids_and_pickles():
