@@ -80,7 +80,7 @@ def assigned(model: Mixture, pieces: Iterable[Piece]) -> Iterator[tuple[Posterio
             continue
         seen, at = model if piece.pattern is None else marginal(model, piece.pattern.observed), 0
         for table in seen.tables(piece.x):
-            yield seen.gate.posterior(table), None if piece.weight is None else piece.weight[at : at + len(table)]
+            yield seen.gate.posterior_(table), None if piece.weight is None else piece.weight[at : at + len(table)]
             at += len(table)
 
 

@@ -74,15 +74,16 @@ def climb(
             converged = (step.info.gains.abs() < tol) & plain & ~singular
             last = len(traces[active[0]]) + len(history) >= max_iter
             new = [a for a in (converged | singular | last).nonzero().flatten().tolist() if a not in out]
+            risen = torch.stack(history).T[new].tolist() if new else []
             yield [
                 Finished(
                     j=active[a],
                     model=member(step.model, a),
-                    trace=traces[active[a]] + [float(objective[a]) for objective in history],
+                    trace=traces[active[a]] + trace,
                     converged=bool(converged[a]),
                     singular=bool(singular[a]),
                 )
-                for a in new
+                for a, trace in zip(new, risen, strict=True)
             ]
             out.update(new)
             if RESTACK * len(out) >= len(active):

@@ -82,7 +82,7 @@ def _normalise_(density: Float[Tensor, "k m"], groups: Groups, buffers: Buffers)
     sums = buffers.take("sums", (groups.g, density.shape[1]), density)
     blocks = groups.blocks(density)
     for block, own in zip(blocks, sums.split([len(block) for block in blocks]), strict=True):
-        block.div_(torch.sum(block, 1, out=own)[:, None])
+        block.mul_(torch.sum(block, 1, out=own).reciprocal()[:, None])  # a division for a row, not for an entry
     return sums
 
 
