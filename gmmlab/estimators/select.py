@@ -439,7 +439,7 @@ def _numbers(n_components: int | Iterable[int]) -> list[int]:
 def _check_distinct(data: Data, most: int) -> None:
     for column in range(data.columns):
         rows = data.sample.x[counting(data.sample, column)]
-        if len(set(map(tuple, rows[:HEAD].tolist()))) >= most:  # most often, and all rows take longer to sort than to fit
+        if len(set(map(tuple, rows[:HEAD].tolist()))) >= most:  # most often; to sort all takes longer
             continue
         distinct = len(rows.unique(dim=0))
         if most > distinct:

@@ -62,16 +62,17 @@ class Race:
     x: Array  # (n, d)
     weight: Array | None
     structure: Structure
+    k: int
     ridge: float
 
-    def start(self, partitions: Sequence[Array], k: int) -> Candidates:
+    def start(self, partitions: Sequence[Array]) -> Candidates:
         """One M-step from each partition into k groups, labelled from 0."""
-        if len(partitions) > 1 and len(partitions) * k * self.x.size > _BLOCK:
-            return reduce(Candidates.beside, (self.start([labels], k) for labels in partitions))
-        resp = (np.stack(partitions)[:, None, :] == np.arange(k)[:, None]).astype(float)
+        if len(partitions) > 1 and len(partitions) * self.k * self.x.size > _BLOCK:
+            return reduce(Candidates.beside, (self.start([labels]) for labels in partitions))
+        resp = (np.stack(partitions)[:, None, :] == np.arange(self.k)[:, None]).astype(float)
         old = np.diag(self._scale) if self._dense else self._scale  # where iterations of some structures start
         rise = np.full(len(resp), np.inf)
-        return self._m_step(resp, np.broadcast_to(old, (len(resp), k, *old.shape)), -rise, rise)
+        return self._m_step(resp, np.broadcast_to(old, (len(resp), self.k, *old.shape)), -rise, rise)
 
     @np.errstate(all="ignore")  # what overflows on the way to a singular covariance is left out
     def run(self, candidates: Candidates, steps: int) -> Candidates:
@@ -89,8 +90,7 @@ class Race:
 
     def score(self, candidates: Candidates) -> Array:
         """Mean log-likelihood less what small components are expected to lose on new rows: see `corrected`."""
-        k, d = candidates.mean.shape[1:]
-        return corrected(candidates.weights, candidates.evidence, self._n_parameters(k), d, self._n)
+        return corrected(candidates.weights, candidates.evidence, self._parameters, self.x.shape[1], self._n)
 
     def apart(self, candidates: Candidates, share: float) -> bool:
         """Whether the components of the first candidate stand apart: it expects to assign at most `share` wrongly.
@@ -99,7 +99,7 @@ class Race:
         """
         if not len(candidates.mean):
             return False
-        if self._n * candidates.weights[0].min() < self._n_parameters(candidates.weights.shape[1]):
+        if self._n * candidates.weights[0].min() < self._parameters:
             return False
         return bool(1 - self._e_step(candidates)[0][0].max(0) @ self._share <= share)
 
@@ -180,10 +180,15 @@ class Race:
         scale: Array = np.sqrt((self._columns * self._columns).mean(1))
         return np.where(scale > 0, scale, 1.0)
 
-    def _n_parameters(self, k: int) -> float:
+    @cached_property
+    def _squares(self) -> Array:
+        return self._rows * self._rows
+
+    @cached_property
+    def _parameters(self) -> float:
         """Free parameters of a component, of k that share some."""
         d = self.x.shape[1]
-        return d + self.structure.n_parameters(k, d) / k
+        return d + self.structure.n_parameters(self.k, d) / self.k
 
     def _e_step(self, candidates: Candidates) -> tuple[Array, Array]:
         """Responsibilities (g, k, n) and mean log-likelihoods (g,)."""
@@ -206,8 +211,8 @@ class Race:
         if self.weight is not None:
             resp = resp * self.weight
         w = resp.sum(-1)
-        full = w.min(1) > _LEAST
-        if not full.all():
+        if not w.min(initial=np.inf) > _LEAST:
+            full = w.min(1) > _LEAST
             resp, w, old, known = resp[full], w[full], old[full], tuple(part[full] for part in known)
         mean = resp @ self._rows / w[..., None]
         chol, sound = self._factors(self._covariances(resp, w, mean, old))
@@ -222,7 +227,7 @@ class Race:
             cov -= mean[..., None] * mean[..., None, :]
             cov.reshape(g * k, d * d)[:, :: d + 1] += self.ridge
         else:
-            cov = resp @ (self._rows * self._rows) / w[..., None] - mean * mean + self.ridge
+            cov = resp @ self._squares / w[..., None] - mean * mean + self.ridge
         return self._projected(w, cov, old) if g else cov
 
     def _projected(self, w: Array, cov: Array, old: Array) -> Array:

@@ -106,12 +106,12 @@ def automatic(
     if len(x) > max(SAMPLE, 40 * k):
         drawn = sample_of(len(x), max(SAMPLE, 40 * k), rng).to(x.device)
         sample, counts = x[drawn], None if weight is None else weight[drawn]
-    race = Race(_array(sample), None if counts is None else _array(counts), structure, ridge)
+    race = Race(_array(sample), None if counts is None else _array(counts), structure, k, ridge)
     z = _array(standardised(sample))
     tries = 1 if len(z) > LEAVES else TRIES
-    best = race.run(race.start([lloyd(z, spread_out(z, k, rng)) for _ in range(tries)], k), 1)
+    best = race.run(race.start([lloyd(z, spread_out(z, k, rng)) for _ in range(tries)]), 1)
     if not race.apart(best, CERTAIN):
-        best = race.best(best.beside(race.run(race.start(trees(z, torch.finfo(x.dtype).eps, k, rng), k), 1)))
+        best = race.best(best.beside(race.run(race.start(trees(z, torch.finfo(x.dtype).eps, k, rng)), 1)))
     if len(best.mean):
         goal = goal if sample is x and best.mean.size * len(x) <= SMALL else NEAR
         best, bounds = race.climb(best, goal.tol, goal.steps)

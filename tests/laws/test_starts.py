@@ -140,8 +140,8 @@ def test_a_race_takes_the_steps_of_em(structure, weighted, rng):
     x, k = cases.blobs(rng, n=120), 3
     weight = 2 * torch.rand(120, generator=rng, dtype=torch.float64) if weighted else None
     labels = [torch.arange(120) % k, torch.arange(120) // 40]
-    race = Race(x.numpy(), None if weight is None else weight.numpy(), structure, 1e-3)
-    found = race.run(race.start([part.numpy() for part in labels], k), 3)
+    race = Race(x.numpy(), None if weight is None else weight.numpy(), structure, k, 1e-3)
+    found = race.run(race.start([part.numpy() for part in labels]), 3)
     for j, part in enumerate(labels):
         model = from_responsibilities(x, one_hot(part, k, x.dtype), structure, ridge=1e-3, weight=weight)
         for _ in range(3):
@@ -158,15 +158,15 @@ def test_a_race_keeps_the_best_and_leaves_out_what_breaks_down(rng):
     x, z = cigars(rng)
     few = torch.zeros(len(x), dtype=torch.int64)
     few[:2], few[2] = 1, 2
-    race = Race(x.numpy(), None, Full(), 0.0)
+    race = Race(x.numpy(), None, Full(), 3, 0.0)
     partitions = [part.numpy() for part in (torch.arange(len(x)) % 3, few, z)]
-    candidates = race.start(partitions, 3)
+    candidates = race.start(partitions)
     assert len(candidates.mean) == 2  # groups of one and two rows have no covariance in the plane
     best = race.mixture(race.best(candidates), x.mean(0))
     assert adjusted_rand_score(z, best.assign(x)[0]) > 0.9
-    alone = race.best(race.start([z.numpy()], 3))
+    alone = race.best(race.start([z.numpy()]))
     torch.testing.assert_close(best.components.mean, race.mixture(alone, x.mean(0)).components.mean, atol=0.1, rtol=0)
-    assert not len(race.best(race.start([few.numpy()], 3)).mean)
+    assert not len(race.best(race.start([few.numpy()])).mean)
 
 
 def test_weights_of_rows_count_in_the_default_start():
