@@ -56,7 +56,7 @@ def errors(replicates: int) -> list[str]:
     return lines
 
 
-def methods(x, seed: int):  # noqa: ANN001, ANN201
+def methods(x, seed: int):
     """Every method's labels of the rows, standardised."""
     import numpy as np
     from sklearn.cluster import KMeans, SpectralClustering
@@ -107,7 +107,7 @@ def times() -> list[str]:
     return [*lines, "", *verdicts]
 
 
-def _said(model) -> str:  # noqa: ANN001
+def _said(model) -> str:
     return "yes" if model.certified_ else "no bound" if model.relaxation_gap_ == float("inf") else "no"
 
 

@@ -78,8 +78,8 @@ class SDPClustering(MixtureClusterer):
     max_iter : int, default=20
         Rounds at most.
     tol : float, default=1e-3
-        How well the constraints of a relaxation are met, relative to their size. Where a certificate is near, 'admm' goes
-        on to a tenth of it.
+        How well the constraints of a relaxation are met, relative to their size. Where a certificate is near, 'admm'
+        goes on to a tenth of it.
     shrink : 'auto' or float, default='auto'
         Share of the pooled covariance in those of groups; 'auto' is (d + 2) / n_k, at most 1.
     sketch_size : int, default=400

@@ -272,7 +272,7 @@ def test_the_largest_membership_needs_blocks():
 
 
 def test_rounds_end_where_a_partition_comes_again():
-    x, y, refit, _ = problem(n=60, apart=9.0)
+    _, y, refit, _ = problem(n=60, apart=9.0)
     done = [s for s in rounds(refit, y, admm(1e-3), spectral, rng()) if s.info.done]
     assert len(done) == 1
 

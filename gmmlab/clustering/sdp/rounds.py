@@ -140,8 +140,9 @@ def rounds(
     """Steps from a partition, until a partition comes again or after `max_iter` rounds.
 
     A round relaxes under the covariances of its beginning, rounds, and refits. It ends when the relaxation is met to
-    `tol` and its partition is certified, or far from it; in between the solver goes on to its own end. Covariances are those of the partition, or `soft` ones of the relaxed point. Without `adjust` all groups
-    have the covariance of the first: then there is one relaxation, of k-means (Peng and Wei, 2007), and one round.
+    `tol` and its partition is certified, or far from it; in between the solver goes on to its own end. Covariances are
+    those of the partition, or `soft` ones of the relaxed point. Without `adjust` all groups have the covariance of the
+    first: then there is one relaxation, of k-means (Peng and Wei, 2007), and one round.
     """
     now, steps, seen = refit.partition(labels), count(1), [labels]
     model, u = now.model, None
