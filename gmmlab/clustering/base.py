@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from sklearn.base import BaseEstimator, ClusterMixin, _fit_context
@@ -20,6 +20,9 @@ from gmmlab.estimators import GaussianMixture
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
 from gmmlab.model import Mixture
+
+if TYPE_CHECKING:
+    from gmmlab.widgets.explorer import Explorer
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -72,6 +75,12 @@ class MixtureClusterer(Clusterer):
         """The steps that `fit` would take, one by one; a `Session` can show them. Bad parameters raise at once."""
         self._validate_params()
         return self._steps(*self._checked(X))
+
+    def explore(self, X: Any, **options: Any) -> Explorer:
+        """Watch the clustering of rows `X` in a notebook; see `gmmlab.explore` for the options."""
+        from gmmlab.widgets.opening import explore, watching
+
+        return explore(session=watching(X, self), **options)
 
     def predict(self, X: Any) -> Any:
         """The group of greatest classification likelihood, log weight plus log density, of each row."""

@@ -6,9 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from gmmlab.axes import Float, Tensor
+
+Array = npt.NDArray[Any]
 
 
 def negative_part(a: Float[Tensor, "k n n"]) -> tuple[Float[Tensor, "k r"], Float[Tensor, "k n r"]]:
@@ -30,7 +33,7 @@ def negative_part(a: Float[Tensor, "k n n"]) -> tuple[Float[Tensor, "k r"], Floa
     return values, vectors
 
 
-def _negative(a: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _negative(a: Array) -> tuple[Array, Array]:
     from scipy.linalg import eigh  # at use: it is not needed to import gmmlab
 
     values, vectors = eigh(a, driver="evr", subset_by_value=(-np.inf, 0.0), check_finite=False)

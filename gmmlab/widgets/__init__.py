@@ -25,6 +25,7 @@ _HOME = {
     "Labeler": "labeler",
     "ModelMap": "model_map",
     "Pairs": "pairs",
+    "Relaxation": "relaxation",
     "Responsibilities": "responsibilities",
     "RestartLandscape": "restarts",
     "Runs": "run_list",

@@ -22,6 +22,7 @@ from gmmlab.fit.missing import check_columns
 from gmmlab.model import Mixture
 from gmmlab.widgets.dials import Dials
 from gmmlab.widgets.explorer import Explorer
+from gmmlab.widgets.fits import Recipe
 from gmmlab.widgets.model_map import ModelMap
 from gmmlab.widgets.names import refuse_unknown
 from gmmlab.widgets.panel import Panel
@@ -122,6 +123,18 @@ def session_of(
     begin = begin.relocated(origin=rows.x.nanmean(0))
     fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(model, Mixture) else model.tol)
     return Session(rows.x, begin, fit=fit, names=rows.names, name=name or called(what, rows.x, rows.names))
+
+
+def watching(X: Any, clusterer: Any, *, name: str | None = None) -> Session:
+    """A session that shows the `steps` of a clusterer on rows `X`, from the model of the first one.
+
+    They go their own way: they can be paused and stopped, looked back at and begun anew, not steered.
+    """
+    rows = as_rows(X, min_rows=2)
+    check_columns(rows.x)
+    begin = next(clusterer.steps(X)).model
+    fit = Recipe(lambda: lambda _: clusterer.steps(X), steers=False)
+    return Session(rows.x, begin, fit=fit, names=rows.names, name=name or called("Explorer", rows.x, rows.names))
 
 
 def _with_panels(session: Session, panels: Sequence[str], options: dict[str, Any], **more: Any) -> Explorer:

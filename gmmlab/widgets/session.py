@@ -89,6 +89,11 @@ class Session(Doors, Driver):
         return self._stepper.history.start.model
 
     @property
+    def latest(self) -> Any:
+        """The latest step that the fit has given, whatever is shown; None before the first."""
+        return self._stepper.last
+
+    @property
     def steers(self) -> bool:
         """Whether the fit goes on from any model; a search and a bare iterator go their own way."""
         return self._stepper.fit.steers

@@ -13,11 +13,14 @@ pytestmark = pytest.mark.browser
 Violations = Callable[[Any], list[str]]
 
 BEGIN = """
+from gmmlab.clustering import SDPClustering
 from gmmlab.widgets import *
 session = gmmlab.explore(X, n_components=2, panels=()).session
 session.play().wait(20)
 found = gmmlab.select(X, range(1, 4), ["EII", "VVV"])
+clustering = SDPClustering(2, random_state=0).explore(X, panels=()).session.play()
 starts = gmmlab.GaussianMixture(3, init_params="random_from_data", n_init=5, random_state=0).fit(X)
+clustering.wait(20)
 """
 WIDGETS = {
     "explore": "gmmlab.explore(X, n_components=2)",
@@ -34,6 +37,7 @@ WIDGETS = {
     "Conditional": "Conditional(session)",
     "Uncertainty": "Uncertainty(session)",
     "Dials": "Dials(session)",
+    "Relaxation": "Relaxation(clustering)",
     "Runs": "Runs()",
 }
 # What command mode would do something with: a cell above, cut, deleted, turned into text; the next one.

@@ -37,15 +37,32 @@ class Partition(NamedTuple):
     likelihood: float
 
 
+class Look(NamedTuple):
+    """How far a relaxation had come at one moment."""
+
+    round: int
+    objective: float
+    gap: float
+    residual: float
+
+
 class Info(NamedTuple):
-    """What is known in a round. `relaxed` improves from step to step until the round is done."""
+    """What is known in a round. `relaxed` improves from step to step until the round is done.
+
+    `looks` are those at the solver so far, of all rounds.
+    """
 
     round: int
     relaxed: Relaxed
     partition: Partition  # the latest
     objective: float  # its classification log-likelihood under the covariances of the round
-    best: float  # of the relaxation, or its upper bound, in the same unit
+    best: float  # its upper bound, in the same unit
+    looks: tuple[Look, ...] = ()
     done: bool = False
+
+    def looked(self) -> Info:
+        """With this moment among the looks."""
+        return self._replace(looks=(*self.looks, Look(self.round, self.objective, self.gap, self.relaxed.residual)))
 
     @property
     def gap(self) -> float:
@@ -145,11 +162,11 @@ def rounds(
     first: then there is one relaxation, of k-means (Peng and Wei, 2007), and one round.
     """
     now, steps, seen = refit.partition(labels), count(1), [labels]
-    model, u = now.model, None
+    model, u, looks = now.model, None, ()
     for number in range(1, max_iter + 1):
         a = (Affinities.of if adjust else Affinities.common)(refit.x, model.gaussian)
         u = a.factor(now.labels) if u is None else u
-        info = Info(number, Relaxed(u, a.value(u), 0.0, 0), now, refit.likelihood(a, now.labels), math.inf)
+        info = Info(number, Relaxed(u, a.value(u), 0.0, 0), now, refit.likelihood(a, now.labels), math.inf, looks)
         for relaxed in solver(a, u):
             yield Round(next(steps), info.partition.model, info)
             info = info._replace(relaxed=relaxed, best=relaxed.bound + refit.constant)
@@ -158,12 +175,13 @@ def rounds(
                 if info.certified:  # then the partition is an optimum of the relaxation, and its memberships are sharp
                     sharp = a.factor(info.partition.labels)
                     info = info._replace(relaxed=relaxed._replace(u=sharp, value=a.value(sharp), residual=0.0))
+                info = info.looked()
                 if info.certified or (relaxed.residual < tol and not info.near):
                     break
         if not math.isfinite(info.best):
-            info = _rounded(info, a, refit, rounding, rng)
+            info = _rounded(info, a, refit, rounding, rng).looked()
         yield Round(next(steps), info.partition.model, info._replace(done=True))
-        now, u = info.partition, info.relaxed.u
+        now, u, looks = info.partition, info.relaxed.u, info.looks
         if not adjust or any(torch.equal(now.labels, old) for old in seen):
             return
         seen.append(now.labels)
