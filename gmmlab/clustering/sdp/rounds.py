@@ -162,7 +162,8 @@ def rounds(
     first: then there is one relaxation, of k-means (Peng and Wei, 2007), and one round.
     """
     now, steps, seen = refit.partition(labels), count(1), [labels]
-    model, u, looks = now.model, None, ()
+    model, u = now.model, None
+    looks: tuple[Look, ...] = ()
     for number in range(1, max_iter + 1):
         a = (Affinities.of if adjust else Affinities.common)(refit.x, model.gaussian)
         u = a.factor(now.labels) if u is None else u
