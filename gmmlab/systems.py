@@ -8,4 +8,5 @@ SYSTEMS: dict[str, str] = {
     "estimation/em-family": "gmmlab.GaussianMixture",
     "estimation/em-online": "gmmlab.fit.stepwise",
     "estimation/em-selection": "gmmlab.select",
+    "estimation/ila-sdp": "gmmlab.clustering.SDPClustering",
 }

@@ -54,7 +54,7 @@ def relaxation(
         title="who belongs with whom",
         name="Memberships of pairs of rows",
         x_range=(0.0, float(len(share))),
-        y_range=(float(len(share)), 0.0),
+        y_range=(0.0, float(len(share))),
         ticks=False,
         height=260,
         width=260,

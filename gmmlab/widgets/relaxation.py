@@ -47,5 +47,5 @@ def _facts(info: Any) -> list[tuple[str, str]]:
         ("partition", light),
         ("gap to the bound, in log-likelihood", gap),
         ("classification log-likelihood", f"{info.partition.likelihood:.3f}"),
-        ("round, and looks of the solver in it", f"{info.round}, {info.relaxed.rounds}"),
+        ("round, and rounds of its solver", f"{info.round}, {info.relaxed.rounds}"),
     ]

@@ -170,7 +170,7 @@ def rounds(
         info = Info(number, Relaxed(u, a.value(u), 0.0, 0), now, refit.likelihood(a, now.labels), math.inf, looks)
         for relaxed in solver(a, u):
             yield Round(next(steps), info.partition.model, info)
-            info = info._replace(relaxed=relaxed, best=relaxed.bound + refit.constant)
+            info = info._replace(relaxed=relaxed, best=min(info.best, relaxed.bound + refit.constant))
             if math.isfinite(info.best):
                 info = _rounded(info, a, refit, rounding, rng)
                 if info.certified:  # then the partition is an optimum of the relaxation, and its memberships are sharp
