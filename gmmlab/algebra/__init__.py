@@ -2,21 +2,29 @@
 
 from gmmlab.algebra.conditioning import Regression, condition, marginal, regress
 from gmmlab.algebra.missing import assign, impute, log_prob, posterior, sample_missing
+from gmmlab.algebra.modes import Climb, Modes, ascent, find_modes, ridge_starts
 from gmmlab.algebra.moments import affine, cov, mean, overlap
 from gmmlab.algebra.regions import Level, cdf, level_set, quantile, regress_quantile
+from gmmlab.algebra.ridgeline import Critical, critical_points, ridgeline
 from gmmlab.algebra.univariate import Univariate, column, column_given
 
 __all__ = [
+    "Climb",
+    "Critical",
     "Level",
+    "Modes",
     "Regression",
     "Univariate",
     "affine",
+    "ascent",
     "assign",
     "cdf",
     "column",
     "column_given",
     "condition",
     "cov",
+    "critical_points",
+    "find_modes",
     "impute",
     "level_set",
     "log_prob",
@@ -27,5 +35,7 @@ __all__ = [
     "quantile",
     "regress",
     "regress_quantile",
+    "ridge_starts",
+    "ridgeline",
     "sample_missing",
 ]
