@@ -1,6 +1,17 @@
 """What people do with a mixture without fitting one: parts of it, what follows from some columns, regions, moments."""
 
 from gmmlab.algebra.conditioning import Regression, condition, marginal, regress
+from gmmlab.algebra.kernel_density import (
+    KernelDensity,
+    KernelModes,
+    Lifted,
+    ModeTree,
+    as_mixture,
+    kernel_modes,
+    mode_tree,
+    projected_modes,
+    shifts,
+)
 from gmmlab.algebra.missing import assign, impute, log_prob, posterior, sample_missing
 from gmmlab.algebra.modes import Climb, Modes, ascent, find_modes, ridge_starts
 from gmmlab.algebra.moments import affine, cov, mean, overlap
@@ -11,11 +22,16 @@ from gmmlab.algebra.univariate import Univariate, column, column_given
 __all__ = [
     "Climb",
     "Critical",
+    "KernelDensity",
+    "KernelModes",
     "Level",
+    "Lifted",
+    "ModeTree",
     "Modes",
     "Regression",
     "Univariate",
     "affine",
+    "as_mixture",
     "ascent",
     "assign",
     "cdf",
@@ -26,16 +42,20 @@ __all__ = [
     "critical_points",
     "find_modes",
     "impute",
+    "kernel_modes",
     "level_set",
     "log_prob",
     "marginal",
     "mean",
+    "mode_tree",
     "overlap",
     "posterior",
+    "projected_modes",
     "quantile",
     "regress",
     "regress_quantile",
     "ridge_starts",
     "ridgeline",
     "sample_missing",
+    "shifts",
 ]
