@@ -1,5 +1,7 @@
 """Clusterers: groups of rows by other ways than EM, each with a mixture at its end."""
 
+from gmmlab.clustering.mean_shift import MeanShift
+from gmmlab.clustering.modal import ModalClustering
 from gmmlab.clustering.sdp_clustering import SDPClustering
 
-__all__ = ["SDPClustering"]
+__all__ = ["MeanShift", "ModalClustering", "SDPClustering"]

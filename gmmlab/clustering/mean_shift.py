@@ -1,0 +1,156 @@
+"""`MeanShift`: groups of rows that climb to the same mode of a kernel density."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gmmlab.algebra import KernelDensity, kernel_modes, projected_modes
+from gmmlab.axes import Float, Tensor
+from gmmlab.clustering.base import Clusterer
+from gmmlab.data import as_rows
+from gmmlab.errors import BadData
+from gmmlab.estimators import parameters as sk
+from gmmlab.kernels.profiles import Cauchy, Epanechnikov, Generalised, Logistic, Normal, Profile, Secant
+
+
+class Kernel(NamedTuple):
+    """What a name stands for."""
+
+    profile: Profile
+    widen: Callable[[int], float] = lambda _: 1.0  # bandwidth over that of a normal kernel, in so many columns
+    radius: float = 1e-3  # bandwidths between limits that are one mode
+
+
+KERNELS: dict[str, Kernel] = {
+    "gaussian": Kernel(Normal()),
+    "generalised": Kernel(Generalised()),
+    "logistic": Kernel(Logistic()),
+    "sigmoid": Kernel(Secant()),
+    "cauchy": Kernel(Cauchy()),
+    "epanechnikov": Kernel(Epanechnikov(), lambda d: (d + 4) ** 0.5, 1.0),  # its variance is 1 / (d + 4)
+}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MeanShift(Clusterer):
+    """Groups of rows that climb to the same mode of a kernel density. Their number follows from the bandwidth.
+
+    Every row climbs by mean shifts, which guesses at their limit shorten; see `gmmlab.algebra.kernel_modes`. A step
+    takes the distances of all rows that still climb to all rows, O(n^2 d). Columns are taken in their units.
+
+    Parameters
+    ----------
+    bandwidth : 'auto' or float, default='auto'
+        Scale of the kernel: a standard deviation for 'gaussian', the radius for 'epanechnikov'. 'auto' is best for the
+        slopes of a round Gaussian of the variance of the rows, (4 / (d + 4))^(1 / (d + 6)) n^(-1 / (d + 6)) sd
+        (Chacon, Duong and Wand, 2011), which is wide where groups are far apart; times sqrt(d + 4) for 'epanechnikov'.
+    kernel : {'gaussian', 'generalised', 'logistic', 'sigmoid', 'cauchy', 'epanechnikov'}, default='gaussian'
+        'generalised' is exp(-(t/2)^0.75) of the squared distance t in bandwidths. 'epanechnikov' is what others call
+        the shift of a flat kernel. Tails of 'cauchy' are heavy: it finds fewer modes.
+    project_dim : int, optional
+        Look for modes in a random projection to so many dimensions, and lift them.
+    merge_radius : 'auto' or float, default='auto'
+        Bandwidths between limits that are one mode: 'auto' is a thousandth, and 1 for 'epanechnikov', on whose plateaus
+        rows stop where they reach them.
+    tol : float, default=1e-6
+        Length of a shift, in bandwidths, at which a row has arrived.
+    max_iter : int, default=500
+        Steps at most, each of two shifts and a guess.
+    random_state : int, RandomState instance or None
+        Seed of the projection.
+
+    Attributes
+    ----------
+    labels_ : array of shape (n,)
+        The mode of each row, by the numbers of `cluster_centers_`.
+    cluster_centers_ : array of shape (m, d)
+        Modes, the highest first.
+    heights_ : array of shape (m,)
+        Log heights of the density there, at most 0: that of a single row.
+    bandwidth_ : float
+    n_iter_ : int
+        Steps of the longest way up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gmmlab.clustering import MeanShift
+    >>> X = np.array([[0, 0], [0, 1], [1, 0], [9, 9], [9, 8], [8, 9]])
+    >>> MeanShift(bandwidth=1.0).fit_predict(X)
+    array([0, 0, 0, 1, 1, 1])
+    """
+
+    bandwidth: Any = "auto"
+    kernel: str = "gaussian"
+    project_dim: int | None = None
+    merge_radius: Any = "auto"
+    tol: float = 1e-6
+    max_iter: int = 500
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = Clusterer._parameter_constraints | {
+        "bandwidth": [StrOptions({"auto"}), Interval(Real, 0.0, None, closed="neither")],
+        "kernel": [StrOptions(set(KERNELS))],
+        "project_dim": [None, Interval(Integral, 1, None, closed="left")],
+        "merge_radius": [StrOptions({"auto"}), Interval(Real, 0.0, None, closed="left")],
+        "tol": [Interval(Real, 0.0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def predict(self, X: Any) -> Any:
+        """The mode next to where each row of `X` climbs in the density of the fitted rows, in all its columns."""
+        check_is_fitted(self)
+        x = as_rows(X).x
+        validate_data(self, X, reset=False, skip_check_array=True)
+        rows = x.double()
+        density = KernelDensity(self._density.rows.to(rows.device), self._density.bandwidth, self._density.profile)
+        found = kernel_modes(density, rows, float(self.tol), int(self.max_iter))
+        reached = found.basins >= 0
+        rows[reached] = found.points[found.basins[reached]]
+        return sk.like(X, torch.cdist(rows, self._centres.to(rows.device)).argmin(1))
+
+    def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
+        density = self._density_of(x.double())
+        radius = KERNELS[self.kernel].radius if isinstance(self.merge_radius, str) else float(self.merge_radius)
+        tol, most, d = float(self.tol), int(self.max_iter), x.shape[1]
+        if self.project_dim is None:
+            modes = kernel_modes(density, tol=tol, max_iter=most, radius=radius)
+            labels = modes.basins
+        elif self.project_dim > d:
+            raise BadData(
+                f"project_dim={self.project_dim} is more than the {d} columns of the rows; expected 1 to {d}."
+            )
+        else:
+            lifted = projected_modes(density, int(self.project_dim), rng, tol=tol, max_iter=most, radius=radius)
+            modes, labels = lifted.modes, lifted.modes.basins[lifted.basins]
+        self._density, self._centres = density, modes.points
+        return {
+            "labels_": labels,
+            "cluster_centers_": modes.points,
+            "heights_": modes.heights,
+            "bandwidth_": density.bandwidth,
+            "n_iter_": max(1, modes.steps),
+        }
+
+    def _density_of(self, x: Float[Tensor, "n d"]) -> KernelDensity:
+        kernel, d = KERNELS[self.kernel], x.shape[1]
+        if not isinstance(self.bandwidth, str):
+            return KernelDensity(x, float(self.bandwidth), kernel.profile)
+        if (width := reference_bandwidth(x)) == 0:
+            raise BadData("All rows are the same, so that bandwidth='auto' is 0; give a bandwidth above 0.")
+        return KernelDensity(x, width * kernel.widen(d), kernel.profile)
+
+
+def reference_bandwidth(x: Float[Tensor, "n d"]) -> float:
+    """The bandwidth that is best for the gradient of a round Gaussian: (4 / (d + 4))^(1/(d + 6)) n^(-1/(d + 6)) sd.
+
+    The variance is the mean of those of the columns. See Chacon, Duong and Wand (2011).
+    """
+    n, d = x.shape
+    return float((4 / ((d + 4) * n)) ** (1 / (d + 6)) * x.var(0).mean().sqrt())
