@@ -18,7 +18,7 @@ def principal(x: Float[Tensor, "n d"]) -> Float[Tensor, "m d"]:
     scale = rows.std(0)
     weight = torch.where(scale > 0, 1 / torch.where(scale > 0, scale, 1.0), 0.0)
     axes = torch.linalg.svd((rows - rows.mean(0)) * weight, full_matrices=False).Vh
-    return _signed(axes) * weight
+    return signed(axes) * weight
 
 
 def discriminant(mixture: Mixture) -> Float[Tensor, "m d"]:
@@ -35,10 +35,10 @@ def discriminant(mixture: Mixture) -> Float[Tensor, "m d"]:
     root = torch.linalg.cholesky(between + torch.einsum("k,kde->de", weights, shapes.cov))
     half = torch.linalg.solve_triangular(root, between, upper=False)
     vectors = torch.linalg.eigh(torch.linalg.solve_triangular(root, half.mT, upper=False)).eigenvectors.flip(1)
-    return _signed(torch.linalg.solve_triangular(root.mT, vectors, upper=True).mT)
+    return signed(torch.linalg.solve_triangular(root.mT, vectors, upper=True).mT)
 
 
-def _signed(axes: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
+def signed(axes: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
     """Each axis with its largest coefficient positive, so that pictures do not flip."""
     largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
     return axes * torch.where(largest < 0, -1.0, 1.0)
