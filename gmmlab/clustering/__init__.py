@@ -2,6 +2,12 @@
 
 from gmmlab.clustering.mean_shift import MeanShift
 from gmmlab.clustering.modal import ModalClustering
+from gmmlab.clustering.partitive import PartitivePartitioning
 from gmmlab.clustering.sdp_clustering import SDPClustering
 
-__all__ = ["MeanShift", "ModalClustering", "SDPClustering"]
+__all__ = [
+    "MeanShift",
+    "ModalClustering",
+    "PartitivePartitioning",
+    "SDPClustering",
+]

@@ -1,0 +1,1 @@
+"""Probabilistic partitive partitioning: proposals, their validation, the tree, and what is made of its leaves."""
