@@ -63,7 +63,7 @@ class PartitivePartitioning(MixtureClusterer):
         Grow the tree on below refused splits while BIC is lower for two, so that `recut` can loosen thresholds.
     separable : float, default=0.99
         Responsibility that a row needs in every split above it to be counted as separable.
-    tol : float, default=1e-5
+    tol : float, default=1e-4
         EM stops when it gains less log-likelihood per row.
     max_iter : int, default=200
         Steps of EM at most, for each split and for the polish.
@@ -113,7 +113,7 @@ class PartitivePartitioning(MixtureClusterer):
     polish: bool = True
     deep: bool = False
     separable: float = 0.99
-    tol: float = 1e-5
+    tol: float = 1e-4
     max_iter: int = 200
     reg_covar: float = 1e-6
 

@@ -69,11 +69,9 @@ def grow(
         if split is not None and wanted(split):
             children = (len(nodes), len(nodes) + 1)
             queue.extend(children)
-            upper = moments(node.rows[split.side])
-            for number, side, part in zip(
-                children, (~split.side, split.side), (node.moments - upper, upper), strict=True
-            ):
-                nodes.append(Node(number, node.number, node.depth + 1, node.rows[side], part))
+            for number, side in zip(children, (~split.side, split.side), strict=True):
+                part = node.rows[side]
+                nodes.append(Node(number, node.number, node.depth + 1, part, moments(part)))
             node = node._replace(children=children)
         nodes[node.number] = node
         yield Tree(tuple(nodes)), node
