@@ -9,4 +9,5 @@ SYSTEMS: dict[str, str] = {
     "estimation/em-online": "gmmlab.fit.stepwise",
     "estimation/em-selection": "gmmlab.select",
     "estimation/ila-sdp": "gmmlab.clustering.SDPClustering",
+    "estimation/ppp": "gmmlab.clustering.PartitivePartitioning",
 }
