@@ -4,10 +4,15 @@ from gmmlab.clustering.mean_shift import MeanShift
 from gmmlab.clustering.modal import ModalClustering
 from gmmlab.clustering.partitive import PartitivePartitioning
 from gmmlab.clustering.sdp_clustering import SDPClustering
+from gmmlab.clustering.tangle_clustering import TangleClustering
+from gmmlab.clustering.tangles.certificate import component_certificate, tangle_certificate
 
 __all__ = [
     "MeanShift",
     "ModalClustering",
     "PartitivePartitioning",
     "SDPClustering",
+    "TangleClustering",
+    "component_certificate",
+    "tangle_certificate",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gmmlab.clustering import MeanShift, ModalClustering, PartitivePartitioning, SDPClustering
+from gmmlab.clustering import MeanShift, ModalClustering, PartitivePartitioning, SDPClustering, TangleClustering
 
-CLUSTERERS = [MeanShift(), ModalClustering(), PartitivePartitioning(min_size=5), SDPClustering()]
+CLUSTERERS = [MeanShift(), ModalClustering(), PartitivePartitioning(min_size=5), SDPClustering(), TangleClustering()]
 
 
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's checks fit odd data on purpose

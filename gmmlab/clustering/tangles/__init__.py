@@ -1,0 +1,1 @@
+"""Tangles: clusters as consistent orientations of all cheap cuts of a similarity graph."""
