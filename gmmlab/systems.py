@@ -10,4 +10,5 @@ SYSTEMS: dict[str, str] = {
     "estimation/em-selection": "gmmlab.select",
     "estimation/ila-sdp": "gmmlab.clustering.SDPClustering",
     "estimation/ppp": "gmmlab.clustering.PartitivePartitioning",
+    "estimation/tangles": "gmmlab.clustering.TangleClustering",
 }

@@ -101,8 +101,8 @@ class TangleClustering(MixtureClusterer):
     labels_ : array of shape (n,)
         The leaf that each row belongs to most.
     soft_, responsibilities_ : array of shape (n, k)
-        How much rows belong to leaves: shares of the distinguishing cuts that have them on that side, by exp(-kappa /
-        median kappa), multiplied down the tree.
+        How much rows belong to leaves: shares of the distinguishing cuts that have them on that side, cheap ones
+        counting most, multiplied down the tree.
     orders_ : array of shape (k,)
         Where each leaf ends; infinite if it oriented all cuts.
     tree_ : Node

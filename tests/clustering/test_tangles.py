@@ -6,7 +6,7 @@ import itertools
 import math
 from functools import reduce
 
-import networkx
+import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -97,12 +97,12 @@ def test_what_cuts_cost(graph):
     assert (kappa(a) + kappa(b) - kappa(a & b) - kappa(a | b)).min() > -1e-9
     by_form = torch.einsum("mi,ij,mj->m", a.double(), laplacian(w), a.double())
     torch.testing.assert_close(kappa(a), by_form)
-    graph_ = networkx.from_numpy_array(w.numpy())
+    graph_ = nx.from_numpy_array(w.numpy())
     for side in a[:20]:
-        assert networkx.cut_size(graph_, side.nonzero().flatten().tolist(), weight="weight") == pytest.approx(
+        assert nx.cut_size(graph_, side.nonzero().flatten().tolist(), weight="weight") == pytest.approx(
             float(connectivity(w, side[None]))
         )
-    assert parts(w) == networkx.number_connected_components(graph_)
+    assert parts(w) == nx.number_connected_components(graph_)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -191,15 +191,15 @@ def test_flows_find_the_cheapest_cut(seed):
     parted = (cuts.sides[:, 0] == cuts.sides[:, 2]) & (cuts.sides[:, 1] == cuts.sides[:, 3])
     parted &= cuts.sides[:, 0] != cuts.sides[:, 1]
     assert cost == pytest.approx(float(cuts.orders[parted].min()), rel=1e-6)
-    graph = networkx.from_numpy_array(w.numpy())
+    graph = nx.from_numpy_array(w.numpy())
     lone = cheapest_cut(w, torch.tensor([0]), torch.tensor([1]))
-    expected = networkx.minimum_cut_value(graph, 0, 1, capacity="weight")
+    expected = nx.minimum_cut_value(graph, 0, 1, capacity="weight")
     assert float(connectivity(w, lone[None])) == pytest.approx(expected, rel=1e-6)
-    assert networkx.stoer_wagner(graph)[0] == pytest.approx(float(cuts.orders[0]))
+    assert nx.stoer_wagner(graph)[0] == pytest.approx(float(cuts.orders[0]))
 
 
 @pytest.mark.parametrize(("scale", "crossing"), [(0.5, 4), (1.0, 4), (1.5, 5)])
-@pytest.mark.parametrize("n", [100, 300])
+@pytest.mark.parametrize("n", [100, 200])
 def test_round_groups_are_apart_from_a_distance_on(scale, crossing, n):
     certified = {}
     for apart in (3, 4, 5):
@@ -273,10 +273,10 @@ def test_odds_of_components_are_candidates():
     assert adjusted_rand(torch.from_numpy(with_odds.labels_), y) == 1
 
 
-@pytest.mark.parametrize("graph", ["gaussian", "delta"])
-def test_groups_are_found_without_their_number(graph):
+@pytest.mark.parametrize(("graph", "scale"), [("gaussian", 1.2), ("delta", 2.0)])
+def test_groups_are_found_without_their_number(graph, scale):
     x, y = groups(150, k=3, apart=5.0)
-    model = TangleClustering(graph=graph, scale=1.2, random_state=0).fit(x.numpy())
+    model = TangleClustering(graph=graph, scale=scale, random_state=0).fit(x.numpy())
     assert model.n_clusters_ == 3
     assert adjusted_rand(torch.from_numpy(model.labels_), y) > 0.9
     np.testing.assert_allclose(model.soft_.sum(1), 1)
@@ -310,7 +310,7 @@ def test_distinguishing_cuts_and_memberships():
     for i, side in zip(which, way, strict=True):
         assert {leaf.taken[i] for leaf in left} == {side}
         assert {leaf.taken[i] for leaf in right} == {not side}
-    weights = torch.exp(-cuts.orders / cuts.orders.median())[which]
+    weights = torch.exp(-cuts.orders[which] / root.order)
     row = 7
     share = sum(float(c) for c, i, s in zip(weights, which, way, strict=True) if bool(cuts.sides[i, row]) == s)
     soft = memberships(root, cuts)
@@ -319,13 +319,13 @@ def test_distinguishing_cuts_and_memberships():
 
 
 def test_trees_are_pruned_by_how_long_tangles_last():
-    x, _ = groups(150, k=3, apart=4.0)
+    x, _ = groups(90, k=3, apart=4.0)
     full = TangleClustering(lasting=1.0, agreement=0.05, random_state=0).fit(x.numpy())
     counts = [len(list(pruned(full.tree_, lasting).leaves())) for lasting in (1.0, 1.5, 3.0, 1e9)]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1] == 1
     for most in (1, 2, 3):
-        assert TangleClustering(max_clusters=most, random_state=0).fit(x.numpy()).n_clusters_ == most
+        assert TangleClustering(max_clusters=most, lasting=1.0, random_state=0).fit(x.numpy()).n_clusters_ == most
     flat = TangleClustering(max_order=1e-9, random_state=0).fit(x.numpy())
     assert flat.n_clusters_ == 1
     assert flat.orders_.tolist() == [math.inf]
@@ -371,11 +371,11 @@ def test_the_scale_is_that_of_neighbours():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x, y: TangleClustering().fit(torch.zeros(3001, 1) + torch.arange(3001)[:, None]), "at most 3000"),
+        (lambda x, _: TangleClustering().fit(x.repeat(80, 1)), "at most 3000"),
         (lambda x, y: tangle_certificate(x, y, 0.0), "positive distance"),
         (lambda x, y: tangle_certificate(x, y[:5]), "label for each of 40 rows"),
         (lambda x, y: tangle_certificate(x, 0 * y), "at least two groups"),
-        (lambda x, y: tangle_certificate(x, [0] * 39 + [1]), "at least two rows"),
+        (lambda x, _: tangle_certificate(x, [0] * 39 + [1]), "at least two rows"),
     ],
     ids=["too many rows", "scale", "labels", "one group", "a lone row"],
 )

@@ -9,7 +9,6 @@ import torch
 from gmmlab.axes import Bool, Float, Tensor
 from gmmlab.clustering.tangles.graph import connectivity, laplacian
 from gmmlab.clustering.tangles.search import Cuts
-from gmmlab.init import kmeans_plus_plus, nearest
 from gmmlab.model import Mixture
 
 VECTORS = 5  # of the Laplacian, that are swept
@@ -40,18 +39,16 @@ def sweeps(w: Float[Tensor, "n n"], count: int) -> Bool[Tensor, "m n"]:
 
 def two_means(x: Float[Tensor, "n d"], count: int, rng: torch.Generator) -> Bool[Tensor, "m n"]:
     """All rows parted by the two means of a few of them, drawn `count` times."""
-    return torch.stack([_two_means(x, rng) for _ in range(count)])
-
-
-def _two_means(x: Float[Tensor, "n d"], rng: torch.Generator) -> Bool[Tensor, "n"]:
-    few = x[torch.randperm(len(x), generator=rng, device=rng.device)[:SUBSET].to(x.device)]
-    centres = few[kmeans_plus_plus(few, 2, rng)]
+    y = (x - x.mean(0)).double()
+    drawn = torch.rand(count, len(x), generator=rng, dtype=torch.float64, device=rng.device).argsort(1)[:, :SUBSET]
+    few = y[drawn.to(x.device)]
+    centres = few[:, :2]
     for _ in range(LLOYD):
-        own = nearest(few, centres)[0]
-        if len(own.unique()) < 2:
-            break
-        centres = torch.stack([few[own == j].mean(0) for j in range(2)])
-    return nearest(x, centres)[0] == 0
+        own = torch.nn.functional.one_hot(torch.cdist(few, centres).argmin(2), 2).to(y)
+        sizes = own.sum(1)[:, :, None]
+        centres = torch.where(sizes > 0, own.mT @ few / sizes.clamp(min=1), centres)
+    near = torch.cdist(y.expand(count, -1, -1), centres)
+    return near[:, :, 0] < near[:, :, 1]
 
 
 def log_odds(model: Mixture, x: Float[Tensor, "n d"], count: int) -> Bool[Tensor, "m n"]:

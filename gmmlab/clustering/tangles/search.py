@@ -62,18 +62,14 @@ def search(cuts: Cuts, agreement: int) -> Node:
     A side is taken if it has at least `agreement` rows (and two) in common with any two sides that were taken before.
     Sides that hold another one that was taken say nothing more, and are forgotten.
     """
-    pairs = [(one, _everyone(cuts) ^ one) for one in map(bits, cuts.sides)]
-    root = _grown(pairs, cuts.orders.tolist(), (), (), max(agreement, 1))
-    return root
+    everyone = (1 << cuts.sides.shape[1]) - 1
+    pairs = [(one, everyone ^ one) for one in _bits(cuts.sides)]
+    return _grown(pairs, cuts.orders.tolist(), (), (), agreement)
 
 
-def bits(side: Bool[Tensor, "n"]) -> int:
-    """A set of rows as a whole number."""
-    return sum(1 << row for row in side.nonzero().flatten().tolist())
-
-
-def _everyone(cuts: Cuts) -> int:
-    return (1 << cuts.sides.shape[1]) - 1
+def _bits(sides: Bool[Tensor, "m n"]) -> list[int]:
+    """Sets of rows as whole numbers, the first row in the highest bit."""
+    return [int("".join("1" if inside else "0" for inside in side), 2) for side in sides.tolist()]
 
 
 def _grown(
@@ -167,28 +163,31 @@ def distinguishing(split: Node) -> tuple[list[int], list[bool]]:
 def memberships(root: Node, cuts: Cuts) -> Float[Tensor, "n k"]:
     """How much each row belongs to each leaf of the tree.
 
-    At each split a row goes left as far as the distinguishing cuts have it on that side, the cheap ones counting most,
-    by exp(-kappa / median kappa); shares multiply down the tree.
+    At each split a row goes left as far as the distinguishing cuts have it on that side. The one that split is the
+    cheapest and counts most, another one exp(1 - kappa / kappa of that one) times as much; shares multiply down the
+    tree. So a cheap cut parts rows hardly, and units do not matter. (Ours; those of Klepper and others fall with kappa,
+    too.)
     """
-    n = cuts.sides.shape[1]
-    scale = float(cuts.orders.median()) if len(cuts.orders) else 1.0
-    weights = torch.exp(-cuts.orders / (scale if scale > 0 else 1.0))
-    return torch.stack(_shares(root, cuts.sides.double(), weights, weights.new_ones(n)), dim=1)
+    return torch.stack(_shares(root, cuts, cuts.orders.new_ones(cuts.sides.shape[1])), dim=1)
 
 
-def _shares(
-    node: Node, sides: Float[Tensor, "m n"], weights: Float[Tensor, "m"], share: Float[Tensor, "n"]
-) -> list[Tensor]:
+def _shares(node: Node, cuts: Cuts, share: Float[Tensor, "n"]) -> list[Tensor]:
     if not node.children:
         return [share]
     which, way = distinguishing(node)
-    on_left = torch.where(torch.tensor(way, device=sides.device)[:, None], sides[which], 1 - sides[which])
-    left = weights[which] @ on_left / weights[which].sum()
+    weights = _weights(cuts.orders[which], node.order)
+    sides = cuts.sides[which] == torch.tensor(way, device=cuts.sides.device)[:, None]
+    left = weights @ sides.double() / weights.sum()
     return [
         part
         for child, goes in zip(node.children, (left, 1 - left), strict=True)
-        for part in _shares(child, sides, weights, share * goes)
+        for part in _shares(child, cuts, share * goes)
     ]
+
+
+def _weights(orders: Float[Tensor, "m"], cheapest: float) -> Float[Tensor, "m"]:
+    """What distinguishing cuts count, against the cheapest; of those that cost nothing, only others like it count."""
+    return torch.exp(1 - orders / cheapest) if cheapest > 0 else (orders == 0).double()
 
 
 def stages(root: Node) -> Iterator[tuple[float, list[list[int]]]]:
