@@ -280,6 +280,7 @@ def test_groups_are_found_without_their_number(graph, scale):
     assert model.n_clusters_ == 3
     assert adjusted_rand(torch.from_numpy(model.labels_), y) > 0.9
     np.testing.assert_allclose(model.soft_.sum(1), 1)
+    assert model.soft_.min() >= 0
     assert adjusted_rand(torch.from_numpy(model.predict(x.numpy())), y) > 0.9
     assert len(model.orders_) == model.mixture_.k == 3
 

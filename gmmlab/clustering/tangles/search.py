@@ -177,7 +177,7 @@ def _shares(node: Node, cuts: Cuts, share: Float[Tensor, "n"]) -> list[Tensor]:
     which, way = distinguishing(node)
     weights = _weights(cuts.orders[which], node.order)
     sides = cuts.sides[which] == torch.tensor(way, device=cuts.sides.device)[:, None]
-    left = weights @ sides.double() / weights.sum()
+    left = (weights @ sides.double() / weights.sum()).clamp(max=1)
     return [
         part
         for child, goes in zip(node.children, (left, 1 - left), strict=True)
