@@ -29,6 +29,7 @@ from gmmlab.model import Mixture
 
 NEAR = 0.3  # standard deviations that a Newton step may be long: basins are those of the fixed point
 SAME = 1e-3  # standard deviations between limits that are one mode
+CLOSE, LEVEL = 0.1, 1e-13  # within so many deviations, limits are one mode if the density does not dip so much between
 FLAT = 1e-6  # relative curvature up to which a limit counts as a mode
 NUDGES = 3
 NEIGHBOURS, FEW = 8, 10  # pairs of each component that are starts; components of which all triples are
@@ -65,7 +66,8 @@ def find_modes(
     """The modes to which `starts` climb, by default those of `ridge_starts`; give rows to learn their basins.
 
     Of the limits those are kept at which the Hessian is negative definite, or flat to rounding; a start that lands on a
-    saddle is nudged off it. Limits within a thousandth of a standard deviation are one mode. That none is missed is
+    saddle is nudged off it. Limits within a thousandth of a standard deviation, or a tenth
+    without a dip between, are one mode. That none is missed is
     sure for two components alone, from `critical_points`. Warns about starts that still climb after `max_iter` steps.
     """
     hill = _Hill.of(mixture)
@@ -84,7 +86,7 @@ def find_modes(
             NumericalWarning,
         )
     heights = torch.where(here.top <= FLAT, here.height, -torch.inf)
-    first, basins = distinct(heights, lambda i: here.distances(x, i), SAME)
+    first, basins = distinct(heights, lambda i: _apart(hill, here, x, i), SAME)
     points = x[first] + hill.origin
     return Modes(points, mixture.log_prob(points), basins, here.hessian[first], here.length[first])
 
@@ -246,6 +248,13 @@ def _limits(hill: _Hill, starts: Float[Tensor, "s d"], tol: float, max_iter: int
             break
         x[off] = _end(hill, x[off] + 0.1 * here.uphill()[off], tol, max_iter)
     return x
+
+
+def _apart(hill: _Hill, here: _Local, x: Float[Tensor, "s d"], i: int) -> Float[Tensor, "s"]:
+    """Distances from point i; zero for near points without a dip between: on a flat peak climbs stop early."""
+    distance = here.distances(x, i)
+    dip = torch.minimum(here.height, here.height[i]) - hill.height((x + x[i]) / 2)
+    return torch.where((distance < CLOSE) & (dip < LEVEL), 0.0, distance)
 
 
 def _end(hill: _Hill, starts: Float[Tensor, "s d"], tol: float, max_iter: int) -> Float[Tensor, "s d"]:

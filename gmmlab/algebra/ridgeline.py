@@ -71,10 +71,10 @@ def critical_points(mixture: Mixture) -> Critical:
     low, high = line.ends()
     knots = torch.cat([low[None], turns[(turns > low) & (turns < high)], high[None]])
     s = _zeros(line.balance, knots)
-    slope = line.turn(s)
     share = torch.sigmoid(s)
     points = ridgeline(mixture, torch.stack([torch.sigmoid(-s), share], dim=1))
-    return Critical(share, points, slope > 0)
+    falls = torch.arange(len(s), device=s.device) % 2 == 0  # it begins above zero and ends below
+    return Critical(share, points, falls)
 
 
 class _Line(NamedTuple):

@@ -79,7 +79,7 @@ def test_a_single_gaussian():
     torch.testing.assert_close(found.cov, torch.tensor([[[2.0, 0.5], [0.5, 1.0]]]).double())
 
 
-@pytest.mark.parametrize(("apart", "n"), [(0.5, 1), (1.99, 1), (2.01, 2), (6.0, 2), (80.0, 2)])
+@pytest.mark.parametrize(("apart", "n"), [(0.5, 1), (1.99, 1), (2.0, 1), (2.01, 2), (6.0, 2), (80.0, 2)])
 def test_two_equal_gaussians_have_two_modes_if_they_are_more_than_two_apart(apart, n):
     model = on_a_line(0.0, apart)
     assert len(find_modes(model).points) == n
@@ -138,7 +138,6 @@ def test_the_ridgeline_of_two_knows_all_critical_points(d, seed):
         gradient, hessian = derivatives(model, point)
         assert float(gradient.norm()) < 1e-7
         assert (float(torch.linalg.eigvalsh(hessian).max()) < 0) == mode
-    assert critical.modes.tolist() == [i % 2 == 0 for i in range(len(critical.modes))]
     found = find_modes(model)
     assert len(found.points) == int(critical.modes.sum())
     assert float(torch.cdist(found.points, critical.points[critical.modes]).amin(1).max()) < 1e-5
