@@ -51,11 +51,11 @@ def telling(listener: Listener) -> Iterator[None]:
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the first line up the stack that is neither ours nor scikit-learn's, or tell whoever listens."""
+    """Warn at the first line up the stack that is neither ours nor a library's, or tell whoever listens."""
     if (listener := _listener.get()) is not None:
         listener(message, category)
         return
-    inside = ("gmmlab", "sklearn", "jaxtyping")  # jaxtyping wraps our functions in the test run
+    inside = ("gmmlab", "sklearn", "torch", "jaxtyping")  # the last two wrap our functions
     frame, level = sys._getframe(), 1
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
         frame, level = frame.f_back, level + 1
