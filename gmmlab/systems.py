@@ -11,4 +11,5 @@ SYSTEMS: dict[str, str] = {
     "estimation/ila-sdp": "gmmlab.clustering.SDPClustering",
     "estimation/ppp": "gmmlab.clustering.PartitivePartitioning",
     "estimation/tangles": "gmmlab.clustering.TangleClustering",
+    "estimation/modes": "gmmlab.algebra.find_modes",
 }
