@@ -365,7 +365,7 @@ def test_split_merge_and_pins_by_keyboard(lab: Lab, violations: Violations) -> N
     handle(explorer, 1).focus()
     for key in ("Enter", "2"):
         lab.page.keyboard.press(key)
-    lab.until("explorer.model.k == 3")
+    lab.until("explorer.model.k == 4")
     handle(explorer, 3).wait_for()
     lab.page.keyboard.press("1")
     explorer.get_by_text("Choose the one to merge with").wait_for()
