@@ -1,5 +1,5 @@
 // The view of every widget that shows a chart: its frames and tables, its controls, and what is pointed at in them.
-import { pack } from "../shared/brush.js";
+import { marked, pack } from "../shared/brush.js";
 import { Controls } from "../shared/controls.js";
 import { html, set } from "../shared/dom.js";
 import { Frame } from "../shared/frame.js";
@@ -7,7 +7,7 @@ import { usesKey } from "../shared/keyboard.js";
 import { Panel, bytes, floats, widget } from "../shared/panel.js";
 import { Rows } from "../shared/rows.js";
 import { Table } from "../shared/table.js";
-import { number } from "../shared/view.js";
+import { count, number } from "../shared/view.js";
 import { Latest } from "../shared/wire.js";
 
 const KINDS = { frame: Frame, table: Table };
@@ -21,14 +21,14 @@ export class ChartPanel extends Panel {
     super(model, el, "chart", { brush: null, grid: [], alt: "", note: "", controls: [] });
     this.rows = new Rows();
     this.latest = new Latest(this.wire);
-    this.heading = html("span", { class: "gl-heading" });
+    this.heading = html("span.gl-heading");
     this.controls = new Controls((name, value) => this.latest.put("control", { name, value }));
-    this.bar = html("div", { class: "gl-toolbar gl-chart-bar" }, this.heading, this.controls.element);
-    this.grid = html("div", { class: "gl-chart-grid" });
-    this.note = html("p", { class: "gl-chart-note" });
-    this.tip = html("div", { class: "gl-tip", hidden: "" });
-    this.body = html("div", { class: "gl-chart-body" }, this.grid, this.tip, this.status.strip,
-      (this.empty = html("div", { class: "gl-empty" }, html("span", { class: "gl-spinner" }), "Waiting for the kernel")));
+    this.bar = html("div.gl-toolbar.gl-chart-bar", this.heading, this.controls.element);
+    this.grid = html("div.gl-chart-grid");
+    this.note = html("p.gl-chart-note");
+    this.tip = html("div.gl-tip", { hidden: "" });
+    this.body = html("div.gl-chart-body", this.grid, this.tip, this.status.strip,
+      (this.empty = html("div.gl-empty", html("span.gl-spinner"), "Waiting for the kernel")));
   }
 
   content() {
@@ -37,10 +37,10 @@ export class ChartPanel extends Panel {
   }
 
   opened() {
-    this.root.addEventListener("keydown", (event) => {
+    set(this.root, { keydown: (event) => {
       const taken = event.defaultPrevented || event.ctrlKey || event.metaKey || usesKey(event.target, event.key);
       if (!taken && this.controls.press(event.key)) event.preventDefault();
-    });
+    } });
   }
 
   get stage() {
@@ -88,7 +88,7 @@ export class ChartPanel extends Panel {
     this.grid.replaceChildren(...grid.map((row) => {
       const parts = row.map(({ kind }) => new KINDS[kind](this, index++));
       this.#parts.push(...parts);
-      return html("div", { class: "gl-chart-row" }, ...parts.map(({ element }) => element));
+      return html("div.gl-chart-row", ...parts.map(({ element }) => element));
     }));
   }
 
@@ -112,8 +112,8 @@ export class ChartPanel extends Panel {
 
   facts() {
     const { brush, step } = this.state;
-    const rows = brush ? brush.reduce((sum, v) => sum + (v ? 1 : 0), 0) : 0;
-    return [...(step ? [`step ${step}`] : []), ...(rows ? [`${rows.toLocaleString("en")} rows marked`] : [])];
+    const rows = brush ? marked(brush) : 0;
+    return [...(step ? [`step ${step}`] : []), ...(rows ? [`${count(rows)} rows marked`] : [])];
   }
 
   words() {

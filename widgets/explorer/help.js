@@ -1,5 +1,5 @@
 // The small panel behind "?".
-import { html, KEYS_STAY } from "../shared/dom.js";
+import { html, BUTTON, KEYS_STAY } from "../shared/dom.js";
 
 const ROWS = [
   ["Components", [
@@ -17,13 +17,13 @@ const ROWS = [
 ];
 
 export function help(close) {
-  const button = html("button", { type: "button", class: "gl-button gl-quiet", text: "Close", click: close, ...KEYS_STAY });
+  const button = html("button.gl-button.gl-quiet", { ...BUTTON, click: close }, "Close");
   const section = ([title, rows]) =>
-    html("section", {}, html("h4", { text: title }),
-      html("dl", {}, ...rows.map(([keys, does]) =>
-        html("div", {}, html("dt", {}, ...keys.split("  ").map((key) => html("kbd", { text: key }))), html("dd", { text: does })))));
-  const element = html("div", { class: "gl-help", role: "dialog", "aria-label": "Keys and gestures", hidden: "" },
-    html("div", { class: "gl-help-head" }, html("strong", { text: "Keys and gestures" }), button),
-    html("div", { class: "gl-sections", tabindex: 0, ...KEYS_STAY }, ...ROWS.map(section)));
+    html("section", html("h4", title),
+      html("dl", ...rows.map(([keys, does]) =>
+        html("div", html("dt", ...keys.split("  ").map((key) => html("kbd", key))), html("dd", does)))));
+  const element = html("div.gl-help", { role: "dialog", "aria-label": "Keys and gestures", hidden: "" },
+    html("div.gl-help-head", html("strong", "Keys and gestures"), button),
+    html("div.gl-sections", { tabindex: 0, ...KEYS_STAY }, ...ROWS.map(section)));
   return { element, button };
 }

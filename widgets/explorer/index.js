@@ -1,9 +1,9 @@
 // The Explorer's view: points, ellipses to take by hand, a fit to play, step and undo.
 // It draws what the kernel says and says what the person does; it computes nothing about mixtures.
-import { pack } from "../shared/brush.js";
-import { html, set } from "../shared/dom.js";
+import { marked, pack } from "../shared/brush.js";
+import { focused, focusOn, html, set } from "../shared/dom.js";
 import { Panel, bytes, floats, widget } from "../shared/panel.js";
-import { number } from "../shared/view.js";
+import { count, number } from "../shared/view.js";
 import { Edits } from "../shared/wire.js";
 import { Card } from "./card.js";
 import { Chosen } from "./chosen.js";
@@ -25,8 +25,8 @@ class Explorer extends Panel {
     this.strip = new Strip(this);
     this.help = help(() => this.toggleHelp(false));
     this.card = new Card((row) => this.turnTo(row));
-    this.chosen = new Chosen({ split: () => this.split(), merge: () => this.merge(), reseed: () => this.reseed(), pin: (pins) => this.pin(pins) });
-    this.note = html("p", { class: "gl-sentence" });
+    this.chosen = new Chosen({ split: () => this.split(), merge: () => this.merge(), pin: (pins) => this.pin(pins) });
+    this.note = html("p.gl-sentence");
   }
 
   content() {
@@ -101,7 +101,7 @@ class Explorer extends Panel {
   painted() {
     if (this.asked && this.state.card) {
       this.asked = false;
-      this.card.input.focus({ preventScroll: true });
+      focusOn(this.card.input);
     }
     if (this.focusNext) this.plot.focus(...this.focusNext);
     this.focusNext = null;
@@ -111,9 +111,9 @@ class Explorer extends Panel {
     const { step, evidence, n, components, brush } = this.state;
     if (n === 0) return [];
     const likelihood = evidence === null ? [] : [`mean log-likelihood ${number(evidence, 6)}`];
-    const count = `${components.length} component${components.length === 1 ? "" : "s"}`;
-    const marked = brush ? [`${brush.reduce((sum, v) => sum + (v ? 1 : 0), 0).toLocaleString("en")} rows marked`] : [];
-    return [`step ${step}`, ...likelihood, count, ...marked, `${n.toLocaleString("en")} points`];
+    const many = `${components.length} component${components.length === 1 ? "" : "s"}`;
+    const rows = brush ? [`${count(marked(brush))} rows marked`] : [];
+    return [`step ${step}`, ...likelihood, many, ...rows, `${count(n)} points`];
   }
 
   words() {
@@ -161,7 +161,7 @@ class Explorer extends Panel {
 
   /** The card of a row, or none. */
   turnTo(row) {
-    if (row === null && this.card.element.contains(this.root.getRootNode().activeElement)) this.plot.surface.focus({ preventScroll: true });
+    if (row === null && focused(this.card.element)) focusOn(this.plot.surface);
     if (row === null) this.change({ card: null });
     this.bus.tell({ row });
     this.wire.send("row", { row });
@@ -273,7 +273,7 @@ class Explorer extends Panel {
     const focus = this.hasFocus();
     this.wire.send("remove", { k });
     this.select(null);
-    if (focus) this.plot.surface.focus({ preventScroll: true });
+    if (focus) focusOn(this.plot.surface);
   }
 
   choose(axis, column) {
@@ -288,8 +288,8 @@ class Explorer extends Panel {
 
   toggleHelp(open) {
     this.help.element.hidden = !open;
-    set(this.bar.buttons.help, { "aria-expanded": String(open) });
-    (open ? this.help.button : this.bar.buttons.help).focus({ preventScroll: true });
+    set(this.bar.buttons.help, { "aria-expanded": open });
+    focusOn(open ? this.help.button : this.bar.buttons.help);
   }
 
   refused(sentence) {

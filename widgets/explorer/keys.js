@@ -1,24 +1,25 @@
 // The keyboard. Keys act while the focus is inside the widget and nothing there uses them itself.
-import { pull } from "../shared/ellipse.js";
+import { focused, set } from "../shared/dom.js";
+import { pull, tip } from "../shared/ellipse.js";
 import { leave, nudge, usesKey } from "../shared/keyboard.js";
-import { SIGMA } from "./overlay.js";
+import { SIGMA, handleAt, owner } from "./overlay.js";
 
 const PRESSES = { " ": "play", s: "step", e: "e", m: "m", Backspace: "back", 0: "fit", "?": "help",
   l: "lasso", c: "contours", u: "uncertainty", 1: "merge", 2: "split", n: "reseed" };
 
 export function keys(app) {
-  app.root.addEventListener("keydown", (event) => {
+  set(app.root, { keydown: (event) => {
     const { target, key } = event;
     if (event.ctrlKey || event.metaKey || usesKey(target, key)) return;
-    if (obey(app, event, target.closest?.("[data-part]"))) event.preventDefault();
-  });
+    if (obey(app, event, handleAt(target))) event.preventDefault();
+  } });
 }
 
 /** True if the key meant something. */
 function obey(app, event, handle) {
   const { key } = event;
   if (key === "Escape") return escape(app);
-  if (key === "Delete") return app.remove(handle ? Number(handle.dataset.k) : app.state.selected), true;
+  if (key === "Delete") return app.remove(handle?.k ?? app.state.selected), true;
   if (key === "[" || key === "]") return walk(app, key === "]" ? 1 : -1), true;
   const press = PRESSES[key.length === 1 ? key.toLowerCase() : key];
   if (press) {
@@ -27,8 +28,8 @@ function obey(app, event, handle) {
   }
   if (key === "r") return app.markSelected(), true;
   if (key === "i") return app.inspect(), true;
-  if (key === "Enter" && handle) return app.select(Number(handle.dataset.k)), true;
-  if (handle) return steer(app, event, { k: Number(handle.dataset.k), part: handle.dataset.part });
+  if (key === "Enter" && handle) return app.select(handle.k), true;
+  if (handle) return steer(app, event, handle);
   return event.target === app.plot.surface && look(app, event);
 }
 
@@ -42,8 +43,8 @@ function escape(app) {
 
 function walk(app, by) {
   const k = app.state.components.length;
-  const at = app.root.getRootNode().activeElement?.closest("[data-k]")?.dataset.k; // the selected one waits for its pair
-  const from = (app.state.merging && at ? Number(at) : app.state.selected) ?? (by > 0 ? -1 : 0);
+  const at = app.state.merging ? owner(focused(app.root))?.k : null; // the selected one waits for its pair
+  const from = at ?? app.state.selected ?? (by > 0 ? -1 : 0);
   if (!k) return;
   if (app.state.merging) app.plot.focus((from + by + k) % k);
   else app.select((from + by + k) % k, true);
@@ -54,7 +55,7 @@ function steer(app, event, { k, part }) {
   if (!app.state.components[k]) return false;
   const { mean, axes } = app.plot.component(k);
   const grow = { "+": 1.06, "=": 1.06, "-": 1 / 1.06 }[event.key];
-  if (grow) return app.edit(k, { axes: { ...axes, a: axes.a * grow, b: axes.b * grow } }), true;
+  if (grow) return app.scale(k, grow);
   const by = nudge(event);
   if (!by) return false;
   const { view } = app.plot;
@@ -68,9 +69,8 @@ function steer(app, event, { k, part }) {
 /** Up and down stretch, left and right turn; an arrow key is about 8 pixels at the tip. */
 function turned(axes, part, [dx, dy], shape) {
   if (shape !== "free") dx = 0;
-  const length = Math.max(1, axes[part] - dy / SIGMA);
-  const angle = axes.angle + dx / Math.max(40, axes[part] * SIGMA) + (part === "b" ? Math.PI / 2 : 0);
-  return pull(axes, part, [Math.cos(angle) * length * SIGMA, Math.sin(angle) * length * SIGMA], SIGMA, false, shape);
+  const wish = { angle: axes.angle + dx / Math.max(40, axes[part] * SIGMA), [part]: Math.max(1, axes[part] - dy / SIGMA) };
+  return pull(axes, part, tip(wish, part, SIGMA), SIGMA, false, shape);
 }
 
 /** Pans and zooms the plot. */
@@ -78,8 +78,8 @@ function look(app, event) {
   const { plot } = app;
   const { width, height } = plot.view.box;
   const grow = { "+": 1.25, "=": 1.25, "-": 0.8 }[event.key];
-  if (grow) return plot.move(() => plot.view.zoom(grow, width / 2, height / 2)), true;
+  if (grow) return plot.zoom(grow, width / 2, height / 2), true;
   const by = nudge(event, 24);
-  if (by) plot.move(() => plot.view.pan(-by[0], -by[1]));
+  if (by) plot.pan(-by[0], -by[1]);
   return Boolean(by);
 }

@@ -1,9 +1,9 @@
 // Axes, ellipses and handles, in SVG over the points. Elements are kept between draws, so that focus stays.
-import { svg, set, KEYS_STAY } from "../shared/dom.js";
+import { focused, set, svg, KEYS_STAY, SILENT } from "../shared/dom.js";
 import { tip, toAxes } from "../shared/ellipse.js";
 import { isoline } from "../shared/isolines.js";
 import { colour, css, dash, grey, ink, line, shade } from "../shared/palette.js";
-import { number, room, ticks, ticksAcross } from "../shared/view.js";
+import { count, number, percent, room, ticks, ticksAcross } from "../shared/view.js";
 
 export const SIGMA = 2; // axis handles sit on the outer ellipse
 const TAB_STOPS = 12; // with more components only the selected one is in the tab order; [ and ] reach the others
@@ -14,19 +14,20 @@ export class Overlay {
   #keyOf = "";
 
   constructor() {
-    this.grid = svg("g", { class: "gl-grid", "aria-hidden": "true" });
-    this.labels = svg("g", { class: "gl-labels", "aria-hidden": "true" });
-    this.titles = [0, 1].map((axis) => svg("text", { class: "gl-title", "text-anchor": axis ? "start" : "end" }));
-    this.key = svg("text", { class: "gl-key", "text-anchor": "end", "aria-hidden": "true" });
-    this.border = svg("path", { class: "gl-border", "aria-hidden": "true" });
-    this.contours = svg("g", { class: "gl-contours", "aria-hidden": "true" });
-    this.truth = svg("g", { class: "gl-truth", "aria-hidden": "true" });
-    this.ring = svg("circle", { class: "gl-row", r: 7, "aria-hidden": "true" });
-    this.lasso = svg("path", { class: "gl-lasso", "aria-hidden": "true" });
-    this.layers = [svg("g", {}), svg("g", {})]; // all handles lie over all ellipses: none is out of reach
-    this.inner = svg("svg", { class: "gl-inner" }, this.border, this.contours, this.truth, ...this.layers, this.ring, this.lasso);
-    this.element = svg("svg", { class: "gl-svg", role: "group", "aria-label": "Components" },
-      this.grid, this.labels, svg("g", { "aria-hidden": "true" }, ...this.titles), this.key, this.inner);
+    this.grid = svg("path.gl-grid");
+    this.labels = svg("g.gl-labels");
+    this.titles = ["end", "start"].map((anchor) => svg("text.gl-title", { "text-anchor": anchor }));
+    this.key = svg("text.gl-key", { "text-anchor": "end" });
+    this.border = svg("path.gl-border");
+    this.contours = svg("g.gl-contours");
+    this.truth = svg("g.gl-truth");
+    this.ring = svg("circle.gl-row", { r: 7 });
+    this.lasso = svg("path.gl-lasso");
+    this.layers = [svg("g"), svg("g")]; // all handles lie over all ellipses: none is out of reach
+    this.inner = svg("svg.gl-inner", svg("g", SILENT, this.border, this.contours, this.truth), ...this.layers,
+      svg("g", SILENT, this.ring, this.lasso));
+    this.element = svg("svg.gl-svg", { role: "group", "aria-label": "Components" },
+      svg("g", SILENT, this.grid, this.labels, ...this.titles, this.key), this.inner);
   }
 
   draw(view, shown, { selected, hover, names, theme, noise, gaps, borders, shades, truth, contours, line: lasso, spot }) {
@@ -41,7 +42,7 @@ export class Overlay {
     this.#tell(view, { noise, gaps, theme, shades, beside: this.titles[1].textContent });
     while (this.#parts.length > shown.length) for (const group of this.#parts.pop().groups) group.remove();
     while (this.#parts.length < shown.length) this.#parts.push(component(this.#parts.length, this.layers));
-    shown.forEach((each, k) => this.#component(each, k, view, { selected, hover, names, theme, count: shown.length }));
+    shown.forEach((each, k) => this.#component(each, k, view, { selected, hover, names, theme, stops: shown.length <= TAB_STOPS }));
     this.#raise(selected);
   }
 
@@ -49,7 +50,7 @@ export class Overlay {
   #raise(k) {
     const group = this.#parts[k]?.groups[1];
     if (!group?.nextSibling) return;
-    if (!group.contains(group.getRootNode().activeElement)) return group.parentNode.append(group);
+    if (!focused(group)) return group.parentNode.append(group);
     while (group.nextSibling) group.before(group.nextSibling);
   }
 
@@ -70,14 +71,14 @@ export class Overlay {
     for (const v of x.values) {
       const at = Math.round(left + view.toScreen([v, 0])[0]) + 0.5;
       lines.push(`M${at} ${top}V${top + height}`);
-      texts.push(svg("text", { x: at, y: top + height + 17, "text-anchor": "middle", text: x.format(v) }));
+      texts.push(svg("text", { x: at, y: top + height + 17, "text-anchor": "middle" }, x.format(v)));
     }
     for (const v of y.values) {
       const at = Math.round(top + view.toScreen([0, v])[1]) + 0.5;
       lines.push(`M${left} ${at}H${left + width}`);
-      texts.push(svg("text", { x: left - 8, y: at + 3.5, "text-anchor": "end", text: y.format(v) }));
+      texts.push(svg("text", { x: left - 8, y: at + 3.5, "text-anchor": "end" }, y.format(v)));
     }
-    this.grid.replaceChildren(svg("path", { d: lines.join("") }));
+    set(this.grid, { d: lines.join("") });
     this.labels.replaceChildren(...texts);
     set(this.titles[0], { x: left + width, y: top + height + 34, text: `${names[0]} →` });
     set(this.titles[1], { x: 14, y: 17, text: `↑ ${names[1]}` });
@@ -107,88 +108,102 @@ export class Overlay {
   #ghosts(view, truth) {
     if (this.truth.childElementCount !== truth.length) this.truth.replaceChildren(...truth.map(() => svg("ellipse")));
     truth.forEach(({ mean, factor }, k) => {
-      const { a, b, angle } = toAxes(factor, view.sx, view.sy);
-      set(this.truth.children[k], { rx: (SIGMA * a).toFixed(2), ry: (SIGMA * b).toFixed(2),
-        transform: `translate(${view.toScreen(mean).map((v) => v.toFixed(2)).join(" ")}) rotate(${((angle * 180) / Math.PI).toFixed(3)})` });
+      const axes = toAxes(factor, view.sx, view.sy);
+      set(this.truth.children[k], { ...radii(axes, SIGMA), transform: placed(view.toScreen(mean), axes.angle) });
     });
   }
 
   /** What is neither a component nor a value, in a key over the upper right corner; without words where it is narrow. */
   #tell({ box: { left, width } }, { noise, gaps, theme, shades, beside }) {
-    const worded = [shades && ["● certain", ""], shades && ["● uncertain", ""], noise !== null && ["● noise", percent(noise)], gaps && ["┄ beyond: no value", `(${gaps.toLocaleString("en")})`]];
-    const fits = room([beside + worded.filter(Boolean).flat().join(" ")]) + 28 < left + width;
-    const parts = worded.filter(Boolean).map(([words, value]) => `${fits ? words : words[0]} ${value}`);
+    const worded = shades ? [["● certain", ""], ["● uncertain", ""]] : [];
+    if (noise !== null) worded.push(["● noise", percent(noise)]);
+    if (gaps) worded.push(["┄ beyond: no value", `(${count(gaps)})`]);
+    const fits = room([beside + worded.flat().join(" ")]) + 28 < left + width;
+    const parts = worded.map(([words, value]) => `${fits ? words : words[0]} ${value}`);
     const ends = shades ? [0, 1].map((part) => shade(part, theme)) : [];
     const now = [theme, ...parts].join(" ");
     set(this.key, { x: left + width, y: 17 });
     if (now === this.#keyOf) return;
     this.#keyOf = now;
     this.key.replaceChildren(...parts.map((part, i) => svg("tspan", { dx: i ? 14 : 0 },
-      svg("tspan", { style: `fill:${css(ends[i] ?? grey(theme))}`, text: part[0] }), svg("tspan", { text: part.slice(1) }))));
+      svg("tspan", { style: `fill:${css(ends[i] ?? grey(theme))}` }, part[0]), part.slice(1))));
   }
 
-  #component({ mean, axes, weight }, k, view, { selected, hover, names, theme, count }) {
+  #component({ mean, axes, weight }, k, view, { selected, hover, names, theme, stops }) {
     const part = this.#parts[k];
-    const [cx, cy] = view.toScreen(mean);
     const fill = colour(k, theme);
     const chosen = k === selected;
     const look = {
       class: `gl-component${chosen ? " is-selected" : ""}${k === hover ? " is-hover" : ""}`,
-      transform: `translate(${cx.toFixed(2)} ${cy.toFixed(2)})`,
+      transform: placed(view.toScreen(mean)),
       style: `--c:${css(fill)};--l:${css(line(k, theme))};--i:${ink(fill)}`,
     };
     for (const group of part.groups) set(group, look);
-    const turn = `rotate(${((axes.angle * 180) / Math.PI).toFixed(3)})`;
-    part.ellipses.forEach(([halo, edge], i) => {
-      const place = { rx: Math.max(0.5, axes.a * (i + 1)).toFixed(2), ry: Math.max(0.5, axes.b * (i + 1)).toFixed(2) };
-      set(halo, { ...place, transform: turn });
-      set(edge, { ...place, transform: turn, "stroke-dasharray": i ? dash(k) : null });
+    part.ellipses.forEach((pair, i) => {
+      for (const each of pair) set(each, { ...radii(axes, i + 1), transform: placed([0, 0], axes.angle) });
     });
     set(part.mean, {
-      tabindex: chosen || count <= TAB_STOPS ? 0 : -1,
+      tabindex: chosen || stops ? 0 : -1,
       "aria-label": `Mean of component ${k + 1}`,
       "aria-valuenow": mean[0], "aria-valuemin": view.x[0], "aria-valuemax": view.x[1],
       "aria-valuetext": `${names[0]} ${number(mean[0])}, ${names[1]} ${number(mean[1])}, weight ${percent(weight)}`,
     });
-    set(part.number, { text: String(k + 1) });
     set(part.weight, { text: percent(weight) });
     for (const which of ["a", "b"]) this.#axis(part, which, axes, k, chosen);
   }
 
   #axis(part, which, axes, k, chosen) {
     const [x, y] = tip(axes, which, SIGMA);
-    const degrees = (Math.atan2(-y, x) * 180) / Math.PI;
+    const up = Math.atan2(-y, x);
     set(part[which], {
-      transform: `translate(${x.toFixed(2)} ${y.toFixed(2)}) rotate(${(45 - degrees).toFixed(2)})`,
+      transform: placed([x, y], Math.PI / 4 - up),
       tabindex: chosen ? 0 : -1,
       "aria-label": `${which === "a" ? "First" : "Second"} axis of component ${k + 1}`,
       "aria-valuenow": Math.round(axes[which]), "aria-valuemin": 1, "aria-valuemax": 10000,
-      "aria-valuetext": `${Math.round(axes[which])} pixels long, turned ${Math.round(degrees)} degrees`,
+      "aria-valuetext": `${Math.round(axes[which])} pixels long, turned ${Math.round(degrees(up))} degrees`,
     });
     set(part[`${which}Line`], { x2: x.toFixed(2), y2: y.toFixed(2) });
   }
 }
 
-const percent = (weight) => `${number(weight * 100, weight < 0.1 ? 2 : 3)}%`;
+const degrees = (angle) => (angle * 180) / Math.PI;
+
+/** The transform that takes something to a place, and turns it there. */
+const placed = ([x, y], angle = 0) => `translate(${x.toFixed(2)} ${y.toFixed(2)}) rotate(${degrees(angle).toFixed(3)})`;
+
+const radii = ({ a, b }, sigma) => ({ rx: Math.max(0.5, sigma * a).toFixed(2), ry: Math.max(0.5, sigma * b).toFixed(2) });
+
+/** The component that an element belongs to, with its part if that is a handle; or null. */
+export function owner(element) {
+  const { k, part } = element?.closest?.("[data-k]")?.dataset ?? {};
+  return k === undefined ? null : { k: Number(k), part };
+}
+
+/** The handle that an element belongs to, or null. */
+export function handleAt(element) {
+  const found = owner(element);
+  return found?.part ? found : null;
+}
 
 /** The elements of one component. */
 function component(k, layers) {
-  const pair = (name) => ["gl-halo", name].map((each) => svg("ellipse", { class: each }));
-  const handle = (part, ...content) =>
-    svg("g", { class: `gl-handle gl-${part === "mean" ? "mean" : "axis"}`, role: "slider", "data-k": k,
-      "data-part": part, ...KEYS_STAY }, svg("circle", { class: "gl-hit" }), ...content);
-  const ellipses = [pair("gl-one"), pair("gl-two")];
-  const [aLine, bLine] = [0, 1].map(() => svg("line", { class: "gl-spoke", x1: 0, y1: 0 }));
-  const number = svg("text", { class: "gl-number", "text-anchor": "middle", y: 4 });
-  const weight = svg("text", { class: "gl-weight", x: 17, y: 4, "aria-hidden": "true" });
-  const mean = handle("mean", svg("circle", { class: "gl-ring", r: 15 }), svg("circle", { class: "gl-knob", r: 10 }), number);
+  const handle = (part, kind, ...content) =>
+    svg(`g.gl-handle.${kind}`, { role: "slider", "data-k": k, "data-part": part, ...KEYS_STAY }, svg("circle.gl-hit"), ...content);
+  const ellipses = [
+    [svg("ellipse.gl-halo"), svg("ellipse.gl-one")],
+    [svg("ellipse.gl-halo"), svg("ellipse.gl-two", { "stroke-dasharray": dash(k) })],
+  ];
+  const [aLine, bLine] = [0, 1].map(() => svg("line.gl-spoke"));
+  const number = svg("text.gl-number", { "text-anchor": "middle", y: 4 }, k + 1);
+  const weight = svg("text.gl-weight", { x: 17, y: 4, ...SILENT });
+  const mean = handle("mean", "gl-mean", svg("circle.gl-ring", { r: 15 }), svg("circle.gl-knob", { r: 10 }), number);
   const [a, b] = ["a", "b"].map((part) =>
-    handle(part, svg("circle", { class: "gl-ring", r: 10 }), svg("rect", { class: "gl-grip", x: -5, y: -5, width: 10, height: 10, rx: 2.5 })));
+    handle(part, "gl-axis", svg("circle.gl-ring", { r: 10 }), svg("rect.gl-grip", { x: -5, y: -5, width: 10, height: 10, rx: 2.5 })));
   const groups = [
     svg("g", { "data-k": k }, ...ellipses[1], ...ellipses[0]), svg("g", { "data-k": k }, aLine, bLine, mean, weight, a, b),
   ];
   layers.forEach((layer, i) => layer.append(groups[i]));
-  return { groups, ellipses, mean, number, weight, a, b, aLine, bLine };
+  return { groups, ellipses, mean, weight, a, b, aLine, bLine };
 }
 
 /** A sentence for each component, for those who do not see the plot. */
@@ -197,6 +212,6 @@ export function summary({ n, names, components, noise, gaps }) {
   const each = components.map(({ mean, weight }, k) =>
     `Component ${k + 1}: weight ${percent(weight)}, mean ${names[0]} ${number(mean[0])}, ${names[1]} ${number(mean[1])}.`);
   if (noise !== null) each.push(`Noise: weight ${percent(noise)}.`);
-  if (gaps) each.push(`${gaps.toLocaleString("en")} points have no value in one of these columns and stand in the margin.`);
-  return `${n.toLocaleString("en")} points, ${names[1]} against ${names[0]}, with ${components.length} components. ${each.join(" ")}`;
+  if (gaps) each.push(`${count(gaps)} points have no value in one of these columns and stand in the margin.`);
+  return `${count(n)} points, ${names[1]} against ${names[0]}, with ${components.length} components. ${each.join(" ")}`;
 }

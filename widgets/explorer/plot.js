@@ -1,7 +1,7 @@
 // The picture itself: a canvas of points, the overlay over it, and what pointers do there.
 import { combine, mark, nearest, within } from "../shared/brush.js";
-import { html, set, KEYS_STAY } from "../shared/dom.js";
-import { pull } from "../shared/ellipse.js";
+import { focused, focusOn, html, set, KEYS_STAY, SILENT } from "../shared/dom.js";
+import { pull, tip } from "../shared/ellipse.js";
 import { shades as ramp, table } from "../shared/palette.js";
 import { NONE, Raster } from "../shared/raster.js";
 import { View, reach, room, ticks } from "../shared/view.js";
@@ -34,43 +34,62 @@ export class Plot {
     this.moving = false;
     this.asking = "";
     this.overlay = new Overlay();
-    this.canvas = html("canvas", { class: "gl-points", "aria-hidden": "true" });
-    this.surface = html("div", { class: "gl-surface", tabindex: 0, role: "group", "aria-roledescription": "plot",
+    this.canvas = html("canvas.gl-points", SILENT);
+    this.surface = html("div.gl-surface", { tabindex: 0, role: "group", "aria-roledescription": "plot",
       "aria-label": "Plot: arrows pan, plus and minus zoom", ...KEYS_STAY });
-    this.hint = html("div", { class: "gl-hint", "aria-hidden": "true" });
-    this.empty = html("div", { class: "gl-empty" }, html("span", { class: "gl-spinner" }), "Waiting for the kernel");
-    this.element = html("div", { class: "gl-plot" }, this.canvas, this.overlay.element, this.surface, this.hint, this.empty);
-    gestures(this.overlay.element, () => this.view.box, this.acts());
+    this.hint = html("div.gl-hint", SILENT);
+    this.empty = html("div.gl-empty", html("span.gl-spinner"), "Waiting for the kernel");
+    this.element = html("div.gl-plot", this.canvas, this.overlay.element, this.surface, this.hint, this.empty);
+    gestures(this);
   }
 
-  acts() {
-    const { app } = this;
-    return {
-      press: (handle, place) => this.press(handle, place),
-      drag: (handle, place, keep) => this.drag(handle, place, keep),
-      drop: () => app.held.release(),
-      pan: (dx, dy) => this.move(() => this.view.pan(dx, dy)),
-      zoom: (factor, x, y) => this.move(() => this.view.zoom(factor, x, y)),
-      rest: () => this.settle(),
-      takes: () => !this.app.state.adding, // then a handle is a place like any other
-      lassoes: ({ shiftKey }) => (app.state.lasso || shiftKey) && !app.state.adding && !app.state.merging,
-      lasso: (line, event) => this.lasso(line, event),
-      lassoed: (line, event) => this.lassoed(line, event),
-      scale: (k, grow) => app.scale(k ?? app.state.selected, grow),
-      click: (k, place) => (app.state.adding ? app.add(this.view.toData(place)) : app.click(k, this.rowAt(place))),
-      add: (place) => app.add(this.view.toData(place)),
-      hover: (k) => app.hover(k),
-      hint: () => this.showHint(),
-      focused: () => this.hasFocus(),
-    };
+  // what gestures do; places are pixels of the plot
+
+  /** Whether a press takes a handle; while a component is being added, that is a place like any other. */
+  takes() {
+    return !this.app.state.adding;
+  }
+
+  lassoes({ shiftKey }) {
+    const { lasso, adding, merging } = this.app.state;
+    return (lasso || shiftKey) && !adding && !merging;
+  }
+
+  pan(dx, dy) {
+    this.move(() => this.view.pan(dx, dy));
+  }
+
+  zoom(factor, x, y) {
+    this.move(() => this.view.zoom(factor, x, y));
+  }
+
+  hover(k) {
+    this.app.hover(k);
+  }
+
+  scale(k, grow) {
+    return this.app.scale(k ?? this.app.state.selected, grow);
+  }
+
+  add(place) {
+    this.app.add(this.view.toData(place));
+  }
+
+  click(k, place) {
+    if (this.app.state.adding) this.add(place);
+    else this.app.click(k, this.rowAt(place));
+  }
+
+  drop() {
+    this.app.held.release();
   }
 
   press(handle, place) {
-    if (!handle) return this.surface.focus({ preventScroll: true });
+    if (!handle) return focusOn(this.surface);
     const { app } = this;
     if (app.state.merging) return app.select(handle.k);
     app.select(handle.k);
-    this.overlay.handle(handle.k, handle.part).focus({ preventScroll: true });
+    focusOn(this.overlay.handle(handle.k, handle.part));
     app.held.grab();
     const at = this.tipOf(handle);
     this.#grip = [place[0] - at[0], place[1] - at[1]]; // a handle taken at its edge does not jump
@@ -84,8 +103,8 @@ export class Plot {
     const { mean, axes } = this.component(k);
     const [x, y] = this.view.toScreen(mean);
     if (part === "mean") return [x, y];
-    const angle = axes.angle + (part === "b" ? Math.PI / 2 : 0);
-    return [x + Math.cos(angle) * axes[part] * SIGMA, y + Math.sin(angle) * axes[part] * SIGMA];
+    const [dx, dy] = tip(axes, part, SIGMA);
+    return [x + dx, y + dy];
   }
 
   drag({ k, part }, place, keep) {
@@ -199,13 +218,13 @@ export class Plot {
   }
 
   hasFocus() {
-    return this.element.contains(this.element.getRootNode().activeElement);
+    return focused(this.element) !== null;
   }
 
   focus(k, part = "mean") {
     const component = this.app.state.components[k];
     if (component && this.view.reveal(component.mean)) this.app.draw();
-    (this.overlay.handle(k, part) ?? this.surface).focus({ preventScroll: true });
+    focusOn(this.overlay.handle(k, part) ?? this.surface);
   }
 
   /** For a moment, unless the person is being told where to click. */

@@ -12,21 +12,25 @@ export class Strip extends Axes {
 
   /** @param {import("./index.js").Explorer} app */
   constructor(app) {
-    super({ line, dots }, app, { class: "gl-strip", role: "slider", tabindex: 0,
-      "aria-label": "Step shown, on the curve of the mean log-likelihood", ...KEYS_STAY });
+    super({ line, dots }, app, "div.gl-strip", { role: "slider", tabindex: 0, ...KEYS_STAY,
+      "aria-label": "Step shown, on the curve of the mean log-likelihood" });
     this.right = 16; // as the plot has it
-    const on = (name, act) => this.element.addEventListener(name, act);
-    on("pointermove", (event) => this.#point(this.near(this.place(event))));
-    on("pointerleave", () => this.#point(null));
-    on("click", (event) => this.#seek(this.near(this.place(event))?.pick));
-    on("keydown", (event) => {
-      const away = AWAY[event.key];
-      const { x } = this.#course;
-      if (!away || !x.length) return;
-      event.preventDefault();
-      const here = x.findIndex((step) => step >= this.#step);
-      this.#seek(x[Math.max(0, Math.min(x.length - 1, (here < 0 ? x.length - 1 : here) + away))]);
+    const near = (event) => this.near(this.place(event));
+    set(this.element, {
+      pointermove: (event) => this.#point(near(event)),
+      pointerleave: () => this.#point(null),
+      click: (event) => this.#seek(near(event)?.pick),
+      keydown: (event) => this.#press(event),
     });
+  }
+
+  #press(event) {
+    const away = AWAY[event.key];
+    const { x } = this.#course;
+    if (!away || !x.length) return;
+    event.preventDefault();
+    const here = x.findIndex((step) => step >= this.#step);
+    this.#seek(x[Math.max(0, Math.min(x.length - 1, (here < 0 ? x.length - 1 : here) + away))]);
   }
 
   #seek(step) {

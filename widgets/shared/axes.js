@@ -1,6 +1,6 @@
 // Axes with marks on a canvas: what a frame of gmmlab/plot/chart.py looks like, and which element is near a place.
 // `Frame` adds what a person does in it; the Explorer's strip is such axes, too.
-import { html } from "./dom.js";
+import { html, SILENT } from "./dom.js";
 import { View, room, ticks, ticksAcross } from "./view.js";
 
 const NEAR = 14; // pixels from an element that finds it
@@ -16,12 +16,12 @@ export class Axes {
   /**
    * @param {Record<string, Function>} kinds of marks that are drawn, as in marks.js
    * @param {{state: {brush: Uint8Array?}, rows?: import("./rows.js").Rows}} app what marks ask about rows
-   * @param {object} attributes of the element
+   * @param {string} tag of the element, with its class @param {object} attributes
    */
-  constructor(kinds, app, attributes) {
+  constructor(kinds, app, tag, attributes) {
     Object.assign(this, { kinds, app, view: new View() });
-    this.canvas = html("canvas", { "aria-hidden": "true" });
-    this.element = html("div", attributes, this.canvas);
+    this.canvas = html("canvas", SILENT);
+    this.element = html(tag, attributes, this.canvas);
   }
 
   update(spec) {

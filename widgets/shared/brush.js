@@ -10,6 +10,9 @@ export function pack(mask) {
   return btoa(text);
 }
 
+/** How many rows are marked. */
+export const marked = (mask) => mask.reduce((sum, v) => sum + (v ? 1 : 0), 0);
+
 /** Marks after some more were chosen: these alone, with those before ("add"), or taken from them ("take"). */
 export function combine(before, chosen, how) {
   const mask = { add: () => chosen.map((v, i) => v | before[i]), take: () => before.map((v, i) => v & ~chosen[i]) };

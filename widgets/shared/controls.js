@@ -1,5 +1,5 @@
 // Buttons, choices, switches and sliders beside a view; the same everywhere.
-import { html, icon, set, uid, KEYS_STAY } from "./dom.js";
+import { html, icon, set, uid, BUTTON, KEYS_STAY, SILENT } from "./dom.js";
 import { tone } from "./marks.js";
 import { number } from "./view.js";
 
@@ -22,21 +22,21 @@ export const ICONS = {
   help: ["M6 6.1c.1-2.7 4.3-2.6 4.2 0C10.1 7.7 8 7.8 8 9.6M8 12.2v.1"],
 };
 
-/** A button with an icon if there is one of its name; nothing happens while it is disabled. */
-export function button(name, text, title, act, { label = text, short = text, attributes = {} } = {}) {
+/** A button with an icon if there is one of its name, of a `kind` (".gl-quiet"); nothing happens while it is disabled. */
+export function button(name, text, title, act, { label = text, short = text, kind = "", attributes = {} } = {}) {
   return html(
-    "button",
+    `button.gl-button${kind}`,
     {
-      type: "button", class: "gl-button", "data-do": name, title, "aria-label": label, ...KEYS_STAY,
+      ...BUTTON, "data-do": name, title, "aria-label": label,
       click: (event) => event.currentTarget.getAttribute("aria-disabled") !== "true" && act(event),
       ...attributes,
     },
     ICONS[name] ? icon(...ICONS[name]) : null,
-    html("span", { class: ICONS[name] ? "gl-text" : "gl-letter", text: short }),
+    html(ICONS[name] ? "span.gl-text" : "span.gl-letter", short),
   );
 }
 
-export const group = (label, ...parts) => html("div", { class: "gl-group", role: "group", "aria-label": label }, ...parts);
+export const group = (label, ...parts) => html("div.gl-group", { role: "group", "aria-label": label }, ...parts);
 
 /** Controls that the kernel describes (`Control` of gmmlab/plot/chart.py); kept while their names stay. */
 export class Controls {
@@ -46,7 +46,7 @@ export class Controls {
   /** @param {(name: string, value: any) => void} turn */
   constructor(turn) {
     this.turn = turn;
-    this.element = html("div", { class: "gl-controls", role: "group", "aria-label": "Settings" });
+    this.element = html("div.gl-controls", { role: "group", "aria-label": "Settings" });
   }
 
   /** A key of a control; true if it is one. */
@@ -76,13 +76,13 @@ export class Controls {
 
 function choice({ name, label, options, title, keys = [], tones = [] }, turn) {
   if (options.length > 4 && !keys.length) return list({ name, label, options, title }, turn);
-  const signs = options.map((_, i) => (tones[i] === undefined ? null : html("span", { class: "gl-swatch", "aria-hidden": "true" })));
+  const signs = options.map((_, i) => (tones[i] === undefined ? null : html("span.gl-swatch", SILENT)));
   const buttons = options.map(([value, words], i) =>
-    html("button", { type: "button", class: "gl-button gl-segment", "data-value": value, title: keys[i] && `${words} (key ${keys[i]})`, "aria-keyshortcuts": keys[i],
-      ...KEYS_STAY, click: () => turn(name, value) }, signs[i], html("span", { text: words })));
-  const element = html("div", { class: "gl-control", role: "group", "aria-label": label || name, title }, label ? html("span", { text: label }) : null, html("div", { class: "gl-segments" }, ...buttons));
+    html("button.gl-button.gl-segment", { ...BUTTON, "data-value": value, title: keys[i] && `${words} (key ${keys[i]})`, "aria-keyshortcuts": keys[i],
+      click: () => turn(name, value) }, signs[i], html("span", words)));
+  const element = html("div.gl-control", { role: "group", "aria-label": label || name, title }, label ? html("span", label) : null, html("div.gl-segments", ...buttons));
   const update = ({ value }, _, style) => {
-    buttons.forEach((each, i) => set(each, { "aria-pressed": String(options[i][0] === value) }));
+    buttons.forEach((each, i) => set(each, { "aria-pressed": options[i][0] === value }));
     if (style) signs.forEach((sign, i) => sign && (sign.style.background = tone(tones[i], style)));
   };
   return { element, update };
@@ -90,26 +90,26 @@ function choice({ name, label, options, title, keys = [], tones = [] }, turn) {
 
 function list({ name, label, options, title }, turn) {
   const id = uid(name);
-  const select = html("select", { id, "aria-label": label ? null : name, class: "gl-select", ...KEYS_STAY, change: (event) => turn(name, options[event.target.selectedIndex][0]) },
-    ...options.map(([, words]) => html("option", { text: words })));
-  const element = html("div", { class: "gl-control", title }, label ? html("label", { for: id, text: label }) : null, select);
+  const select = html("select.gl-select", { id, "aria-label": label ? null : name, ...KEYS_STAY, change: (event) => turn(name, options[event.target.selectedIndex][0]) },
+    ...options.map(([, words]) => html("option", words)));
+  const element = html("div.gl-control", { title }, label ? html("label", { for: id }, label) : null, select);
   return { element, update: ({ value }) => (select.selectedIndex = options.findIndex(([each]) => each === value)) };
 }
 
 function switch_({ name, label, title }, turn) {
   let on = false;
-  const element = html("button", { type: "button", class: "gl-button gl-switch", title, text: label, ...KEYS_STAY, click: () => turn(name, !on) });
-  return { element, update: ({ value }) => set(element, { "aria-pressed": String((on = value)) }) };
+  const element = html("button.gl-button.gl-switch", { ...BUTTON, title, click: () => turn(name, !on) }, label);
+  return { element, update: ({ value }) => set(element, { "aria-pressed": (on = value) }) };
 }
 
 /** A slider with its value beside it; Delete or a double click takes it home. */
 function slider({ name, label, low, high, step, title, power, ends, home, keys = [] }, turn) {
   const id = uid(name);
-  const value = html("output", { for: id, "aria-hidden": "true" }); // the slider says it itself, once
+  const value = html("output", { for: id, ...SILENT }); // the slider says it itself, once
   let shown = null;
   let held = null; // what the hand says, until the kernel says it too
   const written = (v) => (v <= low && ends[0]) || (v >= high && ends[1]) || number(power ? 10 ** v : v, power ? 2 : 3);
-  const input = html("input", { id, type: "range", class: "gl-slider", min: low, max: high, step, "aria-keyshortcuts": keys.join(" ") || null, ...KEYS_STAY });
+  const input = html("input.gl-slider", { id, type: "range", min: low, max: high, step, "aria-keyshortcuts": keys.join(" ") || null, ...KEYS_STAY });
   const write = (v) => {
     input.value = String(v);
     set(value, { text: written(v) });
@@ -127,11 +127,13 @@ function slider({ name, label, low, high, step, title, power, ends, home, keys =
     say(home);
     release();
   };
-  input.addEventListener("input", () => say(Number(input.value)));
-  input.addEventListener("change", release);
-  input.addEventListener("dblclick", reset);
-  input.addEventListener("keydown", (event) => ["Delete", "Backspace"].includes(event.key) && reset(event));
-  const element = html("div", { class: "gl-control", title }, html("label", { for: id, text: label }), input, value);
+  set(input, {
+    input: () => say(Number(input.value)),
+    change: release,
+    dblclick: reset,
+    keydown: (event) => ["Delete", "Backspace"].includes(event.key) && reset(event),
+  });
+  const element = html("div.gl-control", { title }, html("label", { for: id }, label), input, value);
   return {
     element,
     update: ({ value: now }) => {
@@ -144,7 +146,7 @@ function slider({ name, label, low, high, step, title, power, ends, home, keys =
 
 function press({ name, label, title, keys = [] }, turn) {
   const said = [title, keys.length ? `(key ${keys.join(", ")})` : ""].filter(Boolean).join(" ");
-  const element = html("button", { type: "button", class: "gl-button gl-press", title: said || null, text: label, "aria-keyshortcuts": keys.join(" ") || null, ...KEYS_STAY, click: () => turn(name, true) });
+  const element = html("button.gl-button.gl-press", { ...BUTTON, title: said || null, "aria-keyshortcuts": keys.join(" ") || null, click: () => turn(name, true) }, label);
   return { element, update() {} };
 }
 

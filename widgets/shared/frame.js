@@ -24,19 +24,20 @@ export class Frame extends Axes {
 
   /** @param {import("../chart/index.js").ChartPanel} app @param {number} index among the frames of the chart */
   constructor(app, index) {
-    super(MARKS, app, { class: "gl-frame", tabindex: 0, role: "group", "aria-roledescription": "chart", ...KEYS_STAY });
+    super(MARKS, app, "div.gl-frame", { tabindex: 0, role: "group", "aria-roledescription": "chart", ...KEYS_STAY });
     this.index = index;
-    const on = (name, act) => this.element.addEventListener(name, act);
-    on("pointerdown", (event) => this.#down(event));
-    on("pointermove", (event) => this.#move(event));
-    on("pointerup", (event) => this.#up(event));
-    on("pointercancel", () => this.#drop());
-    on("pointerleave", ({ pointerType }) => !this.#drag && this.#away(pointerType === "touch"));
-    on("keydown", (event) => this.#key(event));
-    on("blur", () => {
-      if (this.#drag && !this.#drag.keys) return; // the pointer is still held
-      this.#drop();
-      this.#away();
+    set(this.element, {
+      pointerdown: (event) => this.#down(event),
+      pointermove: (event) => this.#move(event),
+      pointerup: (event) => this.#up(event),
+      pointercancel: () => this.#drop(),
+      pointerleave: ({ pointerType }) => !this.#drag && this.#away(pointerType === "touch"),
+      keydown: (event) => this.#key(event),
+      blur: () => {
+        if (this.#drag && !this.#drag.keys) return; // the pointer is still held
+        this.#drop();
+        this.#away();
+      },
     });
   }
 

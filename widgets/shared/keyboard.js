@@ -1,4 +1,5 @@
 // Keys that belong to a widget stay in it.
+import { focused, focusOn, set } from "./dom.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -19,13 +20,12 @@ export function usesKey(element, key) {
 
 /** Keeps every key inside `root` from reaching the notebook, except Tab. */
 export function keepKeys(root) {
-  for (const type of ["keydown", "keyup", "keypress"]) {
-    root.addEventListener(type, (event) => event.key !== "Tab" && event.stopPropagation());
-  }
+  const keep = (event) => event.key !== "Tab" && event.stopPropagation();
+  set(root, { keydown: keep, keyup: keep, keypress: keep });
 }
 
 /** Gives the focus back to the notebook around the widget. */
 export function leave(root) {
-  root.getRootNode().activeElement?.blur?.();
-  root.parentElement?.closest(".jp-Cell, .jp-Notebook, [tabindex]")?.focus({ preventScroll: true });
+  focused(root)?.blur();
+  focusOn(root.parentElement?.closest(".jp-Cell, .jp-Notebook, [tabindex]"));
 }

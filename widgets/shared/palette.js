@@ -43,6 +43,9 @@ export function luminance(rgb) {
 /** Black or white, whichever is read better on `rgb`. */
 export const ink = (rgb) => (luminance(rgb) > 0.179 ? "#111418" : "#ffffff");
 
+/** The style of a sign in one colour. */
+export const face = (rgb) => `background:${css(rgb)};color:${ink(rgb)}`;
+
 /** A neutral grey for rows that belong to no component. @returns {Rgb} */
 export const grey = (theme) => (theme === "dark" ? [150, 160, 172] : [110, 120, 132]);
 

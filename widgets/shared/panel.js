@@ -1,7 +1,7 @@
 // What every view of a session does: it speaks and listens, draws once per animation frame, follows the theme, says
 // what state it is in, and leaves nothing behind. A view extends it and says what it shows.
 import { join } from "./bus.js";
-import { html, set, uid } from "./dom.js";
+import { focused, html, set, uid } from "./dom.js";
 import { keepKeys } from "./keyboard.js";
 import { Status } from "./status.js";
 import { resolve, watch } from "./theme.js";
@@ -32,8 +32,8 @@ export class Panel {
       changed: () => this.draw(), refused: (sentence) => this.refused(sentence), gone: () => this.change({ connected: false }),
     });
     this.status = new Status();
-    this.summary = html("p", { class: "gl-hidden", id: uid("summary") });
-    this.root = html("div", { class: `gmmlab gl-${name}`, role: "group" });
+    this.summary = html("p.gl-hidden", { id: uid("summary") });
+    this.root = html(`div.gmmlab.gl-${name}`, { role: "group" });
   }
 
   // what a view says of itself
@@ -109,7 +109,7 @@ export class Panel {
 
   /** Focus is moved within the widget, and never taken from elsewhere. */
   hasFocus() {
-    return this.root.contains(this.root.getRootNode().activeElement);
+    return focused(this.root) !== null;
   }
 
   refused(sentence) {

@@ -1,5 +1,5 @@
 // The line under a view, the strip for errors, and what a screen reader is told (at most once a second).
-import { html, icon, set, KEYS_STAY } from "./dom.js";
+import { html, icon, focusOn, set, BUTTON, SILENT } from "./dom.js";
 
 const WORDS = { loading: "Waiting for the kernel", disconnected: "Disconnected" }; // else the kernel says it
 const CLOCK = "M8 2.2a5.8 5.8 0 1 0 0 11.6 5.8 5.8 0 0 0 0-11.6M8 5v3.2l2.2 1.4";
@@ -14,21 +14,20 @@ export class Status {
   #dismissed = null; // the failure that has been read, until it is over
 
   constructor() {
-    this.pill = html("span", { class: "gl-pill" });
-    this.facts = html("span", { class: "gl-facts" });
-    this.note = html("span", { class: "gl-note" });
-    this.clock = html("span", { class: "gl-clock", title: "The kernel has not answered for more than a second" },
-      icon(CLOCK), html("span", { text: "kernel busy" }));
-    this.done = html("span", {});
-    this.bar = html("span", { class: "gl-bar", hidden: "" }, this.done);
-    this.line = html("div", { class: "gl-status", "aria-hidden": "true" }, this.pill, this.bar, this.facts, this.note,
-      html("span", { class: "gl-spring" }), this.clock);
-    this.voice = html("div", { class: "gl-hidden", role: "status", "aria-live": "polite" });
-    this.message = html("span", {});
-    this.copy = html("button", { type: "button", class: "gl-button", text: "Copy traceback", ...KEYS_STAY });
-    const dismiss = html("button", { type: "button", class: "gl-button", text: "Dismiss", ...KEYS_STAY, click: () => this.#dismiss() });
-    this.strip = html("div", { class: "gl-error", role: "alert", hidden: "" }, this.message, this.copy, dismiss);
-    this.copy.addEventListener("click", () => this.#copy());
+    this.pill = html("span.gl-pill");
+    this.facts = html("span.gl-facts");
+    this.note = html("span.gl-note");
+    this.clock = html("span.gl-clock", { title: "The kernel has not answered for more than a second" },
+      icon(CLOCK), html("span", "kernel busy"));
+    this.done = html("span");
+    this.bar = html("span.gl-bar", { hidden: "" }, this.done);
+    this.line = html("div.gl-status", SILENT, this.pill, this.bar, this.facts, this.note,
+      html("span.gl-spring"), this.clock);
+    this.voice = html("div.gl-hidden", { role: "status", "aria-live": "polite" });
+    this.message = html("span");
+    this.copy = html("button.gl-button", { ...BUTTON, click: () => this.#copy() }, "Copy traceback");
+    const dismiss = html("button.gl-button", { ...BUTTON, click: () => this.#dismiss() }, "Dismiss");
+    this.strip = html("div.gl-error", { role: "alert", hidden: "" }, this.message, this.copy, dismiss);
   }
 
   update({ mode, stale, error, status, word: told, progress }, facts) {
@@ -38,7 +37,7 @@ export class Status {
     this.bar.hidden = typeof share !== "number";
     if (!this.bar.hidden) set(this.done, { style: `width:${Math.round(100 * share)}%` });
     if (!this.bar.hidden && progress.remaining > 1) facts = [`about ${Math.ceil(progress.remaining)} s left`, ...facts];
-    this.facts.replaceChildren(...facts.map((fact) => html("span", { text: fact })));
+    this.facts.replaceChildren(...facts.map((fact) => html("span", fact)));
     const said = error ? "" : status; // the strip says it
     set(this.note, { text: this.#note || (mode === "disconnected" ? "Run the cell again to go on." : said || "") });
     this.clock.hidden = !stale || mode === "loading" || mode === "disconnected";
@@ -77,7 +76,7 @@ export class Status {
   #dismiss() {
     this.#dismissed = this.#failure;
     this.strip.hidden = true;
-    this.strip.closest(".gmmlab")?.querySelector("button:not([aria-disabled])")?.focus({ preventScroll: true }); // not lost
+    focusOn(this.strip.closest(".gmmlab")?.querySelector("button:not([aria-disabled])")); // not lost
   }
 
   async #copy() {

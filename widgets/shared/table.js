@@ -1,12 +1,12 @@
 // A table of a chart: words in rows, of which one may be chosen, with buttons at the ends of the rows.
-import { html, set, KEYS_STAY } from "./dom.js";
+import { focused, focusOn, html, set, BUTTON, KEYS_STAY, SILENT } from "./dom.js";
 
 export class Table {
   #written = "";
 
   constructor(app, index) {
     Object.assign(this, { app, index });
-    this.element = html("div", { class: "gl-table", role: "group", tabindex: 0, ...KEYS_STAY });
+    this.element = html("div.gl-table", { role: "group", tabindex: 0, ...KEYS_STAY });
   }
 
   measure() {}
@@ -17,26 +17,23 @@ export class Table {
     const now = JSON.stringify(spec);
     if (now === this.#written) return; // what is not rewritten keeps its focus
     this.#written = now;
-    const focused = this.element.contains(this.element.getRootNode().activeElement) && this.element.getRootNode().activeElement.dataset.at;
-    const title = html("div", { class: "gl-table-title", "aria-hidden": "true", text: spec.title }); // the name says it
-    if (!spec.cells.length) return this.element.replaceChildren(title, html("p", { class: "gl-quiet", text: spec.empty }));
-    const head = html("tr", {}, ...[...spec.columns, ...(spec.actions.length ? [""] : [])].map((name) => (name ? html("th", { scope: "col", text: name }) : html("td"))));
-    this.element.replaceChildren(title, html("table", { "aria-label": spec.title || this.app.title }, html("thead", {}, head), html("tbody", {}, ...spec.cells.map((cells, i) => this.#row(cells, i)))));
-    if (focused) this.element.querySelector(`[data-at="${focused}"]`)?.focus({ preventScroll: true });
+    const at = focused(this.element)?.dataset.at;
+    const title = html("div.gl-table-title", SILENT, spec.title); // the name says it
+    if (!spec.cells.length) return this.element.replaceChildren(title, html("p.gl-quiet", spec.empty));
+    const head = html("tr", ...[...spec.columns, ...(spec.actions.length ? [""] : [])].map((name) => (name ? html("th", { scope: "col" }, name) : html("td"))));
+    this.element.replaceChildren(title, html("table", { "aria-label": spec.title || this.app.title }, html("thead", head), html("tbody", ...spec.cells.map((cells, i) => this.#row(cells, i)))));
+    if (at) focusOn(this.element.querySelector(`[data-at="${at}"]`));
   }
 
   #row(cells, i) {
     const { picks, rows, actions } = this.spec;
     const [first, ...rest] = cells;
-    const press = (text, action) => html("button", { type: "button", class: "gl-button", text, "data-at": `${i} ${action}`, ...KEYS_STAY,
-      "aria-label": action ? `${text} ${first}` : null, click: () => this.app.pick(this.index, picks[i], action) });
-    const lead = picks.length && !actions.length ? html("td", {}, press(first, "")) : html("td", { text: first });
-    const row = html("tr", {}, lead, ...rest.map((text) => html("td", { text })), actions.length ? html("td", {}, ...actions.map((action) => press(action, action))) : null);
-    if (rows[i] !== undefined) {
-      row.addEventListener("pointerenter", () => this.app.tell({ row: rows[i] }));
-      row.addEventListener("pointerleave", () => this.app.tell({ row: null }));
-    }
-    return row;
+    const press = (text, action) => html("button.gl-button", { ...BUTTON, "data-at": `${i} ${action}`,
+      "aria-label": action ? `${text} ${first}` : null, click: () => this.app.pick(this.index, picks[i], action) }, text);
+    const lead = picks.length && !actions.length ? html("td", press(first, "")) : html("td", first);
+    const row = html("tr", lead, ...rest.map((text) => html("td", text)), actions.length ? html("td", ...actions.map((action) => press(action, action))) : null);
+    if (rows[i] === undefined) return row;
+    return set(row, { pointerenter: () => this.app.tell({ row: rows[i] }), pointerleave: () => this.app.tell({ row: null }) });
   }
 
   paint() {}

@@ -109,6 +109,12 @@ const trim = (text) => text.replace(/\.?0+e/, "e").replace("e+", "e");
 /** With a true minus sign. */
 export const minus = (text) => text.replace(/^-/, "−").replace("e-", "e−");
 
+/** How many, as people write it. */
+export const count = (n) => n.toLocaleString("en");
+
+/** A share of one. */
+export const percent = (part) => `${number(100 * part, part < 0.1 ? 2 : 3)}%`;
+
 /** A number with about `digits` significant figures, as people write it. */
 export function number(v, digits = 4) {
   if (!isFinite(v)) return String(v);

@@ -24,7 +24,7 @@ const style = { theme: "light", ink: "#000", quiet: "#666", grid: "#eee", edge: 
 /** The strip of an Explorer, or another frame. */
 function axes(course, spec = {}) {
   const [x, y] = [course.map(([s]) => s), course.map(([, v]) => v)];
-  const made = new Axes({ line, dots }, { state: { brush: null } }, {});
+  const made = new Axes({ line, dots }, { state: { brush: null } }, "div", {});
   const [low, high] = [Math.min(...y), Math.max(...y)];
   made.update({ marks: [{ kind: "line", x, y, picks: x }], title: "", x_title: "", y_title: "", x_names: [], y_names: [], ticks: true,
     whole: true, snap: "x", x_range: [x[0], Math.max(x.at(-1), x[0] + 4)], y_range: [low - 1, high + 1], ...spec });
