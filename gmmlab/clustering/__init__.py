@@ -4,6 +4,7 @@ from gmmlab.clustering.mean_shift import MeanShift
 from gmmlab.clustering.modal import ModalClustering
 from gmmlab.clustering.partitive import PartitivePartitioning
 from gmmlab.clustering.sdp_clustering import SDPClustering
+from gmmlab.clustering.star_clusters import StarClusterFinder, simulate_field
 from gmmlab.clustering.tangle_clustering import TangleClustering
 from gmmlab.clustering.tangles.certificate import component_certificate, tangle_certificate
 
@@ -12,7 +13,9 @@ __all__ = [
     "ModalClustering",
     "PartitivePartitioning",
     "SDPClustering",
+    "StarClusterFinder",
     "TangleClustering",
     "component_certificate",
+    "simulate_field",
     "tangle_certificate",
 ]
