@@ -12,4 +12,5 @@ SYSTEMS: dict[str, str] = {
     "estimation/ppp": "gmmlab.clustering.PartitivePartitioning",
     "estimation/tangles": "gmmlab.clustering.TangleClustering",
     "estimation/modes": "gmmlab.algebra.find_modes",
+    "estimation/star-clusters": "gmmlab.clustering.StarClusterFinder",
 }
