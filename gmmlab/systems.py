@@ -9,8 +9,8 @@ SYSTEMS: dict[str, str] = {
     "estimation/em-online": "gmmlab.fit.stepwise",
     "estimation/em-selection": "gmmlab.select",
     "estimation/ila-sdp": "gmmlab.clustering.SDPClustering",
-    "estimation/ppp": "gmmlab.clustering.PartitivePartitioning",
-    "estimation/tangles": "gmmlab.clustering.TangleClustering",
     "estimation/modes": "gmmlab.algebra.find_modes",
+    "estimation/ppp": "gmmlab.clustering.PartitivePartitioning",
     "estimation/star-clusters": "gmmlab.clustering.StarClusterFinder",
+    "estimation/tangles": "gmmlab.clustering.TangleClustering",
 }

@@ -7,7 +7,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gmmlab.clustering import MeanShift, ModalClustering, PartitivePartitioning, SDPClustering, TangleClustering
 
-CLUSTERERS = [MeanShift(), ModalClustering(), PartitivePartitioning(min_size=5), SDPClustering(), TangleClustering()]
+CLUSTERERS = [
+    MeanShift(),
+    ModalClustering(),
+    PartitivePartitioning(min_size=5),
+    SDPClustering(solver="low_rank"),
+    TangleClustering(),
+]
 
 
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's checks fit odd data on purpose
