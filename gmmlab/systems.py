@@ -13,4 +13,5 @@ SYSTEMS: dict[str, str] = {
     "estimation/ppp": "gmmlab.clustering.PartitivePartitioning",
     "estimation/star-clusters": "gmmlab.clustering.StarClusterFinder",
     "estimation/tangles": "gmmlab.clustering.TangleClustering",
+    "estimation/vibration": "gmmlab.clustering.vibration.grid",
 }
