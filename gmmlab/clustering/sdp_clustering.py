@@ -162,7 +162,7 @@ class SDPClustering(MixtureClusterer):
 
     def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
         sketch = self._sketch(x, rng)
-        done = [step.info for step in self._rounds(x[sketch], sketch, rng) if step.info.done]
+        done = [step.info for step in self._rounds(x, sketch, rng) if step.info.done]
         best = max(done, key=lambda info: info.partition.likelihood)
         labels, model, likelihood = self._lifted(x, best.partition) if len(sketch) < len(x) else best.partition
         gaussian = model.gaussian
@@ -182,15 +182,15 @@ class SDPClustering(MixtureClusterer):
         }
 
     def _steps(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Iterator[Round]:
-        sketch = self._sketch(x, rng)
-        return self._rounds(x[sketch], sketch, rng)
+        return self._rounds(x, self._sketch(x, rng), rng)
 
-    def _rounds(self, x: Float[Tensor, "n d"], rows: Int[Tensor, "n"], rng: torch.Generator) -> Iterator[Round]:
+    def _rounds(self, every: Float[Tensor, "n d"], rows: Int[Tensor, "m"], rng: torch.Generator) -> Iterator[Round]:
         """The rounds over the rows that are parted, of which `rows` has the numbers."""
+        x = every[rows]
         k, structure = int(self.n_clusters), sk.structure(self.covariance_type)
         share = None if isinstance(self.shrink, str) else float(self.shrink)
         refit = Refit(x, k, structure if self.adjust else SPHERES, shrinkage(x.shape[1], share), float(self.reg_covar))
-        solver, begin = self._solver(len(x), rng), filled(self._begin(x, rows, rng), x, k)
+        solver, begin = self._solver(len(x), rng), filled(self._begin(x, rows, len(every), rng), x, k)
         return rounds(
             refit,
             begin,
@@ -203,11 +203,11 @@ class SDPClustering(MixtureClusterer):
             tol=float(self.tol),
         )
 
-    def _begin(self, x: Float[Tensor, "n d"], rows: Int[Tensor, "n"], rng: torch.Generator) -> Int[Tensor, "n"]:
-        """The first partition."""
+    def _begin(self, x: Float[Tensor, "m d"], rows: Int[Tensor, "m"], n: int, rng: torch.Generator) -> Int[Tensor, "m"]:
+        """The first partition of some of n rows."""
         k = int(self.n_clusters)
         if not isinstance(self.init, str):
-            return given_responsibilities(self.init, int(rows.max()) + 1, k)[rows.cpu()].argmax(1).to(x.device)
+            return given_responsibilities(self.init, n, k)[rows.cpu()].argmax(1).to(x.device)
         z = standardised(x)
         if self.init in RESPONSIBILITIES:
             return RESPONSIBILITIES[self.init](z, k, rng).argmax(1)

@@ -258,10 +258,17 @@ def test_one_group_is_certain():
     assert set(model.labels_) == {0}
 
 
-def test_groups_without_rows_are_made_anew():
+@pytest.mark.parametrize(("n", "k"), [(24, 4), (8, 4), (4, 2), (7, 3)])
+def test_groups_without_rows_are_made_anew(n, k):
     x, _ = groups(n=24)
-    labels = filled(torch.zeros(24, dtype=torch.int64), x, 4)
-    assert torch.bincount(labels, minlength=4).min() >= 2
+    for labels in (torch.zeros(n, dtype=torch.int64), (torch.arange(n) == n - 1).long()):
+        assert torch.bincount(filled(labels, x[:n], k), minlength=k).min() >= 2
+
+
+def test_labels_of_all_rows_start_a_sketch():
+    x, y = groups(n=400, apart=9.0)
+    model = SDPClustering(3, solver="sketch", sketch_size=60, init=y, random_state=0).fit(x)
+    assert adjusted_rand(model.labels_, y) > 0.97
 
 
 def test_the_largest_membership_needs_blocks():
@@ -281,11 +288,12 @@ def test_rounds_end_where_a_partition_comes_again():
     ("options", "x", "message"),
     [
         ({"n_clusters": 30}, groups()[0], "n_clusters=30, n_samples=24"),
+        ({"n_clusters": 13}, groups()[0], "at least 2 rows a group"),
         ({}, torch.full((5, 2), torch.nan), "NaN"),
         ({"n_clusters": 3, "solver": "admm"}, torch.zeros(6000, 2), "low_rank"),
         ({"init": [0, 1]}, groups()[0], "a label for each row"),
     ],
-    ids=["too many groups", "gaps", "too large", "labels"],
+    ids=["too many groups", "too few rows a group", "gaps", "too large", "labels"],
 )
 def test_bad_input_is_refused(options, x, message):
     x = x + torch.arange(x.numel()).view_as(x) % 7

@@ -9,6 +9,7 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.clustering.sdp.affinities import Affinities
 from gmmlab.clustering.sdp.relaxed import memberships
+from gmmlab.errors import BadData
 from gmmlab.init import kmeans, one_hot
 from gmmlab.score.agreement import match_table
 
@@ -55,22 +56,24 @@ def matched(labels: Int[Tensor, "n"], u: Float[Tensor, "k n r"], k: int) -> Int[
 
 
 def filled(labels: Int[Tensor, "n"], x: Float[Tensor, "n d"], k: int, least: int = 2) -> Int[Tensor, "n"]:
-    """The same partition, but groups with fewer than `least` rows take half of the largest, cut across its axis."""
+    """The same partition, but groups with fewer than `least` rows get some of the largest, up to half of it.
+
+    Raises `BadData` where there are not enough rows for all groups.
+    """
+    if len(labels) < least * k:
+        raise BadData(f"{len(labels)} rows cannot be {k} groups; expected at least {least} rows a group.")
     labels = labels.clone()
     while bool(((counts := torch.bincount(labels, minlength=k)) < least).any()):
         rows = (labels == counts.argmax()).nonzero().flatten()
-        labels[rows[halves(x[rows])]] = counts.argmin()
+        labels[rows[outermost(x[rows], min(len(rows) // 2, len(rows) - least))]] = counts.argmin()
     return labels
 
 
-def halves(x: Float[Tensor, "n d"]) -> Tensor:
-    """Whether a row lies in the upper half along the principal axis of rows."""
+def outermost(x: Float[Tensor, "n d"], count: int) -> Int[Tensor, "c"]:
+    """So many rows from one end of the principal axis."""
     y = x - x.mean(0)
     along = y @ torch.linalg.eigh(y.T @ y)[1][:, -1]
-    order = along.argsort(stable=True)
-    upper = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    upper[order[len(x) // 2 :]] = True
-    return upper
+    return along.argsort(stable=True)[len(x) - count :]
 
 
 def _within(z: Float[Tensor, "n d"], labels: Int[Tensor, "n"], k: int) -> float:
