@@ -61,7 +61,7 @@ class ModalClustering(Clusterer):
     >>> import numpy as np
     >>> from gmmlab.clustering import ModalClustering
     >>> X = np.concatenate([np.linspace(0, 1, 20), np.linspace(9, 10, 20)])[:, None]
-    >>> model = ModalClustering(n_components=3, random_state=0).fit(X)
+    >>> model = ModalClustering(n_components=2, random_state=0).fit(X)
     >>> len(model.modes_)
     2
     """

@@ -118,7 +118,8 @@ class SDPClustering(MixtureClusterer):
     --------
     >>> import numpy as np
     >>> from gmmlab.clustering import SDPClustering
-    >>> X = np.array([[0, 0], [0, 1], [1, 0], [9, 9], [9, 8], [8, 9]])
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(0, 1, (20, 2)), rng.normal(9, 2, (20, 2))])
     >>> SDPClustering(2, random_state=0).fit(X).certified_
     True
     """

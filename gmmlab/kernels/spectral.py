@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.kernels.threads import one_blas_thread
 
 Array = npt.NDArray[Any]
 
@@ -18,14 +18,14 @@ def negative_part(a: Float[Tensor, "k n n"]) -> tuple[Float[Tensor, "k r"], Floa
     """The negative eigenvalues of symmetric matrices and their vectors, r as many as one of them has at most.
 
     Those that have fewer are filled with zeros. On the CPU LAPACK finds only the vectors that are asked for, which is
-    several times faster than all, with one matrix a thread; a GPU finds all in one batch.
+    several times faster than all; a GPU finds all in one batch.
     """
     if not a.is_cpu:
         values, vectors = torch.linalg.eigh(a)
         r = int((values < 0).sum(1).max())
         return values[:, :r].clamp(max=0), vectors[:, :, :r]
-    with ThreadPoolExecutor(min(len(a), torch.get_num_threads())) as pool:
-        found = list(pool.map(_negative, a.numpy()))
+    with one_blas_thread():
+        found = [_negative(one) for one in a.numpy()]
     r = max(len(values) for values, _ in found)
     values, vectors = a.new_zeros(len(a), r), a.new_zeros(len(a), a.shape[1], r)
     for k, (value, vector) in enumerate(found):

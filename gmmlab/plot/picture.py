@@ -78,6 +78,9 @@ class Sheet:
         self.size = max(sum(p.size[0] for p in row) for row in rows), sum(max(p.size[1] for p in row) for row in rows)
         self.alt = " ".join(picture.alt for row in rows for picture in row)
 
+    def __repr__(self) -> str:
+        return f"<Sheet size {self.size[0]}x{self.size[1]} with {sum(map(len, self.rows))} pictures>"
+
     def png(self, limit: int = 120_000) -> bytes:
         """The sheet as PNG, at twice its nominal size if that fits into `limit` bytes."""
         sheet = Image.new("RGB", (2 * self.size[0], 2 * self.size[1]), self.paper)

@@ -115,7 +115,5 @@ def test_pairs_of_far_columns_ask_for_these_columns(rng: torch.Generator) -> Non
 def test_the_information_of_too_many_parameters_is_refused_before_it_is_made(rng: torch.Generator) -> None:
     x = torch.randn(400, 100, generator=rng, dtype=torch.float64)
     panel = Uncertainty(session_of(x, GaussianMixture(2, max_iter=1, reg_covar=0.1, random_state=0)))
-    content, _ = panel.compose(panel.session.snapshot, 1)
-    assert content["error"] is None
-    assert "The information of 10,301 parameters" in content["chart"]["note"]
+    assert "The information of 10,301 parameters" in panel.chart(panel.session.snapshot).note
     panel.close()

@@ -20,6 +20,7 @@ import torch
 from gmmlab.axes import Float, Tensor
 from gmmlab.clustering.sdp.affinities import Affinities
 from gmmlab.clustering.sdp.relaxed import Relaxed, Solver, memberships
+from gmmlab.kernels.threads import one_blas_thread
 
 ROUNDS, INNER = 30, 150  # of the multipliers; steps of L-BFGS-B between two of them
 PENALTY, HARDER, ENOUGH = 10.0, 3.0, 0.3  # beta grows by HARDER unless the residual falls by ENOUGH
@@ -66,7 +67,9 @@ class _Lagrangian(NamedTuple):
 
         options = {"maxiter": INNER, "maxcor": 10}
         bounds = Bounds(0, np.inf)
-        found = minimize(on_host, u.cpu().numpy().ravel(), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        flat = u.cpu().numpy().ravel()
+        with one_blas_thread():
+            found = minimize(on_host, flat, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         return torch.from_numpy(found.x.copy()).view_as(u).to(u)
 
     def with_gradient(self, u: Float[Tensor, "k n r"]) -> tuple[float, Float[Tensor, "k n r"]]:
