@@ -103,7 +103,7 @@ def test_the_kernel_is_the_one_that_is_to_be_tested(lab: Lab) -> None:
 def test_a_fit_that_ends_while_the_line_is_down_is_shown_when_it_is_back(lab: Lab) -> None:
     explorer = lab.show(BRIEF)
     explorer.get_by_role("button", name="Play").click()
-    explorer.locator(".gl-facts", has_text="step 3").wait_for()
+    lab.until("snap().step > 2")
     lab.page.evaluate(f"{LINE}._clearSocket()")  # the websocket is closed, and nobody opens another one
     lab.page.wait_for_timeout(1800)
     assert explorer.locator(".gl-facts", has_text="step 60").count() == 0
