@@ -55,6 +55,13 @@ class Clusterer(ClusterMixin, BaseEstimator, ABC):
         warn_of_idle_columns(rows)
         return rows.x, generator(self.random_state, rows.x.device)
 
+    def _again(self, X: Any) -> Float[Tensor, "n d"]:
+        """Rows with the columns of the fit, for a fitted clusterer."""
+        check_is_fitted(self)
+        x = as_rows(X).x
+        validate_data(self, X, reset=False, skip_check_array=True)
+        return x
+
     @classmethod
     @cache
     def _get_param_names(cls) -> list[str]:
@@ -84,9 +91,7 @@ class MixtureClusterer(Clusterer):
 
     def predict(self, X: Any) -> Any:
         """The group of greatest classification likelihood, log weight plus log density, of each row."""
-        check_is_fitted(self)
-        x = as_rows(X).x
-        validate_data(self, X, reset=False, skip_check_array=True)
+        x = self._again(X)
         return sk.like(X, self.mixture_.to(x.device).labels(x))
 
     def to_mixture(self) -> GaussianMixture:

@@ -9,12 +9,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmmlab.algebra import KernelDensity, kernel_modes, projected_modes
 from gmmlab.axes import Float, Tensor
 from gmmlab.clustering.base import Clusterer
-from gmmlab.data import as_rows
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.kernels.profiles import Cauchy, Epanechnikov, Generalised, Logistic, Normal, Profile, Secant
@@ -106,10 +104,7 @@ class MeanShift(Clusterer):
 
     def predict(self, X: Any) -> Any:
         """The mode next to where each row of `X` climbs in the density of the fitted rows, in all its columns."""
-        check_is_fitted(self)
-        x = as_rows(X).x
-        validate_data(self, X, reset=False, skip_check_array=True)
-        rows = x.double()
+        rows = self._again(X).double()
         density = KernelDensity(self._density.rows.to(rows.device), self._density.bandwidth, self._density.profile)
         found = kernel_modes(density, rows, float(self.tol), int(self.max_iter))
         reached = found.basins >= 0

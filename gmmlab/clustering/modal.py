@@ -10,12 +10,11 @@ from typing import Any, ClassVar
 import torch
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from gmmlab.algebra import Modes, find_modes, ridge_starts
 from gmmlab.axes import Float, Tensor
 from gmmlab.clustering.base import Clusterer
-from gmmlab.data import as_rows
 from gmmlab.errors import BadData
 from gmmlab.estimators import GaussianMixture
 from gmmlab.estimators import parameters as sk
@@ -80,9 +79,7 @@ class ModalClustering(Clusterer):
 
     def predict(self, X: Any) -> Any:
         """The mode of each row of `X`, by the numbers of `modes_`; -1 for noise, and for rows that climb to another."""
-        check_is_fitted(self)
-        x = as_rows(X).x
-        validate_data(self, X, reset=False, skip_check_array=True)
+        x = self._again(X)
         return sk.like(X, self._labels(self.mixture_.to(x.device), x))
 
     def to_mixture(self) -> GaussianMixture:
