@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.plot.chart import Cells, Chart, Frame, Line, Rule, Table
+from gmmlab.plot.chart import Cells, Chart, Frame, Line, Mark, Rule, Table
 
 SIDE = 48  # cells of the map, at most
 LEAST = 1e-7  # a gap a row below this is drawn as this
-
-
-class Look(NamedTuple):
-    """What was known at one moment: gap of the partition a row (infinite without a bound), residual, and the round."""
-
-    gap: float
-    residual: float
-    round: int
 
 
 @torch.no_grad()
@@ -43,11 +34,16 @@ def shares(u: Float[Tensor, "k n r"], labels: Int[Tensor, "n"], block: int | Non
 
 
 def relaxation(
-    share: Float[Tensor, "m m"], looks: Sequence[Look], facts: Sequence[tuple[str, str]], *, certified: float = 1e-4
+    share: Float[Tensor, "m m"],
+    gaps: Sequence[float],
+    residuals: Sequence[float],
+    facts: Sequence[tuple[str, str]],
+    *,
+    certified: float,
 ) -> Chart:
-    """The map of memberships, the gap of the partition look by look, and a table of `facts`.
+    """The map of memberships, look by look the gap of the partition a row and the residual, and a table of `facts`.
 
-    Below the line at `certified` the partition is proved to be the best for its covariances.
+    Gaps are infinite without a bound. Below `certified` the partition is proved to be the best for its covariances.
     """
     together = Frame(
         marks=[Cells(share, tight=True)],
@@ -59,30 +55,28 @@ def relaxation(
         height=260,
         width=260,
     )
-    known = [(i, look) for i, look in enumerate(looks, start=1) if math.isfinite(look.gap)]
-    gaps = [math.log10(max(look.gap, LEAST)) for _, look in known]
-    residuals = [
-        (i, math.log10(max(look.residual, LEAST))) for i, look in enumerate(looks, start=1) if look.residual > 0
-    ]
-    marks = [
-        Line([i for i, _ in known], gaps, label="gap a row", words=[_words(look) for _, look in known]),
-        Line([i for i, _ in residuals], [v for _, v in residuals], tone="quiet", dash=1, label="residual"),
+    gap, residual = _logarithms(gaps), _logarithms(residuals)
+    marks: list[Mark] = [
+        Line(*gap, label="gap a row", words=[f"gap {10**value:.2g} a row" for value in gap[1]]),
+        Line(*residual, tone="quiet", dash=1, label="residual"),
         Rule(y=math.log10(certified), tone="ink"),
     ]
-    lows = [math.log10(certified), *gaps, *(v for _, v in residuals)]
+    seen = [math.log10(certified), *gap[1], *residual[1]]
     course = Frame(
         marks=marks,
         y_title="log10",
         x_title="look",
         whole=True,
         snap="x",
-        x_range=(1.0, float(max(5, len(looks)))),
-        y_range=(min(lows) - 0.3, max(lows) + 0.3),
+        x_range=(1.0, float(max(5, len(gaps)))),
+        y_range=(min(seen) - 0.3, max(seen) + 0.3),
         height=260,
     )
     table = Table(columns=["", ""], cells=[list(fact) for fact in facts], height=26 * (len(facts) + 1))
     return Chart([[together, course], [table]], alt=". ".join(f"{what}: {value}" for what, value in facts) + ".")
 
 
-def _words(look: Look) -> str:
-    return f"round {look.round}: gap {look.gap:.2g} a row, residual {look.residual:.1g}"
+def _logarithms(values: Sequence[float]) -> tuple[list[int], list[float]]:
+    """Which looks have a value, from 1, and its power of ten."""
+    known = [(i, math.log10(max(value, LEAST))) for i, value in enumerate(values, start=1) if math.isfinite(value)]
+    return [i for i, _ in known], [power for _, power in known]

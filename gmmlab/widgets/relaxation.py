@@ -11,8 +11,9 @@ from typing import Any
 
 import traitlets
 
+from gmmlab.clustering.sdp.rounds import CERTIFIED
 from gmmlab.plot.chart import Chart, Control, said
-from gmmlab.plot.relaxation import Look, relaxation, shares
+from gmmlab.plot.relaxation import relaxation, shares
 from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.snapshot import Snapshot
 
@@ -31,8 +32,9 @@ class Relaxation(ChartWidget):
             return said("No relaxation yet: play the session of a semidefinite clustering.")
         block = self.block if 0 <= self.block < len(info.relaxed.u) else None
         n = len(info.partition.labels)
-        looks = [Look(look.gap / n, look.residual, look.round) for look in info.looks]
-        return relaxation(shares(info.relaxed.u, info.partition.labels, block), looks, _facts(info))
+        gaps, residuals = [look.gap / n for look in info.looks], [look.residual for look in info.looks]
+        share = shares(info.relaxed.u, info.partition.labels, block)
+        return relaxation(share, gaps, residuals, _facts(info), certified=CERTIFIED)
 
     def controls(self) -> list[Control]:
         blocks = [(-1, "all"), *((k, str(k + 1)) for k in range(self.model.k))]
