@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 from gmmlab import fit
 from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.clustering.base import MixtureClusterer
-from gmmlab.clustering.stars.blurred import blurred, posterior
 from gmmlab.clustering.stars.cuts import Found, Windows, cut
 from gmmlab.clustering.stars.peaks import densest
 from gmmlab.clustering.stars.simulate import simulate_field
@@ -27,6 +26,7 @@ from gmmlab.errors import BadData, DataWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
 from gmmlab.families import Full
+from gmmlab.fit.blurred import blurred, posterior
 from gmmlab.gates import Posterior
 from gmmlab.init import RESPONSIBILITIES, from_labels
 from gmmlab.init.hierarchy import standardised

@@ -16,12 +16,12 @@ from sklearn.base import clone
 from gmmlab import GaussianMixture, fit
 from gmmlab.clustering import StarClusterFinder, simulate_field
 from gmmlab.clustering.star_clusters import ERRORS, FEATURES
-from gmmlab.clustering.stars.blurred import blurred, posterior
 from gmmlab.clustering.stars.peaks import densest
 from gmmlab.clustering.stars.sky import middle, tangent_plane
 from gmmlab.clustering.stars.tree import groups, kept, knee, spanning_tree, two_lines, two_sigma
 from gmmlab.errors import BadData, DataWarning
 from gmmlab.families import Diagonal, Full
+from gmmlab.fit.blurred import blurred, posterior
 from gmmlab.init import from_labels
 from gmmlab.kernels.agreement import adjusted_rand
 from gmmlab.steps import e_step, m_step

@@ -1,1 +1,1 @@
-"""Parts of the search for star clusters: the plane of the sky, its spanning tree, peaks, and rows known with errors."""
+"""Parts of the search for star clusters: the plane of the sky, its spanning tree and peaks."""

@@ -16,7 +16,7 @@ import math
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.fit import Source
+from gmmlab.fit.source import Source
 from gmmlab.gates import Posterior
 from gmmlab.model import Mixture
 from gmmlab.stats import Moments
@@ -61,7 +61,7 @@ def posterior(model: Mixture, x: Float[Tensor, "n d"], noise: Float[Tensor, "n d
 
 def _scored(
     model: Mixture, x: Float[Tensor, "n d"], noise: Float[Tensor, "n d d"]
-) -> tuple[Float[Tensor, "n k c"], Float[Tensor, "n k"]]:
+) -> tuple[Float[Tensor, "n k d c"], Float[Tensor, "n k"]]:
     """T_ik^-1 of the deviation (first column) and of the identity, and the log densities."""
     gaussian = model.gaussian
     chol = torch.linalg.cholesky(gaussian.cov + noise[:, None])
