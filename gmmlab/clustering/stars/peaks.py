@@ -7,18 +7,14 @@ import math
 
 import torch
 
+from gmmlab.algebra import KernelDensity, kernel_modes
 from gmmlab.axes import Float, Tensor
-
-STEPS = 200
-NEAR = 1e-6  # of the bandwidth: a step that ends the climb
 
 
 def densest(points: Float[Tensor, "n d"], bandwidth: float) -> Float[Tensor, "d"]:
     """The mode of a Gaussian kernel density estimate, as found from the fullest cell of a grid.
 
-    Cells are one bandwidth wide and counted with their neighbours, of which there are 3^d: it is for a few columns. The
-    climb is mean shift, x <- sum_i w_i x_i / sum_i w_i with w_i = exp(-|x - x_i|^2 / 2 h^2) (Fukunaga and Hostetler,
-    1975).
+    Cells are one bandwidth wide and counted with their neighbours, of which there are 3^d: it is for a few columns.
     """
     low = points.amin(0)
     cells = ((points - low) / bandwidth).long() + 1
@@ -31,9 +27,4 @@ def densest(points: Float[Tensor, "n d"], bandwidth: float) -> Float[Tensor, "d"
     total = torch.where(code[at] == code[:, None] + near, count[at], 0).sum(1)
     best = code[total.argmax()]
     peak = low + (best // stride % torch.tensor(size, device=points.device) - 0.5) * bandwidth
-    for _ in range(STEPS):
-        weight = torch.exp((points - peak).square().sum(1) / (-2 * bandwidth**2))
-        before, peak = peak, weight @ points / weight.sum()
-        if bool((peak - before).norm() < NEAR * bandwidth):
-            break
-    return peak
+    return kernel_modes(KernelDensity(points, bandwidth), peak[None]).points[0]
