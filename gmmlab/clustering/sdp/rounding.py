@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from gmmlab.algebra.directions import principal
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.clustering.sdp.affinities import Affinities
 from gmmlab.clustering.sdp.relaxed import memberships
@@ -71,9 +72,7 @@ def filled(labels: Int[Tensor, "n"], x: Float[Tensor, "n d"], k: int, least: int
 
 def outermost(x: Float[Tensor, "n d"], count: int) -> Int[Tensor, "c"]:
     """So many rows from one end of the principal axis."""
-    y = x - x.mean(0)
-    along = y @ torch.linalg.eigh(y.T @ y)[1][:, -1]
-    return along.argsort(stable=True)[len(x) - count :]
+    return (x @ principal(x)[0].to(x)).argsort(stable=True)[len(x) - count :]
 
 
 def _within(z: Float[Tensor, "n d"], labels: Int[Tensor, "n"], k: int) -> float:
