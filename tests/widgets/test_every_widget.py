@@ -59,6 +59,8 @@ CUT_OFF = """cell => [...cell.querySelectorAll('.jp-OutputArea-output, .gmmlab, 
 
 
 INSIDE = "() => document.activeElement.closest('.gmmlab') !== null"
+# Whether an element has the focus, which JupyterLab may still be giving to the notebook after a cell has run.
+FOCUSED = "area => document.activeElement === area || (area.tabIndex = -1, area.focus(), false)"
 CELLS = """() => {
     const notebook = jupyterapp.shell.currentWidget.content;
     const cells = notebook.widgets.map(cell => cell.model.type + cell.model.sharedModel.source);
@@ -120,8 +122,9 @@ def test_axe_finds_nothing(lab: Lab, cell: Any, theme: str, violations: Violatio
 
 
 def test_keys_reach_it_and_do_not_leave_it(lab: Lab, cell: Any) -> None:
-    cell.locator(".jp-OutputArea").evaluate("area => { area.tabIndex = -1; area.focus() }")
     before = lab.page.evaluate(CELLS)
+    area = cell.locator(".jp-OutputArea").element_handle()
+    lab.page.wait_for_function(FOCUSED, arg=area)
     kinds: list[str] = []
     for _ in range(40):
         lab.page.keyboard.press("Tab")
