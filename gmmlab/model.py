@@ -73,30 +73,34 @@ class Mixture(Record):
 
     def tables(self, x: Float[Tensor, "n d"]) -> Iterator[Float[Tensor, "m k"]]:
         """Log densities of the rows under each component, chunk by chunk."""
+        return (table for _, table in self.gated(x))
+
+    def gated(self, x: Float[Tensor, "n d"]) -> Iterator[tuple[Gate, Float[Tensor, "m k"]]]:
+        """The same with the gate of each chunk, which assigns its rows."""
         for rows in chunks(x, self.components.width):
-            yield self.components.table(self.components.features(rows))
+            yield self.gate.at(rows), self.components.table(self.components.features(rows))
 
     def log_prob(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """Log density of each row; differentiable."""
-        return torch.cat([self.gate.log_prob(table) for table in self.tables(x)])
+        return torch.cat([gate.log_prob(table) for gate, table in self.gated(x)])
 
     @torch.no_grad()
     def posterior(self, x: Float[Tensor, "n d"]) -> Posterior:
         """Responsibilities and evidence of each row."""
-        return join([self.gate.posterior(table) for table in self.tables(x)])
+        return join([gate.posterior(table) for gate, table in self.gated(x)])
 
     @torch.no_grad()
     def labels(self, x: Float[Tensor, "n d"]) -> Int[Tensor, "n"]:
         """Most probable component of each row; -1 for rows that belong to none."""
-        return torch.cat([self.gate.assign(table) for table in self.tables(x)])
+        return torch.cat([gate.assign(table) for gate, table in self.gated(x)])
 
     @torch.no_grad()
     def assign(self, x: Float[Tensor, "n d"]) -> tuple[Int[Tensor, "n"], Float[Tensor, ""]]:
         """Most probable component of each row and the mean log-likelihood, without keeping the table."""
         labels, total = [], torch.zeros((), dtype=torch.float64, device=x.device)
-        for table in self.tables(x):
-            labels.append(self.gate.assign(table))
-            total += self.gate.log_prob(table).sum(dtype=torch.float64)
+        for gate, table in self.gated(x):
+            labels.append(gate.assign(table))
+            total += gate.log_prob(table).sum(dtype=torch.float64)
         return torch.cat(labels), total / len(x)
 
     def sample(self, n: int, rng: torch.Generator) -> tuple[Float[Tensor, "n d"], Int[Tensor, "n"]]:

@@ -65,8 +65,9 @@ def _chunk_stats(
     model: Mixture, rows: Float[Tensor, "n d"], weight: Float[Tensor, "n ..."] | None, buffers: Buffers
 ) -> MixtureStats:
     features = model.components.features(rows, buffers)
-    posterior = model.gate.posterior_(model.components.table(features, buffers))
-    return stats_of(model, features, posterior, weight, buffers)
+    here = model.replace(gate=model.gate.at(rows))
+    posterior = here.gate.posterior_(here.components.table(features, buffers))
+    return stats_of(here, features, posterior, weight, buffers)
 
 
 def _one_pass(
@@ -85,7 +86,7 @@ def stats_of(
     weight: Float[Tensor, "n ..."] | None = None,
     buffers: Buffers | None = None,
 ) -> MixtureStats:
-    """Statistics of rows whose responsibilities are known."""
+    """Statistics of rows whose responsibilities are known; the gate is that of the rows."""
     if weight is not None:
         posterior = model.gate.weigh(posterior, weight)
     evidence = posterior.evidence.sum(0, dtype=torch.float64)

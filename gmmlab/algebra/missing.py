@@ -15,7 +15,7 @@ import torch
 from gmmlab.algebra.conditioning import marginal
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families.conditioning import Conditional, conditional
-from gmmlab.gates import Posterior, join
+from gmmlab.gates import Gate, Posterior, join
 from gmmlab.kernels.chunks import chunk_rows
 from gmmlab.kernels.patterns import Pattern, patterns
 from gmmlab.model import Mixture
@@ -28,8 +28,8 @@ def log_prob(mixture: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
     _check_width(mixture, x)
     out = x.new_empty(len(x), dtype=torch.promote_types(x.dtype, mixture.located.origin.dtype))
     for pattern in patterns(x):
-        table = _table(mixture, x, pattern)
-        out[pattern.rows] = mixture.gate.marginal(pattern.observed).log_prob(table).to(out)
+        gate, table = _gated(mixture, x, pattern)
+        out[pattern.rows] = gate.log_prob(table).to(out)
     return out
 
 
@@ -38,8 +38,8 @@ def posterior(mixture: Mixture, x: Float[Tensor, "n d"]) -> Posterior:
     """Responsibilities and evidence given the observed entries; the mixing weights for a row that has none."""
     _check_width(mixture, x)
     found = patterns(x)
-    parts = [mixture.gate.marginal(p.observed).posterior(_table(mixture, x, p)) for p in found]
-    return join(parts).take(torch.cat([p.rows for p in found]).argsort())
+    parts = [_gated(mixture, x, pattern) for pattern in found]
+    return join([gate.posterior(table) for gate, table in parts]).take(torch.cat([p.rows for p in found]).argsort())
 
 
 @torch.no_grad()
@@ -53,7 +53,7 @@ def assign(mixture: Mixture, x: Float[Tensor, "n d"]) -> tuple[Int[Tensor, "n"],
     _check_width(mixture, x)
     labels, total = torch.empty(len(x), dtype=torch.int64, device=x.device), x.new_zeros((), dtype=torch.float64)
     for pattern in patterns(x):
-        table, gate = _table(mixture, x, pattern), mixture.gate.marginal(pattern.observed)
+        gate, table = _gated(mixture, x, pattern)
         labels[pattern.rows] = gate.assign(table)
         total += gate.log_prob(table).sum(dtype=torch.float64)
     return labels, total / len(x)
@@ -103,12 +103,14 @@ def _gaps(mixture: Mixture, x: Float[Tensor, "n d"]) -> Iterator[_Gap]:
             yield _Gap((rows[:, None], columns), resp / resp.sum(1, keepdim=True), part)  # noise expects nothing
 
 
-def _table(mixture: Mixture, x: Float[Tensor, "n d"], pattern: Pattern) -> Float[Tensor, "m k"]:
-    """Log densities (n, k) of the observed entries of the rows of a pattern."""
+def _gated(mixture: Mixture, x: Float[Tensor, "n d"], pattern: Pattern) -> tuple[Gate, Float[Tensor, "m k"]]:
+    """The gate of the rows of a pattern, and log densities (n, k) of their observed entries."""
+    rows = x[pattern.rows][:, pattern.observed]
+    gate = mixture.gate.marginal(pattern.observed).at(rows)
     if not pattern.observed:
-        return x.new_zeros(len(pattern.rows), mixture.k)
+        return gate, x.new_zeros(len(rows), mixture.k)
     part = marginal(mixture, pattern.observed) if pattern.missing else mixture
-    return torch.cat(list(part.tables(x[pattern.rows][:, pattern.observed])))
+    return gate, torch.cat(list(part.tables(rows)))
 
 
 def _check_width(mixture: Mixture, x: Float[Tensor, "n d"]) -> None:

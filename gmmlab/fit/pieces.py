@@ -79,8 +79,8 @@ def assigned(model: Mixture, pieces: Iterable[Piece]) -> Iterator[tuple[Posterio
         if piece.pattern is not None and not piece.pattern.observed:
             continue
         seen, at = model if piece.pattern is None else marginal(model, piece.pattern.observed), 0
-        for table in seen.tables(piece.x):
-            yield seen.gate.posterior_(table), None if piece.weight is None else piece.weight[at : at + len(table)]
+        for gate, table in seen.gated(piece.x):
+            yield gate.posterior_(table), None if piece.weight is None else piece.weight[at : at + len(table)]
             at += len(table)
 
 

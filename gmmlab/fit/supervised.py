@@ -122,7 +122,8 @@ class Supervised:
             visible = seen(model, part.pattern) if part.pattern else model
             size = chunk_rows(visible.components.width, part.x.element_size(), part.x.device)
             for rows, at in zip(part.x.split(size), part.at.split(size), strict=True):
-                stats = stats_of(visible, visible.components.features(rows), posterior.take(at))
+                here = visible.replace(gate=visible.gate.at(rows))
+                stats = stats_of(here, here.components.features(rows), posterior.take(at))
                 stats = stats if weight is None else stats.replace(n=weight[at].sum())
                 yield completed(model, part.pattern, stats) if part.pattern else stats
 
@@ -152,7 +153,7 @@ def _outcomes(model: Mixture, parts: list[_Part]) -> Float[Tensor, "n j"]:
     rows = []
     for part in parts:
         visible = seen(model, part.pattern) if part.pattern else model
-        rows += [visible.gate.outcomes(table).double() for table in visible.tables(part.x)]
+        rows += [gate.outcomes(table).double() for gate, table in visible.gated(part.x)]
     order = torch.cat([part.at for part in parts])
     table = torch.cat(rows)
     return torch.empty_like(table).index_copy_(0, order, table)

@@ -47,6 +47,10 @@ class Constant(Record):
         """Free parameters: one weight follows from the others."""
         return len(self.log_w) - 1
 
+    def at(self, rows: Float[Tensor, "n d"]) -> Constant:  # noqa: ARG002 - the protocol's arguments
+        """The same: weights look at no row."""
+        return self
+
     def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Log density of each row together with each component."""
         return table + self.log_w.to(table)

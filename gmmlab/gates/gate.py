@@ -1,4 +1,8 @@
-"""What a mixture asks of its gate."""
+"""What a mixture asks of its gate.
+
+A gate may look at more of its rows than their densities: `at` gives the gate of just these rows. That one assigns them
+and takes their statistics, from which the gate itself is refitted.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,9 @@ class Gate(Protocol):
     @property
     def n_parameters(self) -> int:
         """Free parameters, as information criteria count them."""
+
+    def at(self, rows: Float[Tensor, "n d"]) -> Any:
+        """The gate of these rows, whose tables have a line for each; itself where it does not look at rows."""
 
     def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Log density of each row together with each component."""

@@ -71,6 +71,10 @@ class Noisy(Record):
         """Free parameters: k weights, as that of the noise follows, and the volume of the box."""
         return len(self.log_w) + 1
 
+    def at(self, rows: Float[Tensor, "n d"]) -> Noisy:  # noqa: ARG002 - the protocol's arguments
+        """The same: weights look at no row."""
+        return self
+
     def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Log density of each row together with each component."""
         return table + self.log_w.to(table)

@@ -34,6 +34,10 @@ class Stacked(Record):
         """Free parameters of all mixtures."""
         return self.groups.k - self.groups.g
 
+    def at(self, rows: Float[Tensor, "n d"]) -> Stacked:  # noqa: ARG002 - the protocol's arguments
+        """The same: weights look at no row."""
+        return self
+
     def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Log density of each row together with each component."""
         return table + self.log_w.to(table)

@@ -36,6 +36,10 @@ class Tempered(Record):
         """Free parameters of the gate."""
         return self.gate.n_parameters
 
+    def at(self, rows: Float[Tensor, "n d"]) -> Tempered:
+        """The gate of these rows, at the same temperature."""
+        return self.replace(gate=self.gate.at(rows))
+
     def outcomes(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n j"]:
         """Tempered log densities of each row together with all that it may belong to."""
         return self.gate.outcomes(table) / self.temperature

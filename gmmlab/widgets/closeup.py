@@ -26,7 +26,7 @@ def uncertainty(model: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
     if bool(torch.isnan(x).any()):
         return relative_entropy(posterior(model, x))
     with torch.no_grad():
-        return torch.cat([relative_entropy(model.gate.posterior(table)) for table in model.tables(x)])
+        return torch.cat([relative_entropy(gate.posterior(table)) for gate, table in model.gated(x)])
 
 
 def card(
