@@ -17,8 +17,10 @@ lab: setup ## open JupyterLab on the first notebook
 	@$(BIN)/gmmlab lab
 
 test: setup ## run all tests but the slow ones
-	@echo "gmmlab: running the tests"
-	@$(BIN)/python -m pytest
+	@echo "gmmlab: running the tests, one at a time on each core"
+	@$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses auto --dist worksteal
+	@echo "gmmlab: running the tests in a browser"
+	@$(BIN)/python -m pytest -m browser tests/widgets
 
 test-slow: setup ## run the slow tests
 	@echo "gmmlab: running the slow tests"

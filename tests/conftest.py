@@ -5,8 +5,15 @@ pytest --dtype float32 --device cuda
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from jaxtyping import install_import_hook
+
+# Tests that run beside each other share the cores; it is read when torch is imported, here and by what tests start.
+_BESIDE = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _BESIDE > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _BESIDE)))
 
 _KERNEL_ROOMS = (
     "axes",
