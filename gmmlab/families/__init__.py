@@ -4,6 +4,7 @@ from gmmlab.families.components import Components
 from gmmlab.families.factor import FactorAnalyzers
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.mixed import Mixed
+from gmmlab.families.niw import NormalInverseWishart
 from gmmlab.families.prior import Prior
 from gmmlab.families.structures import EIGEN, EII, VII, Diagonal, Eigen, Full, Spherical, Structure, Tied
 from gmmlab.families.student import Student
@@ -19,6 +20,7 @@ __all__ = [
     "Full",
     "Gaussian",
     "Mixed",
+    "NormalInverseWishart",
     "Prior",
     "Spherical",
     "Structure",
