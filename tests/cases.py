@@ -26,7 +26,7 @@ from gmmlab.families import (
     Tied,
     student,
 )
-from gmmlab.gates import Constant, Gate, Noisy
+from gmmlab.gates import Constant, Gate, Noisy, Told
 from gmmlab.init import METHODS
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
@@ -136,6 +136,11 @@ FAMILIES: dict[str, Callable[[Tensor, int, torch.Generator], Components]] = {
 GATES: dict[str, Callable[[Tensor, int], Gate]] = {
     "constant": lambda _, k: Constant.of(torch.arange(1, k + 1, dtype=torch.float64)),
     "noisy": lambda x, k: Noisy.around(x, torch.arange(1, k + 1, dtype=torch.float64), 0.2),
+}
+
+# these know more of a row than its densities, so that their evidence is of more than the row
+TOLD: dict[str, Callable[[Tensor, int], Gate]] = {
+    "told": lambda _, k: Told(Constant.of(torch.ones(k)), torch.linspace(-1.0, 0.5, k, dtype=torch.float64)[None]),
 }
 
 

@@ -11,6 +11,9 @@ that they always had. Rows are taken to be drawn one by one and told of afterwar
 counts in the weights. See Shental, Bar-Hillel, Hertz and Weinshall (2003), whose chunklets are drawn whole, and for
 labels Miller and Uyar (1997).
 
+What a row is told by its label and by the rows that it is linked to is a log evidence for `gates.Told`: of a label it
+is 0 or -inf, of links a message that turns the row's own outcomes into its share of their posterior.
+
 Belonging to no component is no component: unlike rows may both be noise, and alike rows are when all are.
 """
 
@@ -21,18 +24,18 @@ from typing import NamedTuple
 
 import torch
 
-from gmmlab.axes import Float, Int, Tensor
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.fit.known import Known, Pairs, known
-from gmmlab.fit.missing import check_columns, completed, seen
+from gmmlab.fit.missing import check_columns, seen
 from gmmlab.fit.pieces import Piece, over
 from gmmlab.fit.restricted import restricted
 from gmmlab.fit.source import total
-from gmmlab.gates import Posterior
+from gmmlab.gates import Posterior, Told
 from gmmlab.kernels.chunks import chunk_rows
 from gmmlab.kernels.logspace import normalise_
 from gmmlab.kernels.patterns import Pattern, patterns
 from gmmlab.model import Mixture
-from gmmlab.steps import MixtureStats, stats_of
+from gmmlab.steps import MixtureStats
 
 
 def supervised(
@@ -65,6 +68,10 @@ class Supervised:
         self._x, self._weight, self.facts = x, weight, facts
         self._told, free = (mask.nonzero().flatten().to(x.device) for mask in (told, ~told))
         self._bound = _parts(x[self._told])
+        self._counting = self._bound
+        if weight is not None:  # rows of weight zero may link others, but say nothing
+            parts = [part.where(weight[self._told] > 0) for part in self._bound]
+            self._counting = [part for part in parts if len(part.at)]
         nothing_told = len(free) == len(x)
         rows, w = (x, weight) if nothing_told else (x[free], None if weight is None else weight[free])
         self._free = [part.piece(w) for part in _parts(rows)]
@@ -74,7 +81,7 @@ class Supervised:
         """Statistics of all rows under a model; the evidence is log p(x, E)."""
         parts = [over(self._free)(model)] if self._free else []
         if len(self._told):
-            parts += self._stats(model, *self._restricted(model, _outcomes(model, self._bound)))
+            parts += self._stats(model, self._messages(model))
         return total(parts)
 
     @torch.no_grad()
@@ -110,22 +117,22 @@ class Supervised:
             outcomes = torch.where(w > 0, w * outcomes, 0.0)  # a row of weight zero says nothing, nor does its -inf
         return restricted(outcomes, self.facts, self._told, model.k)
 
-    def _stats(
-        self, model: Mixture, resp: Float[Tensor, "m j"], evidence: Float[Tensor, "m"]
-    ) -> Iterator[MixtureStats]:
+    def _messages(self, model: Mixture) -> Float[Tensor, "m j"]:
+        """What each row of which something is known is told: with it, its own outcomes give what all of them say."""
+        outcomes = _outcomes(model, self._bound)
+        resp, evidence = self._restricted(model, outcomes)
+        if self._weight is not None:
+            w = self._weight[self._told].to(evidence)
+            evidence = torch.where(w > 0, evidence / w, 0.0)
+        message = resp.log() + (evidence[:, None] - outcomes)
+        return torch.where(resp > 0, message.nan_to_num(nan=0.0), -torch.inf)  # a label may be of no weight
+
+    def _stats(self, model: Mixture, messages: Float[Tensor, "m j"]) -> Iterator[MixtureStats]:
         """Statistics of the rows of which something is known."""
-        weight = None if self._weight is None else self._weight[self._told].to(resp)
-        counted = resp if weight is None else resp * weight[:, None]
-        none = counted[:, model.k] if counted.shape[1] > model.k else None
-        posterior = Posterior(counted[:, : model.k].to(self._x.dtype), evidence, none)
-        for part in self._bound:
-            visible = seen(model, part.pattern) if part.pattern else model
-            size = chunk_rows(visible.components.width, part.x.element_size(), part.x.device)
-            for rows, at in zip(part.x.split(size), part.at.split(size), strict=True):
-                here = visible.replace(gate=visible.gate.at(rows))
-                stats = stats_of(here, here.components.features(rows), posterior.take(at))
-                stats = stats if weight is None else stats.replace(n=weight[at].sum())
-                yield completed(model, part.pattern, stats) if part.pattern else stats
+        weight = None if self._weight is None else self._weight[self._told]
+        for part in self._counting:
+            for some in part.split(chunk_rows(model.components.width, part.x.element_size(), part.x.device)):
+                yield over([some.piece(weight)])(model.replace(gate=Told(model.gate, messages[some.at])))
 
 
 class _Part(NamedTuple):
@@ -138,6 +145,15 @@ class _Part(NamedTuple):
     def piece(self, weight: Float[Tensor, "n"] | None) -> Piece:
         """The same for a source."""
         return Piece(self.x, None if weight is None else weight[self.at], self.pattern)
+
+    def split(self, size: int) -> Iterator[_Part]:
+        """The same in chunks."""
+        chunks = zip(self.x.split(size), self.at.split(size), strict=True)
+        return (_Part(x, at, self.pattern) for x, at in chunks)
+
+    def where(self, mask: Bool[Tensor, "n"]) -> _Part:
+        """The rows for which this is so."""
+        return _Part(self.x[mask[self.at]], self.at[mask[self.at]], self.pattern)
 
 
 def _parts(x: Float[Tensor, "n d"]) -> list[_Part]:

@@ -6,5 +6,6 @@ from gmmlab.gates.noisy import Noisy
 from gmmlab.gates.posterior import Posterior, join
 from gmmlab.gates.stacked import Stacked
 from gmmlab.gates.tempered import Tempered
+from gmmlab.gates.told import Told, labels_told
 
-__all__ = ["Constant", "Gate", "Noisy", "Posterior", "Stacked", "Tempered", "join"]
+__all__ = ["Constant", "Gate", "Noisy", "Posterior", "Stacked", "Tempered", "Told", "join", "labels_told"]

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from gmmlab.families import Full
-from gmmlab.gates import Constant, Gate, Noisy, Posterior, join
+from gmmlab.gates import Constant, Gate, Noisy, Posterior, Told, join, labels_told
 from gmmlab.kernels.logspace import normalise_
 from gmmlab.model import Mixture
 
+ASSIGNING = cases.GATES | cases.TOLD
 
-@pytest.fixture(params=cases.GATES, ids=str)
+
+@pytest.fixture(params=ASSIGNING, ids=str)
 def gate(request: pytest.FixtureRequest, rng) -> Gate:
-    return cases.GATES[request.param](cases.blobs(rng), 3)
+    return ASSIGNING[request.param](cases.blobs(rng), 3)
 
 
 def columns(gate: Gate, table: Tensor) -> Tensor:
@@ -52,8 +54,8 @@ def test_shifts_move_the_evidence_only(rng, dtype):
 
 def test_evidence_equals_enumeration_over_all_assignments(gate, rng):
     """log p(X) = log of the sum over all assignments of prod_i pi_{z_i} p_{z_i}(x_i), for five rows."""
-    joint = columns(gate, torch.randn(5, 3, generator=rng, dtype=torch.float64))
-    table = joint[:, :3] - gate.weights.log()
+    table = torch.randn(5, 3, generator=rng, dtype=torch.float64)
+    joint = columns(gate, table)
     total = 0.0
     for z in itertools.product(range(joint.shape[1]), repeat=5):
         total += math.exp(sum(float(joint[i, k]) for i, k in enumerate(z)))
@@ -139,3 +141,24 @@ def test_noise_that_is_none_is_refused():
         Noisy.of(torch.ones(2), 0.1, torch.zeros(2), torch.tensor([1.0, 0.0]))
     with pytest.raises(ValueError, match="expected numbers of at least 0"):
         Noisy.of(-torch.ones(2), 0.1, *box)
+
+
+def test_labels_that_are_told_are_kept(gate, rng):
+    table, labels = torch.randn(4, 3, generator=rng, dtype=torch.float64), torch.tensor([2, -1, 0, -1])
+    told = Told(gate, labels_told(labels, gate.outcomes(table).shape[1])).at(torch.zeros(4, 2))
+    posterior, plain = told.posterior(table), gate.posterior(table)
+    assert posterior.resp[[0, 2]].tolist() == [[0, 0, 1], [1, 0, 0]]
+    torch.testing.assert_close(posterior.resp[[1, 3]], plain.resp[[1, 3]])
+    expected = torch.where(labels < 0, plain.evidence, gate.joint(table).gather(1, labels.clamp(min=0)[:, None])[:, 0])
+    torch.testing.assert_close(posterior.evidence, expected)
+    torch.testing.assert_close(told.log_prob(table), expected)
+    assert told.assign(table)[[0, 2]].tolist() == [2, 0]
+    torch.testing.assert_close(mass(posterior), torch.ones(4, dtype=torch.float64))
+
+
+def test_a_row_that_cannot_be_goes_by_what_is_told():
+    gate = Told(Constant.of(torch.tensor([1.0, 0.0])), labels_told(torch.tensor([1, -1]), 2))
+    posterior = gate.posterior(torch.zeros(2, 2, dtype=torch.float64))
+    assert posterior.resp.tolist() == [[0, 1], [1, 0]] and posterior.evidence.tolist() == [-math.inf, 0]
+    with pytest.raises(ValueError, match="3 rows are to be assigned by what is told of 2"):
+        gate.at(torch.zeros(3, 1))

@@ -128,11 +128,14 @@ def test_the_evidence_never_falls(mixture, x, rng, tol):
     torch.testing.assert_close(resp[must[:, 0]], resp[must[:, 1]])
 
 
-@pytest.mark.parametrize("gate", cases.GATES)
+ASSIGNING = cases.GATES | cases.TOLD
+
+
+@pytest.mark.parametrize("gate", ASSIGNING)
 @pytest.mark.parametrize("family", cases.FAMILIES)
 def test_every_family_and_gate_climbs(family, gate, rng):
     x = cases.blobs(rng, d=4)
-    model = Mixture(cases.FAMILIES[family](x, 3, rng), cases.GATES[gate](x, 3))
+    model = Mixture(cases.FAMILIES[family](x, 3, rng), ASSIGNING[gate](x, 3))
     labels, must, cannot = facts_of(len(x), 3, rng)
     climbs(model, supervised(x, labels, must=must, cannot=cannot), 1e-10)
 

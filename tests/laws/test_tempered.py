@@ -16,10 +16,12 @@ from gmmlab.gates import Constant, Gate, Tempered
 from gmmlab.model import Mixture
 from gmmlab.steps import e_step
 
+ASSIGNING = cases.GATES | cases.TOLD
 
-@pytest.fixture(params=cases.GATES, ids=str)
+
+@pytest.fixture(params=ASSIGNING, ids=str)
 def gate(request: pytest.FixtureRequest, rng) -> Gate:
-    return cases.GATES[request.param](cases.blobs(rng), 3)
+    return ASSIGNING[request.param](cases.blobs(rng), 3)
 
 
 def assert_climbs(steps):
