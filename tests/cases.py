@@ -26,7 +26,7 @@ from gmmlab.families import (
     Tied,
     student,
 )
-from gmmlab.gates import Constant, Gate, Noisy, Told
+from gmmlab.gates import Constant, Gate, Markov, Noisy, Told
 from gmmlab.init import METHODS
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
@@ -135,6 +135,7 @@ FAMILIES: dict[str, Callable[[Tensor, int, torch.Generator], Components]] = {
 
 GATES: dict[str, Callable[[Tensor, int], Gate]] = {
     "constant": lambda _, k: Constant.of(torch.arange(1, k + 1, dtype=torch.float64)),
+    "markov": lambda _, k: Markov.of(torch.ones(k), torch.eye(k) + torch.arange(1, k + 1) / k),
     "noisy": lambda x, k: Noisy.around(x, torch.arange(1, k + 1, dtype=torch.float64), 0.2),
 }
 

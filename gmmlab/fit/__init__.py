@@ -6,6 +6,7 @@ from gmmlab.fit.lineage import Lineage
 from gmmlab.fit.loop import Info, Step, last, plateau, run
 from gmmlab.fit.online import Progress, advance, averaged, block_steps, stream_steps
 from gmmlab.fit.pins import Pins, pinned
+from gmmlab.fit.sequences import Sequences, sequences
 from gmmlab.fit.source import Exhausted, Source, drawn, in_turn, incremental, streamed, tempered, whole
 from gmmlab.fit.splitting import split_merge
 from gmmlab.fit.supervised import Supervised, supervised
@@ -21,6 +22,7 @@ __all__ = [
     "Optimum",
     "Pins",
     "Progress",
+    "Sequences",
     "Source",
     "Step",
     "Supervised",
@@ -41,6 +43,7 @@ __all__ = [
     "pinned",
     "plateau",
     "run",
+    "sequences",
     "split_merge",
     "squarem",
     "stepwise",

@@ -8,14 +8,13 @@ whose log densities under the s states are a line l_t of a table. With the predi
     smoothed    p(z_t = i | x) = exp(a_t(i) + b_t(i))
     moves       sum_t p(z_t = i, z_t+1 = j | x) = sum_t exp(a_t(i) + log A_ij + l_t+1(j) + b_t+1(j) - log c_t+1)
 
-and log p(x) = sum_t log c_t. Tables are packed (`kernels/packing.py`): there is no padding, so no mask. See Baum, Petrie,
-Soules and Weiss (1970) and Rabiner (1989), eqs. 18-37 and 30-33 for best paths.
+and log p(x) = sum_t log c_t. Tables are packed (`kernels/packing.py`): there is no padding, so no mask. See Baum,
+Petrie, Soules and Weiss (1970) and Rabiner (1989), eqs. 18-37 and 30-33 for best paths.
 
-`smooth` computes with probabilities, which are scaled to sum to one at each time: two small matrix products a step. That
-is exact while no scale falls below the square root of the smallest normal number and all comes out finite (then what has
-underflowed was less than that root of its sum); where it is not, as after rows that a chain can hardly make, it
-computes again with logarithms. Sequences so few and long that steps cost more than products go by associative scan
-(`kernels/scan.py`).
+`smooth` computes with probabilities, scaled to sum to one at each time: two small matrix products a step. That is exact
+while no scale falls below the square root of the smallest normal number and all comes out finite: what underflowed was
+less than that root of its sum. Where it is not, as after rows that a chain can hardly make, it computes again with
+logarithms. For sequences so few and long that products cost less than steps there is `kernels/scan.py`.
 """
 
 from __future__ import annotations

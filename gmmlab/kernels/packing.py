@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import torch
@@ -46,7 +46,7 @@ class Packing:
         self.sequence: Int[Tensor, "n"] = longest[which].to(device)  # and its sequence, as the caller numbers them
         self.column: Int[Tensor, "b"] = longest.to(device)  # the sequences in the order in which they are packed
         ends = [0, *accumulate(alive.sum(1).tolist())]
-        self.spans = [Span(begin, end) for begin, end in zip(ends[:-1], ends[1:], strict=True)]
+        self.spans = [Span(begin, end) for begin, end in pairwise(ends)]
 
     @property
     def columns(self) -> int:

@@ -6,8 +6,8 @@ filtered states) and all suffixes (what is still to come) take O(log T) rounds a
 the other takes T rounds and O(T s^2) work. With (max, +) in place of (+, x) the same gives best paths. See Särkkä and
 García-Fernández (2021), sections III and IV.
 
-The loops of `kernels/chain.py` cost about as much per step as these products do for hundreds of matrices: scans are
-for few and long sequences, or for a device with many idle cores. `pays` says where, as measured on one core.
+A step of the loops of `kernels/chain.py` takes as long as these products do for some hundred numbers: scans are for few
+and long sequences. `pays` is the rule, `quickest` follows it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,26 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.kernels.chain import Chain, Filtered, Paths, Smoothed, in_logs
-from gmmlab.kernels.chain import filtered as by_steps
+from gmmlab.kernels.chain import filtered as filtered_in_steps
+from gmmlab.kernels.chain import smooth as in_steps
 from gmmlab.kernels.packing import Packing
 
 Combine = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor, ...]]
 Elements = tuple[Tensor, ...]  # what is multiplied, along the first axis of each
-_CPU, _DEVICE = 2_500, 250_000  # multiplications that cost what a step costs
+_CPU = 512  # numbers of the matrices of one time for which both ways took as long, for 2 to 32 states
+_DEVICE = 65_536  # the same where only rounds count; not measured
 
 
 def pays(packing: Packing, s: int) -> bool:
-    """Whether a scan takes less time than one step after the other: few multiplications of s^3 numbers at each time."""
-    worth = _CPU if packing.order.is_cpu else _DEVICE
-    return packing.columns * s**3 < worth and len(packing.spans) > 64
+    """Whether a scan takes less time than one step after the other: few numbers in the matrices of each time."""
+    return packing.columns * s**2 < (_CPU if packing.order.is_cpu else _DEVICE) and len(packing.spans) > 64
+
+
+def quickest(
+    chain: Chain, table: Float[Tensor, "n s"], packing: Packing, weight: Float[Tensor, "n"] | None = None
+) -> Smoothed:
+    """Smoothed states by the way that takes less time."""
+    return (smooth if pays(packing, table.shape[1]) else in_steps)(chain, table, packing, weight)
 
 
 def smooth(
@@ -56,7 +64,7 @@ def filtered(chain: Chain, table: Float[Tensor, "n s"], packing: Packing) -> Fil
     alpha, joint = _filtered(chain, lik, _elements(chain, lik, packing))
     scale = joint.sum(2)[packing.alive]
     if not bool(scale.min() > _root(lik)):
-        return by_steps(chain, table, packing)
+        return filtered_in_steps(chain, table, packing)
     return Filtered(alpha[packing.alive], scale.log() + top)
 
 

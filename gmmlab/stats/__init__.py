@@ -3,5 +3,6 @@
 from gmmlab.stats.additive import Additive
 from gmmlab.stats.counts import Counts, NoisyCounts
 from gmmlab.stats.moments import Moments
+from gmmlab.stats.transitions import PartedTransitions, Transitions
 
-__all__ = ["Additive", "Counts", "Moments", "NoisyCounts"]
+__all__ = ["Additive", "Counts", "Moments", "NoisyCounts", "PartedTransitions", "Transitions"]

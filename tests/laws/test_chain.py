@@ -14,7 +14,13 @@ from gmmlab.kernels import chain, scan
 from gmmlab.kernels.chain import Chain
 from gmmlab.kernels.packing import Packing
 
-WAYS = {"scaled": chain.scaled, "in logs": chain.in_logs, "by rule": chain.smooth, "by scan": scan.smooth}
+WAYS = {
+    "scaled": chain.scaled,
+    "in logs": chain.in_logs,
+    "by rule": chain.smooth,
+    "by scan": scan.smooth,
+    "quickest": scan.quickest,
+}
 BEST = {"in steps": chain.viterbi, "by scan": scan.viterbi}
 FILTERS = {"in steps": chain.filtered, "by scan": scan.filtered}
 
@@ -177,7 +183,7 @@ def test_lengths_are_checked(lengths):
 
 
 def test_the_rule_of_scans_has_two_sides():
-    assert scan.pays(Packing([5000]), 8)
+    assert scan.pays(Packing([5000] * 7), 8)
     assert not scan.pays(Packing([5000] * 8), 8)
     assert not scan.pays(Packing([20]), 2)
 

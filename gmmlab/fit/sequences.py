@@ -1,0 +1,179 @@
+"""Rows that come in sequences: statistics, states and best paths of a mixture whose gate is a Markov chain.
+
+    run(model, sequences(x, lengths), stop=plateau(1e-6))
+
+The rows lie one sequence after the other. Their log densities under the components are made chunk by chunk, then the
+gate sees all of them (`gates/markov.py`), then the components take their statistics as ever. So any family can be what
+states emit, and all ways of fitting that work on statistics apply. Log-likelihoods are per row, as in all fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from typing import NamedTuple
+
+import torch
+
+from gmmlab.algebra.conditioning import marginal
+from gmmlab.axes import Float, Tensor
+from gmmlab.errors import BadData
+from gmmlab.fit.missing import check_columns, completed
+from gmmlab.gates.markov import Assigned, Markov, Smooth
+from gmmlab.gates.posterior import Posterior
+from gmmlab.kernels import chain
+from gmmlab.kernels.chain import Filtered, Paths
+from gmmlab.kernels.chunks import chunk_rows
+from gmmlab.kernels.packing import Packing
+from gmmlab.kernels.patterns import Pattern, patterns
+from gmmlab.kernels.scan import quickest
+from gmmlab.model import Mixture
+from gmmlab.steps import MixtureStats
+
+
+def sequences(
+    x: Float[Tensor, "n d"],
+    lengths: Sequence[int],
+    *,
+    told: Float[Tensor, "_ s"] | None = None,
+    weight: Float[Tensor, "b"] | None = None,
+    smooth: Smooth = quickest,
+) -> Sequences:
+    """All rows of b sequences in every step; rows may have gaps (NaN), which are integrated out.
+
+    `told` is log evidence about the state of each row, added to its log densities: 0 where nothing is known, -inf for
+    states that are ruled out, log plausibilities in between. A sequence of weight 2 counts as two. Raises `BadData`
+    for lengths that do not sum to n, and when statistics are asked for of a sequence that the model cannot make.
+    """
+    return Sequences(x, lengths, told, weight, smooth)
+
+
+class _Part(NamedTuple):
+    """Packed rows that lack the same columns, and where they lie."""
+
+    at: Tensor | slice
+    x: Float[Tensor, "m c"]
+    pattern: Pattern | None
+
+
+class Sequences:
+    """A source of statistics that knows which rows follow each other; it has no memory."""
+
+    def __init__(
+        self,
+        x: Float[Tensor, "n d"],
+        lengths: Sequence[int],
+        told: Float[Tensor, "_ s"] | None = None,
+        weight: Float[Tensor, "b"] | None = None,
+        smooth: Smooth = quickest,
+    ) -> None:
+        if sum(lengths) != len(x):
+            raise BadData(f"The lengths of the sequences sum to {sum(lengths)}; expected {len(x)}, the number of rows.")
+        if told is not None and len(told) != len(x):
+            raise BadData(
+                f"There is evidence about the states of {len(told)} rows; expected one line for each of {len(x)}."
+            )
+        self.packing = Packing(lengths, x.device)
+        if weight is not None and len(weight) != self.packing.columns:
+            raise BadData(
+                f"There are {len(weight)} weights; expected one for each of {self.packing.columns} sequences."
+            )
+        rows = self.packing.pack(x)
+        self._n, self._told = len(x), None if told is None else self.packing.pack(told)
+        self._weight = None if weight is None else weight.to(x)[self.packing.sequence]
+        self._smooth, self._parts = smooth, [_Part(slice(0, len(x)), rows, None)]
+        if bool(torch.isnan(rows).any()):
+            check_columns(x)
+            self._parts = [_Part(p.rows, rows[p.rows][:, p.observed], p if p.missing else None) for p in patterns(rows)]
+
+    @torch.no_grad()
+    def __call__(self, model: Mixture) -> MixtureStats:
+        """Statistics of all rows; the evidence is log p of all sequences."""
+        assigned = self._assigned(model)
+        resp, evidence, _ = assigned.posterior
+        n = evidence.new_tensor(self._n, dtype=torch.float64) if self._weight is None else self._weight.sum().double()
+        total = evidence.sum(dtype=torch.float64)
+        parts = (self._stats(model, part, resp[part.at]) for part in self._parts)
+        empty = MixtureStats(None, assigned.stats, total, n)
+        return empty.replace(components=reduce(add, (part for part in parts if part is not None)))
+
+    @torch.no_grad()
+    def posterior(self, model: Mixture) -> Posterior:
+        """Responsibilities of components given whole sequences, and evidence given the rows before."""
+        resp, evidence, _ = self._assigned(model).posterior
+        return Posterior(self.packing.unpack(resp), self.packing.unpack(evidence))
+
+    @torch.no_grad()
+    def states(self, model: Mixture) -> Float[Tensor, "n s"]:
+        """Probabilities of the states given whole sequences."""
+        return self.packing.unpack(self._assigned(model).states)
+
+    @torch.no_grad()
+    def filtered(self, model: Mixture) -> Filtered:
+        """Probabilities of the states given the rows so far, and evidence given the rows before."""
+        found = chain.filtered(_gate(model).chain, self._densities(model), self.packing)
+        self._check_possible(found.evidence)
+        return Filtered(*(self.packing.unpack(part) for part in found))
+
+    @torch.no_grad()
+    def paths(self, model: Mixture) -> Paths:
+        """The most probable states of each sequence, and log p(x, path)."""
+        found = chain.viterbi(_gate(model).chain, self._densities(model), self.packing)
+        return found._replace(states=self.packing.unpack(found.states))
+
+    def _assigned(self, model: Mixture) -> Assigned:
+        found = _gate(model).along(
+            self._table(model), self.packing, told=self._told, weight=self._weight, smooth=self._smooth
+        )
+        self._check_possible(found.posterior.evidence)
+        return found
+
+    def _densities(self, model: Mixture) -> Float[Tensor, "n s"]:
+        """Log densities of packed rows in each state, with what is known of it."""
+        states = _gate(model).states(self._table(model))
+        return states if self._told is None else states + self._told.to(states)
+
+    def _table(self, model: Mixture) -> Float[Tensor, "n k"]:
+        """Log densities of packed rows under each component, in memory where those of a component lie together."""
+        table = self._parts[0].x.new_zeros(model.k, self._n).T
+        for part in self._parts:
+            if part.x.shape[1] > 0:  # of rows without entries all densities are one
+                table[part.at] = torch.cat([densities.T for densities in _seen(model, part).tables(part.x)], 1).T
+        return table
+
+    def _stats(self, model: Mixture, part: _Part, resp: Float[Tensor, "m k"]) -> object:
+        """Those of the components; None where rows without entries tell them nothing."""
+        if part.x.shape[1] == 0:
+            return None
+        seen = _seen(model, part)
+        size = chunk_rows(seen.components.width, part.x.element_size(), part.x.device)
+        chunks = zip(part.x.split(size), resp.split(size), strict=True)
+        stats = reduce(add, (seen.components.stats(seen.components.features(x), r) for x, r in chunks))
+        if part.pattern is None:
+            return stats
+        nothing = torch.zeros(())
+        return completed(model, part.pattern, MixtureStats(stats, None, nothing, nothing)).components
+
+    def _check_possible(self, evidence: Float[Tensor, "n"]) -> None:
+        """Raises `BadData` where a sequence has density zero, with its place."""
+        if bool(torch.isfinite(evidence).all()):
+            return
+        never = int((~torch.isfinite(evidence)).nonzero()[0])
+        sequence = int(self.packing.sequence[never])
+        row = int(self.packing.order[never])
+        time = row - sum(self.packing.lengths[:sequence])
+        raise BadData(
+            f"Sequence {sequence} cannot be: at its row {time} (row {row} of all) no state is left that the chain "
+            "reaches, that is not ruled out, and that has a density there. Allow more moves, or rule out less."
+        )
+
+
+def _gate(model: Mixture) -> Markov:
+    if not isinstance(model.gate, Markov):
+        raise TypeError(f"The gate is {type(model.gate).__name__}; expected Markov, as rows come in sequences.")
+    return model.gate
+
+
+def _seen(model: Mixture, part: _Part) -> Mixture:
+    return model if part.pattern is None else marginal(model, part.pattern.observed)
