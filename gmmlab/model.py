@@ -12,10 +12,12 @@ from typing import Any
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.families import Components, FactorAnalyzers, Gaussian, Student
+from gmmlab.families import Components, FactorAnalyzers, Gaussian, NormalWishart, Student
 from gmmlab.gates import Gate, Noisy, Posterior, join
 from gmmlab.kernels.chunks import chunks
 from gmmlab.record import Record
+
+BUILT = Student | FactorAnalyzers | NormalWishart  # what is built on Gaussians
 
 
 class Mixture(Record):
@@ -35,15 +37,16 @@ class Mixture(Record):
     def located(self) -> Gaussian:
         """Places and scales of the components: the Gaussians that they are, or that they are built on.
 
-        Those hold the scale matrices of Student-t components, and the noise of factor analysers.
+        Those hold the scale matrices of Student-t components, the noise of factor analysers, and what posteriors
+        expect.
         """
         components = self.components
-        return components.gaussian if isinstance(components, Student | FactorAnalyzers) else self.gaussian
+        return components.gaussian if isinstance(components, BUILT) else self.gaussian
 
     def relocated(self, **changes: Any) -> Mixture:
         """The same mixture with changes of the Gaussians that `located` names."""
         gaussian, components = self.located.replace(**changes), self.components
-        if isinstance(components, Student | FactorAnalyzers):
+        if isinstance(components, BUILT):
             return self.replace(components=components.replace(gaussian=gaussian))
         return self.replace(components=gaussian)
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.families import Gaussian
-from gmmlab.gates import Constant, Posterior, Stacked
+from gmmlab.families import Gaussian, NormalWishart
+from gmmlab.gates import Constant, Expected, Posterior, Stacked
 from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.model import Mixture
 from gmmlab.stats import Additive, Counts
@@ -50,6 +50,9 @@ def e_step(model: Mixture, x: Float[Tensor, "n d"], weight: Float[Tensor, "n ...
         case Mixture(components=Gaussian() as gaussian, gate=Constant() | Stacked() as gate):
             if gaussian.passes_once(x, gate.groups):
                 return _one_pass(gaussian, gate, x, weight)
+        case Mixture(components=NormalWishart(gaussian=gaussian) as posterior, gate=Expected() as gate):
+            if gaussian.passes_once(x, gate.groups):
+                return _one_pass(gaussian, Constant(gate.log_w + posterior.offset), x, weight)
     size, buffers = chunk_rows(model.components.width, x.element_size(), x.device), Buffers()
     weights = repeat(None) if weight is None else weight.to(x).split(size)
     parts = zip(x.split(size), weights, strict=False)

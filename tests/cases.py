@@ -19,6 +19,7 @@ from gmmlab.families import (
     FactorAnalyzers,
     Full,
     Gaussian,
+    NormalWishart,
     Prior,
     Spherical,
     Structure,
@@ -26,7 +27,7 @@ from gmmlab.families import (
     Tied,
     student,
 )
-from gmmlab.gates import Constant, Gate, Markov, Noisy, Told
+from gmmlab.gates import Constant, DirichletWeights, Gate, Known, Learned, Markov, Noisy, StickWeights, Told
 from gmmlab.init import METHODS
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
@@ -119,6 +120,19 @@ def factor_analyzers(structure: Structure, q: int) -> Callable[[Tensor, int, tor
     return make
 
 
+def posteriors(structure: Structure) -> Callable[[Tensor, int, torch.Generator], NormalWishart]:
+    """Posteriors of means and precisions after rows of random membership."""
+
+    def make(x: Tensor, k: int, rng: torch.Generator) -> NormalWishart:
+        y, d = x.double(), x.shape[1]
+        spread = y.var(0) if not structure.dense else torch.cov(y.T).reshape(d, d)
+        prior = NormalWishart.of(structure, k, mean=y.mean(0), kappa=0.5, dof=d + 1.5, scale=spread, origin=x.mean(0))
+        features, resp = prior.features(x), torch.rand(len(x), k, generator=rng, dtype=torch.float64)
+        return prior.refit(prior.stats(features, (resp / resp.sum(1, keepdim=True)).to(x)))
+
+    return make
+
+
 FAMILIES: dict[str, Callable[[Tensor, int, torch.Generator], Components]] = {
     "gaussian": lambda x, k, rng: gaussians(Full(), x, k, rng),
     "gaussian, prior, full": with_prior(Full()),
@@ -131,6 +145,20 @@ FAMILIES: dict[str, Callable[[Tensor, int, torch.Generator], Components]] = {
     "student, spherical, fixed dof": students(Spherical(), student.Fixed()),
     "factor analyzers": factor_analyzers(Diagonal(), 2),
     "principal component analyzers": factor_analyzers(Spherical(), 1),
+}
+
+# what is known of components and weights in place of values: expected log densities, which do not integrate to one
+POSTERIORS: dict[str, Callable[[Tensor, int, torch.Generator], Components]] = {
+    "posterior, full": posteriors(Full()),
+    "posterior, tied": posteriors(Tied()),
+    "posterior, diag": posteriors(Diagonal()),
+    "posterior, spherical": posteriors(Spherical()),
+}
+EXPECTED: dict[str, Callable[[Tensor, int], Gate]] = {
+    "dirichlet": lambda _, k: DirichletWeights.of(torch.arange(1, k + 1) / 2),
+    "sticks": lambda _, k: StickWeights.of(k, Known.of(0.7), by_size=True),
+    "sticks, learned": lambda _, k: StickWeights.of(k, Learned.of(1.0, 2.0), by_size=True),
+    "sticks, discount": lambda _, k: StickWeights.of(k, Known.of(0.7), discount=0.3, by_size=True),
 }
 
 GATES: dict[str, Callable[[Tensor, int], Gate]] = {

@@ -5,6 +5,7 @@ from gmmlab.families.factor import FactorAnalyzers
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.mixed import Mixed
 from gmmlab.families.niw import NormalInverseWishart
+from gmmlab.families.normal_wishart import NormalWishart
 from gmmlab.families.prior import Prior
 from gmmlab.families.structures import EIGEN, EII, VII, Diagonal, Eigen, Full, Spherical, Structure, Tied
 from gmmlab.families.student import Student
@@ -21,6 +22,7 @@ __all__ = [
     "Gaussian",
     "Mixed",
     "NormalInverseWishart",
+    "NormalWishart",
     "Prior",
     "Spherical",
     "Structure",

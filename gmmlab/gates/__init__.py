@@ -1,12 +1,30 @@
 """How rows are assigned to components."""
 
 from gmmlab.gates.constant import Constant
+from gmmlab.gates.expected import DirichletWeights, Expected
 from gmmlab.gates.gate import Gate
 from gmmlab.gates.markov import Markov
 from gmmlab.gates.noisy import Noisy
 from gmmlab.gates.posterior import Posterior, join
 from gmmlab.gates.stacked import Stacked
+from gmmlab.gates.sticks import Known, Learned, StickWeights
 from gmmlab.gates.tempered import Tempered
 from gmmlab.gates.told import Told, labels_told
 
-__all__ = ["Constant", "Gate", "Markov", "Noisy", "Posterior", "Stacked", "Tempered", "Told", "join", "labels_told"]
+__all__ = [
+    "Constant",
+    "DirichletWeights",
+    "Expected",
+    "Gate",
+    "Known",
+    "Learned",
+    "Markov",
+    "Noisy",
+    "Posterior",
+    "Stacked",
+    "StickWeights",
+    "Tempered",
+    "Told",
+    "join",
+    "labels_told",
+]

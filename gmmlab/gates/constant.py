@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 
@@ -14,28 +15,13 @@ from gmmlab.kernels.logspace import normalise_
 from gmmlab.record import Record
 from gmmlab.stats import Counts
 
+W = TypeVar("W", bound="LogWeights")  # as in `record`: beartype cannot check Self method by method
 
-class Constant(Record):
-    """Log mixing weights pi_k; a component may have weight zero (log weight -inf).
 
-    `alpha` are the parameters of a Dirichlet prior, if there is one: then a refit gives the mode of the posterior.
-    """
+class LogWeights(Record):
+    """How rows are assigned by one log weight for each component, whatever the weights are and come from."""
 
     log_w: Float[Tensor, "k"]
-    alpha: Float[Tensor, "k"] | None = None
-
-    @classmethod
-    def of(cls, weights: Float[Tensor, "k"]) -> Constant:
-        """Weights in any scale; they are divided by their sum."""
-        weights = weights.double()
-        if not bool((weights >= 0).all()) or not bool(weights.sum() > 0):
-            raise ValueError(f"The weights are {weights.tolist()}; expected numbers of at least 0, not all zero.")
-        return cls((weights / weights.sum()).log())
-
-    @property
-    def weights(self) -> Float[Tensor, "k"]:
-        """Mixing weights, which sum to one."""
-        return self.log_w.exp()
 
     @property
     def groups(self) -> Groups:
@@ -47,8 +33,12 @@ class Constant(Record):
         """Free parameters: one weight follows from the others."""
         return len(self.log_w) - 1
 
-    def at(self, rows: Float[Tensor, "n d"]) -> Constant:  # noqa: ARG002 - the protocol's arguments
+    def at(self: W, rows: Float[Tensor, "n d"]) -> W:  # noqa: ARG002 - the protocol's arguments
         """The same: weights look at no row."""
+        return self
+
+    def marginal(self: W, columns: Sequence[int]) -> W:  # noqa: ARG002 - the protocol's arguments
+        """The same: weights look at no column."""
         return self
 
     def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
@@ -81,6 +71,28 @@ class Constant(Record):
         """Rows counted by responsibility."""
         return Counts(posterior.resp.sum(0).double())  # a chunk is short: its own dtype will do
 
+
+class Constant(LogWeights):
+    """Log mixing weights pi_k; a component may have weight zero (log weight -inf).
+
+    `alpha` are the parameters of a Dirichlet prior, if there is one: then a refit gives the mode of the posterior.
+    """
+
+    alpha: Float[Tensor, "k"] | None = None
+
+    @classmethod
+    def of(cls, weights: Float[Tensor, "k"]) -> Constant:
+        """Weights in any scale; they are divided by their sum."""
+        weights = weights.double()
+        if not bool((weights >= 0).all()) or not bool(weights.sum() > 0):
+            raise ValueError(f"The weights are {weights.tolist()}; expected numbers of at least 0, not all zero.")
+        return cls((weights / weights.sum()).log())
+
+    @property
+    def weights(self) -> Float[Tensor, "k"]:
+        """Mixing weights, which sum to one."""
+        return self.log_w.exp()
+
     def refit(self, stats: Counts) -> Constant:
         """Maximum-likelihood weights, w_k / sum_j w_j. See Bishop (2006), eq. 9.26."""
         w = dirichlet.counted(stats.w, self.alpha)
@@ -93,7 +105,3 @@ class Constant(Record):
     def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         """Labels of n rows."""
         return torch.multinomial(self.weights, n, replacement=True, generator=rng)
-
-    def marginal(self, columns: Sequence[int]) -> Constant:  # noqa: ARG002 - the protocol's arguments
-        """The same: weights look at no column."""
-        return self

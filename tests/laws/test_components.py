@@ -20,14 +20,28 @@ from gmmlab.steps import e_step, m_step
 never = plateau(-1.0)
 
 
-@pytest.fixture(params=cases.FAMILIES, ids=lambda name: name.replace(" ", "-"))
+FAMILIES, GATES = cases.FAMILIES | cases.POSTERIORS, cases.GATES | cases.EXPECTED
+PAIRS = [
+    *((family, gate) for family in cases.FAMILIES for gate in cases.GATES),
+    *((family, "dirichlet") for family in cases.POSTERIORS),
+    *(("posterior, full", gate) for gate in cases.EXPECTED if gate != "dirichlet"),
+]
+
+
+@pytest.fixture(params=FAMILIES, ids=lambda name: name.replace(" ", "-"))
 def family(request: pytest.FixtureRequest):
+    return FAMILIES[request.param]
+
+
+@pytest.fixture(params=cases.FAMILIES, ids=lambda name: name.replace(" ", "-"))
+def density(request: pytest.FixtureRequest):
     return cases.FAMILIES[request.param]
 
 
-@pytest.fixture(params=cases.GATES, ids=str)
-def gate(request: pytest.FixtureRequest):
-    return cases.GATES[request.param]
+@pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(pair).replace(" ", "-"))
+def pair(request: pytest.FixtureRequest):
+    family, gate = request.param
+    return FAMILIES[family], GATES[gate]
 
 
 @pytest.fixture(params=["blobs", "far from zero", "wide"], ids=lambda name: name.replace(" ", "-"))
@@ -36,7 +50,8 @@ def data(request: pytest.FixtureRequest) -> cases.Data:
 
 
 @pytest.fixture
-def model(family, gate, data, x: Tensor, rng: torch.Generator) -> Mixture:
+def model(pair, data, x: Tensor, rng: torch.Generator) -> Mixture:
+    family, gate = pair
     mixture = Mixture(family(x.cpu(), data.k, rng), gate(x.cpu(), data.k))
     return mixture.map(lambda t: t.to(x.device))
 
@@ -93,10 +108,10 @@ def test_a_component_without_rows_stays_valid(model, x):
     assert float(stats.n) == len(x)
 
 
-def test_samples_are_those_of_the_density(family, rng):
+def test_samples_are_those_of_the_density(density, rng):
     """The mean log density of samples is the negative entropy; no other model of the kind scores them better."""
     x = cases.blobs(rng, d=4)
-    truth = Mixture(family(x, 2, rng), cases.Constant.of(torch.tensor([0.4, 0.6])))
+    truth = Mixture(density(x, 2, rng), cases.Constant.of(torch.tensor([0.4, 0.6])))
     rows, z = truth.sample(30_000, rng)
     score = float(truth.assign(rows)[1])
     assert float((z == 0).double().mean()) == pytest.approx(0.4, abs=0.02)
