@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gmmlab.data import faithful, load_table, stream
-    from gmmlab.estimators import FactorMixture, GaussianMixture, StudentMixture
+    from gmmlab.estimators import DeconvolvedGaussianMixture, FactorMixture, GaussianMixture, StudentMixture
     from gmmlab.estimators.exchange import from_sklearn, to_sklearn
     from gmmlab.estimators.select import select
     from gmmlab.estimators.storage import load, save
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "DeconvolvedGaussianMixture": "gmmlab.estimators",
     "FactorMixture": "gmmlab.estimators",
     "Gaussian": "gmmlab.families",
     "GaussianMixture": "gmmlab.estimators",
@@ -48,6 +49,7 @@ _HOME = {
 }
 
 __all__ = [
+    "DeconvolvedGaussianMixture",
     "FactorMixture",
     "Gaussian",
     "GaussianMixture",

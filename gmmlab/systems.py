@@ -10,6 +10,7 @@ SYSTEMS: dict[str, str] = {
     "estimation/em-selection": "gmmlab.select",
     "estimation/ila-sdp": "gmmlab.clustering.SDPClustering",
     "estimation/modes": "gmmlab.algebra.find_modes",
+    "estimation/noisy-incomplete": "gmmlab.DeconvolvedGaussianMixture",
     "estimation/ppp": "gmmlab.clustering.PartitivePartitioning",
     "estimation/star-clusters": "gmmlab.clustering.StarClusterFinder",
     "estimation/tangles": "gmmlab.clustering.TangleClustering",

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from gmmlab import fit
+from gmmlab.algebra.measured import posterior
 from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.clustering.base import MixtureClusterer
 from gmmlab.clustering.stars.cuts import Found, Windows, cut
@@ -26,7 +27,8 @@ from gmmlab.errors import BadData, DataWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
 from gmmlab.families import Full
-from gmmlab.fit.blurred import blurred, posterior
+from gmmlab.families.measured import measured
+from gmmlab.fit.blurred import blurred
 from gmmlab.gates import Posterior
 from gmmlab.init import RESPONSIBILITIES, from_labels
 from gmmlab.init.hierarchy import standardised
@@ -305,12 +307,12 @@ class StarClusterFinder(MixtureClusterer):
         x, noise = candidates.x, candidates.noise
         labels = _parted(x, float(self.start_share), int(self.n_field), rng)
         begin = from_labels(x, labels, Full(), ridge=float(self.reg_covar))
-        source = fit.whole(x) if noise is None else blurred(x, noise)
+        source = fit.whole(x) if noise is None else blurred(measured(x, noise))
         return islice(fit.run(begin, source, stop=fit.plateau(float(self.tol))), int(self.max_iter))
 
     @staticmethod
     def _posterior(model: Mixture, x: Float[Tensor, "n d"], noise: Float[Tensor, "n d d"] | None) -> Posterior:
-        return model.posterior(x) if noise is None else posterior(model, x, noise)
+        return model.posterior(x) if noise is None else posterior(model, measured(x, noise))
 
     def _labels(self, member: Float[Tensor, "n"]) -> Int[Tensor, "n"]:
         return torch.where((member >= self.p_min) & (member > 0), 0, -1)

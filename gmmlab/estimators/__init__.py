@@ -1,7 +1,8 @@
 """Estimators with scikit-learn's manners."""
 
+from gmmlab.estimators.deconvolved import DeconvolvedGaussianMixture
 from gmmlab.estimators.factor_mixture import FactorMixture
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
 from gmmlab.estimators.student_mixture import StudentMixture
 
-__all__ = ["FactorMixture", "GaussianMixture", "StudentMixture"]
+__all__ = ["DeconvolvedGaussianMixture", "FactorMixture", "GaussianMixture", "StudentMixture"]

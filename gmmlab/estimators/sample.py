@@ -33,11 +33,12 @@ class Sample(NamedTuple):
     n: float  # how much all rows count, by the first column of weights
     pieces: Iterable[Piece]  # all rows
     complete: bool  # whether `x` are all rows as they are
+    told: Source | None = None  # where their statistics come from, of rows of which more is known than themselves
 
     @property
     def source(self) -> Source:
         """The statistics of all rows."""
-        return over(self.pieces)
+        return over(self.pieces) if self.told is None else self.told
 
     @property
     def counting(self) -> tuple[Tensor, Tensor | None]:

@@ -28,65 +28,24 @@ ACCELERATIONS = {"squarem": squarem(), "anderson": anderson()}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ShapedMixture(MixtureEstimator):
+class CovarianceMixture(MixtureEstimator):
     """A mixture whose components have a covariance (or scale) matrix of some structure."""
 
     covariance_type: str = "full"
     precisions_init: Any = None
     prior: Any = None
     acceleration: str | None = None
-    batch_size: int | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = MixtureEstimator._parameter_constraints | {
         "covariance_type": [StrOptions(set(sk.COVARIANCES))],
         "precisions_init": ["array-like", None],
         "prior": [StrOptions({"mclust"}), dict, None],
         "acceleration": [StrOptions(set(ACCELERATIONS)), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
     }
     _made_of: ClassVar[tuple[str, ...]] = ("means_", "precisions_cholesky_")
 
-    def _fit(self, X: Any, sample_weight: Any) -> None:
-        super()._fit(X, sample_weight)
-        self.__dict__.pop("_online", None)
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """One step of online EM with a batch of rows; the first batch also gives the start.
-
-        Statistics are averaged over batches with a step size that falls as t^-0.7, so that one pass over many batches
-        comes near a fit of all their rows. See Cappé and Moulines (2009). `fit` begins anew.
-        """
-        online: Online | None = getattr(self, "_online", None)
-        if online is None:
-            online = Online(next(iter(begins(self, *self._sample(X, sample_weight)))).model)
-        else:
-            self._check_columns(X)
-        rows = as_rows(X)
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
-        online = online.after(Chunk(rows.x, weight))
-        self._store(Fit(online.model, online.bounds), X, online.n)
-        self._online = online
-        return self
-
     def _climb(self, sample: Sample, rng: torch.Generator) -> Climb:
-        if self.batch_size is None:
-            return by_passes(sample.source, ACCELERATIONS.get(self.acceleration or "", identity))
-        if self.acceleration is not None:
-            raise ValueError(
-                f"acceleration={self.acceleration!r} leaps along steps that see all rows, and batch_size="
-                f"{self.batch_size} asks for steps that see some; expected one of the two. Leave one out."
-            )
-        if not sample.complete:
-            raise BadData(
-                f"batch_size={self.batch_size} was given with rows that are a stream or have missing entries; expected "
-                "complete rows in memory. Leave it out, or give the batches of a stream to partial_fit."
-            )
-        order = torch.randperm(len(sample.x), generator=rng, device=rng.device).to(sample.x.device)
-        weight = sample.weight
-        return by_blocks(
-            [Chunk(sample.x[i], None if weight is None else weight[i]) for i in order.split(int(self.batch_size))]
-        )
+        return by_passes(sample.source, ACCELERATIONS.get(self.acceleration or "", identity))
 
     # -- the components ----------------------------------------------------------------------------------------------
 
@@ -124,6 +83,59 @@ class ShapedMixture(MixtureEstimator):
     def _parameters_of(cls, mixture: Mixture) -> dict[str, Any]:
         gaussian = mixture.located
         return {"covariance_type": sk.covariance_type(gaussian.structure), "reg_covar": gaussian.ridge}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ShapedMixture(CovarianceMixture):
+    """The same for rows that may come in batches."""
+
+    batch_size: int | None = None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CovarianceMixture._parameter_constraints | {
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def _fit(self, X: Any, sample_weight: Any) -> None:
+        super()._fit(X, sample_weight)
+        self.__dict__.pop("_online", None)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """One step of online EM with a batch of rows; the first batch also gives the start.
+
+        Statistics are averaged over batches with a step size that falls as t^-0.7, so that one pass over many batches
+        comes near a fit of all their rows. See Cappé and Moulines (2009). `fit` begins anew.
+        """
+        online: Online | None = getattr(self, "_online", None)
+        if online is None:
+            online = Online(next(iter(begins(self, *self._sample(X, sample_weight)))).model)
+        else:
+            self._check_columns(X)
+        rows = as_rows(X)
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+        online = online.after(Chunk(rows.x, weight))
+        self._store(Fit(online.model, online.bounds), X, online.n)
+        self._online = online
+        return self
+
+    def _climb(self, sample: Sample, rng: torch.Generator) -> Climb:
+        if self.batch_size is None:
+            return super()._climb(sample, rng)
+        if self.acceleration is not None:
+            raise ValueError(
+                f"acceleration={self.acceleration!r} leaps along steps that see all rows, and batch_size="
+                f"{self.batch_size} asks for steps that see some; expected one of the two. Leave one out."
+            )
+        if not sample.complete:
+            raise BadData(
+                f"batch_size={self.batch_size} was given with rows that are a stream or have missing entries; expected "
+                "complete rows in memory. Leave it out, or give the batches of a stream to partial_fit."
+            )
+        order = torch.randperm(len(sample.x), generator=rng, device=rng.device).to(sample.x.device)
+        weight = sample.weight
+        return by_blocks(
+            [Chunk(sample.x[i], None if weight is None else weight[i]) for i in order.split(int(self.batch_size))]
+        )
 
 
 def _prior(given: Any, structure: Structure, k: int, sample: Sample) -> Prior | None:

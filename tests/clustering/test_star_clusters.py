@@ -13,18 +13,14 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import pdist, squareform
 from sklearn.base import clone
 
-from gmmlab import GaussianMixture, fit
+from gmmlab import GaussianMixture
 from gmmlab.clustering import StarClusterFinder, simulate_field
 from gmmlab.clustering.star_clusters import ERRORS, FEATURES
 from gmmlab.clustering.stars.peaks import densest
 from gmmlab.clustering.stars.sky import middle, tangent_plane
 from gmmlab.clustering.stars.tree import groups, kept, knee, spanning_tree, two_lines, two_sigma
 from gmmlab.errors import BadData, DataWarning
-from gmmlab.families import Diagonal, Full
-from gmmlab.fit.blurred import blurred, posterior
-from gmmlab.init import from_labels
 from gmmlab.kernels.agreement import adjusted_rand
-from gmmlab.steps import e_step, m_step
 
 DEGREE = math.pi / 180
 
@@ -144,56 +140,6 @@ def test_the_densest_place_is_the_mode_of_the_kernel_density(d):
     assert all(density(mode) >= density(row) for row in x)
     assert all(density(mode) >= density(mode + 0.01 * step) for step in points(20, d, seed=3))
     torch.testing.assert_close(densest(x + 50, 0.3), mode + 50)
-
-
-# rows with errors
-
-
-def mixture(x):
-    return from_labels(x, (x[:, 0] > 0).long(), Full())
-
-
-def test_without_errors_the_source_is_plain():
-    x = points(80, 3)
-    model, none = mixture(x), torch.zeros(80, 3, 3, dtype=torch.float64)
-    plain, other = e_step(model, x), blurred(x, none)(model)
-    assert float(plain.evidence) == pytest.approx(float(other.evidence))
-    for one, two in ((m_step(model, plain), m_step(model, other)),):
-        torch.testing.assert_close(one.gaussian.mean, two.gaussian.mean)
-        torch.testing.assert_close(one.gaussian.cov, two.gaussian.cov)
-        torch.testing.assert_close(one.weights, two.weights)
-    torch.testing.assert_close(posterior(model, x, none).resp, model.posterior(x).resp)
-
-
-def test_rows_with_errors_are_scored_by_the_sum_of_covariances_and_em_climbs():
-    x = points(60, 2)
-    root = points(60 * 2, 2, seed=5).view(60, 2, 2)
-    noise, model = root @ root.mT, mixture(x)
-    g = model.gaussian
-    normal = torch.distributions.MultivariateNormal(g.mean, g.cov + noise[:, None])
-    joint = model.weights.log() + normal.log_prob(x[:, None])
-    torch.testing.assert_close(posterior(model, x, noise).evidence, joint.logsumexp(1))
-    steps = list(fit.run(model, blurred(x, noise), stop=lambda step: step.i == 30))
-    assert all(step.info.gain > -1e-12 for step in steps)
-    assert steps[-1].info.evidence > steps[0].info.evidence + 1e-3
-
-
-def test_the_true_covariance_is_found_behind_the_errors():
-    cov, noise = torch.tensor([[1.0, 0.5], [0.5, 1.0]]).double(), torch.zeros(4000, 2, 2, dtype=torch.float64)
-    noise[:2000, 0, 0], noise[2000:, 1, 1] = 4.0, 1.0
-    x = torch.distributions.MultivariateNormal(torch.zeros(2).double(), cov + noise)
-    torch.manual_seed(0)
-    rows = x.sample()
-    begin = from_labels(rows, torch.zeros(4000, dtype=torch.int64), Full())
-    end = fit.last(fit.run(begin, blurred(rows, noise), stop=fit.plateau(1e-9))).model.gaussian.cov[0]
-    assert float((end - cov).abs().max()) < 0.1
-    assert float((begin.gaussian.cov[0] - cov).abs().max()) > 0.4
-
-
-def test_errors_need_whole_matrices():
-    x = points(20)
-    with pytest.raises(TypeError, match="whole covariance"):
-        blurred(x, torch.zeros(20, 2, 2))(from_labels(x, (x[:, 0] > 0).long(), Diagonal()))
 
 
 # the finder
