@@ -26,9 +26,9 @@ from torch.utils import _pytree as pytree  # private in torch 2.13; this is the 
 R = TypeVar("R", bound="Record")  # not Self: beartype cannot check that method by method
 
 
-def shared() -> Any:
-    """Declare a field as a tensor that belongs to all components together."""
-    return dataclasses.field(metadata={"kind": "shared"})
+def shared(**options: Any) -> Any:
+    """Declare a field as a tensor that belongs to all components together; `default=None` may be given."""
+    return dataclasses.field(metadata={"kind": "shared"}, **options)
 
 
 def static(**options: Any) -> Any:

@@ -27,7 +27,7 @@ from gmmlab.families import (
     Tied,
     student,
 )
-from gmmlab.gates import Constant, DirichletWeights, Gate, Known, Learned, Markov, Noisy, StickWeights, Told
+from gmmlab.gates import Classes, Constant, DirichletWeights, Gate, Known, Learned, Markov, Noisy, StickWeights, Told
 from gmmlab.init import METHODS
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
@@ -167,9 +167,19 @@ GATES: dict[str, Callable[[Tensor, int], Gate]] = {
     "noisy": lambda x, k: Noisy.around(x, torch.arange(1, k + 1, dtype=torch.float64), 0.2),
 }
 
+
+def classes(gate: Gate, *, latent: bool = False) -> Classes:
+    """Three classes in different shares of each component, and half a row of each before any is seen."""
+    share = torch.linspace(0.2, 0.7, len(gate.weights), dtype=torch.float64)
+    beta = torch.stack([share, 0.9 - share, torch.full_like(share, 0.1)], dim=1)
+    return Classes(gate, beta.log(), torch.full((3,), 0.5, dtype=torch.float64), latent=latent)
+
+
 # these know more of a row than its densities, so that their evidence is of more than the row
 TOLD: dict[str, Callable[[Tensor, int], Gate]] = {
     "told": lambda _, k: Told(Constant.of(torch.ones(k)), torch.linspace(-1.0, 0.5, k, dtype=torch.float64)[None]),
+    "classes": lambda _, k: classes(Constant.of(torch.ones(k))),
+    "latent classes": lambda _, k: classes(Constant.of(torch.ones(k)), latent=True),
 }
 
 

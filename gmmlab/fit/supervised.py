@@ -14,6 +14,9 @@ labels Miller and Uyar (1997).
 What a row is told by its label and by the rows that it is linked to is a log evidence for `gates.Told`: of a label it
 is 0 or -inf, of links a message that turns the row's own outcomes into its share of their posterior.
 
+Where components have classes (`gates/classes.py`), labels and links are about those: alike rows have one class and may
+be of different components.
+
 Belonging to no component is no component: unlike rows may both be noise, and alike rows are when all are.
 """
 
@@ -30,7 +33,7 @@ from gmmlab.fit.missing import check_columns, seen
 from gmmlab.fit.pieces import Piece, over
 from gmmlab.fit.restricted import restricted
 from gmmlab.fit.source import total
-from gmmlab.gates import Posterior, Told
+from gmmlab.gates import Classes, Gate, Posterior, Told
 from gmmlab.kernels.chunks import chunk_rows
 from gmmlab.kernels.logspace import normalise_
 from gmmlab.kernels.patterns import Pattern, patterns
@@ -50,10 +53,11 @@ def supervised(
 
         run(model, supervised(x, labels, must=[(0, 7)], cannot=[(0, 3)]))
 
-    `labels` are the numbers of components, -1 where unknown; links are pairs of rows. Rows may have gaps (NaN). A row
-    of weight 2 counts as two rows, which are alike where it is linked. Raises `BadData` for labels and links that
-    contradict each other. When statistics are asked for it is raised for labels of no component, links that so few
-    components cannot keep, and links in so dense a web that a table of the exact sum has more than 4 million numbers.
+    `labels` are the numbers of components, or of classes where components have some, -1 where unknown; links are pairs
+    of rows. Rows may have gaps (NaN). A row of weight 2 counts as two rows, which are alike where it is linked. Raises
+    `BadData` for labels and links that contradict each other. When statistics are asked for it is raised for labels of
+    no component, links that so few components cannot keep, and links in so dense a web that a table of the exact sum
+    has more than 4 million numbers.
     """
     return Supervised(x, known(len(x), labels, must, cannot), weight)
 
@@ -88,14 +92,16 @@ class Supervised:
     def posterior(self, model: Mixture) -> Posterior:
         """Responsibilities of all rows given what is known, and evidence: of linked rows in equal parts.
 
-        Where rows have weights, evidence is times weight.
+        Of a model whose components have classes, the probabilities of the classes. Where rows have weights, evidence is
+        times weight.
         """
         outcomes = _outcomes(model, _parts(self._x))
         told = self._restricted(model, outcomes[self._told])
         resp, evidence = normalise_(outcomes)
         evidence = evidence if self._weight is None else evidence * self._weight
         resp[self._told], evidence[self._told] = told
-        return Posterior(resp[:, : model.k], evidence, resp[:, model.k] if resp.shape[1] > model.k else None)
+        k = _choices(model)
+        return Posterior(resp[:, :k], evidence, resp[:, k] if resp.shape[1] > k else None)
 
     def unsure(self, model: Mixture, most: int = 1) -> Int[Tensor, "_"]:
         """Up to so many rows without a label whose responsibilities have the highest entropy, highest first.
@@ -115,7 +121,7 @@ class Supervised:
         if self._weight is not None:
             w = self._weight[self._told, None].to(outcomes)
             outcomes = torch.where(w > 0, w * outcomes, 0.0)  # a row of weight zero says nothing, nor does its -inf
-        return restricted(outcomes, self.facts, self._told, model.k)
+        return restricted(outcomes, self.facts, self._told, _choices(model))
 
     def _messages(self, model: Mixture) -> Float[Tensor, "m j"]:
         """What each row of which something is known is told: with it, its own outcomes give what all of them say."""
@@ -132,7 +138,7 @@ class Supervised:
         weight = None if self._weight is None else self._weight[self._told]
         for part in self._counting:
             for some in part.split(chunk_rows(model.components.width, part.x.element_size(), part.x.device)):
-                yield over([some.piece(weight)])(model.replace(gate=Told(model.gate, messages[some.at])))
+                yield over([some.piece(weight)])(model.replace(gate=_told(model.gate, messages[some.at])))
 
 
 class _Part(NamedTuple):
@@ -165,11 +171,26 @@ def _parts(x: Float[Tensor, "n d"]) -> list[_Part]:
 
 
 def _outcomes(model: Mixture, parts: list[_Part]) -> Float[Tensor, "n j"]:
-    """Log density of each row together with all that it may belong to, in float64."""
+    """Log density of each row together with each label that it may have, and with none, in float64."""
     rows = []
     for part in parts:
         visible = seen(model, part.pattern) if part.pattern else model
-        rows += [gate.outcomes(table).double() for gate, table in visible.gated(part.x)]
+        rows += [_labels(gate, table).double() for gate, table in visible.gated(part.x)]
     order = torch.cat([part.at for part in parts])
     table = torch.cat(rows)
     return torch.empty_like(table).index_copy_(0, order, table)
+
+
+# labels are components, or classes where components have some
+
+
+def _choices(model: Mixture) -> int:
+    return model.gate.c if isinstance(model.gate, Classes) else model.k
+
+
+def _labels(gate: Gate, table: Float[Tensor, "n k"]) -> Float[Tensor, "n j"]:
+    return gate.classes(table) if isinstance(gate, Classes) else gate.outcomes(table)
+
+
+def _told(gate: Gate, messages: Float[Tensor, "n j"]) -> Gate:
+    return gate.told(messages) if isinstance(gate, Classes) else Told(gate, messages)

@@ -1,5 +1,6 @@
 """How rows are assigned to components."""
 
+from gmmlab.gates.classes import Classes
 from gmmlab.gates.constant import Constant
 from gmmlab.gates.expected import DirichletWeights, Expected
 from gmmlab.gates.gate import Gate
@@ -12,6 +13,7 @@ from gmmlab.gates.tempered import Tempered
 from gmmlab.gates.told import Told, labels_told
 
 __all__ = [
+    "Classes",
     "Constant",
     "DirichletWeights",
     "Expected",
