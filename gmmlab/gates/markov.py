@@ -187,8 +187,8 @@ class Markov(Record):
     def path(self, n: int, rng: torch.Generator, first: Float[Tensor, "s"] | None = None) -> Int[Tensor, "n"]:
         """The states of one sequence of n rows, of which the first is drawn from `first` unless from the start."""
         begin = self.start.exp() if first is None else first
-        lines = torch.cat([begin[None], self.moves.exp()]).cumsum(1)
-        lines = (lines / lines[:, -1:]).tolist()
+        sums = torch.cat([begin[None], self.moves.exp()]).cumsum(1)
+        lines = (sums / sums[:, -1:]).tolist()
         states, line = [], lines[0]
         for u in torch.rand(n, generator=rng, dtype=torch.float64, device=rng.device).tolist():
             states.append(bisect_right(line, u))
