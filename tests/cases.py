@@ -20,6 +20,7 @@ from gmmlab.families import (
     Full,
     Gaussian,
     NormalWishart,
+    LinearGaussian,
     Prior,
     Spherical,
     Structure,
@@ -27,7 +28,7 @@ from gmmlab.families import (
     Tied,
     student,
 )
-from gmmlab.gates import Classes, Constant, DirichletWeights, Gate, Known, Learned, Markov, Noisy, StickWeights, Told
+from gmmlab.gates import Classes, Constant, DirichletWeights, Gate, Known, Learned, Markov, Noisy, StickWeights, Told, Softmax
 from gmmlab.init import METHODS
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
@@ -159,6 +160,29 @@ EXPECTED: dict[str, Callable[[Tensor, int], Gate]] = {
     "sticks": lambda _, k: StickWeights.of(k, Known.of(0.7), by_size=True),
     "sticks, learned": lambda _, k: StickWeights.of(k, Learned.of(1.0, 2.0), by_size=True),
     "sticks, discount": lambda _, k: StickWeights.of(k, Known.of(0.7), discount=0.3, by_size=True),
+
+def linear_experts(structure: Structure, q: int) -> Callable[[Tensor, int, torch.Generator], LinearGaussian]:
+    """Regressions of the last q columns on the others, near the data but not fitted to it."""
+
+    def make(x: Tensor, k: int, rng: torch.Generator) -> LinearGaussian:
+        d = x.shape[1]
+        gaussian = gaussians(Full(), x, k, rng)
+        coef = torch.randn(k, q, d - q, generator=rng, dtype=torch.float64) / d
+        level = gaussian.mean[:, d - q :] - (coef @ gaussian.mean[:, : d - q, None])[..., 0]
+        columns = {"inputs": range(d - q), "outputs": range(d - q, d)}
+        return LinearGaussian.of(
+            coef, level, gaussian.cov[:, d - q :, d - q :], x.mean(0), **columns, structure=structure
+        )
+
+    return make
+
+
+# these score some columns of a row given the others, and are no densities of rows
+EXPERTS: dict[str, Callable[[Tensor, int, torch.Generator], Components]] = {
+    "linear experts": linear_experts(Full(), 1),
+    "linear experts of two outputs": linear_experts(Full(), 2),
+    "linear experts, tied": linear_experts(Tied(), 2),
+    "linear experts, diag": linear_experts(Diagonal(), 2),
 }
 
 GATES: dict[str, Callable[[Tensor, int], Gate]] = {
@@ -180,6 +204,22 @@ TOLD: dict[str, Callable[[Tensor, int], Gate]] = {
     "told": lambda _, k: Told(Constant.of(torch.ones(k)), torch.linspace(-1.0, 0.5, k, dtype=torch.float64)[None]),
     "classes": lambda _, k: classes(Constant.of(torch.ones(k))),
     "latent classes": lambda _, k: classes(Constant.of(torch.ones(k)), latent=True),
+def softmax(*, ridge: float = 0.0, curved: bool = True) -> Callable[[Tensor, int], Softmax]:
+    """A gate that looks at the first column, whose weights differ."""
+
+    def make(x: Tensor, k: int) -> Softmax:
+        slopes = torch.linspace(-1, 1, k, dtype=torch.float64)[:, None] / x[:, :1].double().std()
+        intercepts = 0.3 * torch.arange(k, dtype=torch.float64) - (slopes * x[:, :1].double().mean(0))[:, 0]
+        return Softmax.of(slopes, intercepts, x, [0], ridge=ridge, curved=curved)
+
+    return make
+
+
+# these look at rows, so that they assign only those that they are bound to
+LOOKING: dict[str, Callable[[Tensor, int], Gate]] = {
+    "softmax": softmax(),
+    "softmax, ridge": softmax(ridge=3.0),
+    "softmax without curvature": softmax(curved=False),
 }
 
 

@@ -3,6 +3,7 @@
 from gmmlab.families.components import Components
 from gmmlab.families.factor import FactorAnalyzers
 from gmmlab.families.gaussian import Gaussian
+from gmmlab.families.linear import LinearGaussian
 from gmmlab.families.mixed import Mixed
 from gmmlab.families.niw import NormalInverseWishart
 from gmmlab.families.normal_wishart import NormalWishart
@@ -20,6 +21,7 @@ __all__ = [
     "FactorAnalyzers",
     "Full",
     "Gaussian",
+    "LinearGaussian",
     "Mixed",
     "NormalInverseWishart",
     "NormalWishart",

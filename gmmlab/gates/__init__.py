@@ -7,12 +7,14 @@ from gmmlab.gates.gate import Gate
 from gmmlab.gates.markov import Markov
 from gmmlab.gates.noisy import Noisy
 from gmmlab.gates.posterior import Posterior, join
+from gmmlab.gates.softmax import BoundSoftmax, Softmax
 from gmmlab.gates.stacked import Stacked
 from gmmlab.gates.sticks import Known, Learned, StickWeights
 from gmmlab.gates.tempered import Tempered
 from gmmlab.gates.told import Told, labels_told
 
 __all__ = [
+    "BoundSoftmax",
     "Classes",
     "Constant",
     "DirichletWeights",
@@ -23,6 +25,7 @@ __all__ = [
     "Markov",
     "Noisy",
     "Posterior",
+    "Softmax",
     "Stacked",
     "StickWeights",
     "Tempered",

@@ -6,3 +6,6 @@ from gmmlab.stats.moments import Moments
 from gmmlab.stats.transitions import PartedTransitions, Transitions
 
 __all__ = ["Additive", "ClassCounts", "Counts", "Moments", "NoisyCounts", "PartedTransitions", "Transitions"]
+from gmmlab.stats.slopes import Curved, Slopes
+
+__all__ = ["Additive", "Counts", "Curved", "Moments", "NoisyCounts", "Slopes"]

@@ -33,6 +33,18 @@ def family(request: pytest.FixtureRequest):
     return FAMILIES[request.param]
 
 
+# every family under the gates that assign any rows; experts, and one family, under those that look at rows
+SCORING = cases.FAMILIES | cases.EXPERTS
+ASSIGNING = cases.GATES | cases.LOOKING
+PAIRS = [(f, g) for f in cases.FAMILIES for g in cases.GATES]
+PAIRS += [(f, g) for f in ("gaussian", *cases.EXPERTS) for g in ("constant", *cases.LOOKING) if (f, g) not in PAIRS]
+
+
+@pytest.fixture(params=SCORING, ids=lambda name: name.replace(" ", "-"))
+def family(request: pytest.FixtureRequest):
+    return SCORING[request.param]
+
+
 @pytest.fixture(params=cases.FAMILIES, ids=lambda name: name.replace(" ", "-"))
 def density(request: pytest.FixtureRequest):
     return cases.FAMILIES[request.param]
@@ -42,6 +54,11 @@ def density(request: pytest.FixtureRequest):
 def pair(request: pytest.FixtureRequest):
     family, gate = request.param
     return FAMILIES[family], GATES[gate]
+
+
+@pytest.fixture(params=PAIRS, ids=lambda pair: "-under-".join(pair).replace(" ", "-"))
+def pair(request: pytest.FixtureRequest):
+    return SCORING[request.param[0]], ASSIGNING[request.param[1]]
 
 
 @pytest.fixture(params=["blobs", "far from zero", "wide"], ids=lambda name: name.replace(" ", "-"))
