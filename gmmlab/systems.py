@@ -15,4 +15,5 @@ SYSTEMS: dict[str, str] = {
     "estimation/star-clusters": "gmmlab.clustering.StarClusterFinder",
     "estimation/tangles": "gmmlab.clustering.TangleClustering",
     "estimation/vibration": "gmmlab.clustering.vibration.grid",
+    "experts/softmax-moe": "gmmlab.experts.SoftmaxMoE",
 }

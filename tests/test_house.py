@@ -24,7 +24,7 @@ ORDER = [
     ["stack", "steps", "algebra"],
     ["init", "fit", "score", "data"],
     ["estimators", "plot"],
-    ["clustering"],
+    ["clustering", "experts"],
     ["widgets", "series"],
     ["cli"],
     ["__main__"],

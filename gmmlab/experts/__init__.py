@@ -1,0 +1,7 @@
+"""Experts: models of y that know where in x they hold, and a gate that says so."""
+
+from gmmlab.experts.conditional import Conditional, conditional
+from gmmlab.experts.softmax_moe import SoftmaxMoE
+from gmmlab.experts.voronoi import voronoi_loss
+
+__all__ = ["Conditional", "SoftmaxMoE", "conditional", "voronoi_loss"]

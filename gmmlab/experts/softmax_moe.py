@@ -1,0 +1,292 @@
+"""`SoftmaxMoE`: a regression whose line, and noise, change with x."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from gmmlab.axes import Float, Tensor
+from gmmlab.estimators import parameters as sk
+from gmmlab.estimators.sample import generator
+from gmmlab.experts.base import SOLVERS, Experts, Task, outputs_of
+from gmmlab.experts.conditional import Conditional, conditional
+from gmmlab.experts.fitting import gate_of
+from gmmlab.families import LinearGaussian
+from gmmlab.fit import Step
+from gmmlab.gates import Softmax
+from gmmlab.model import Mixture
+from gmmlab.score import criteria
+
+if TYPE_CHECKING:
+    from torch.distributions import MixtureSameFamily
+
+    from gmmlab.widgets.session import Session
+
+FLOOR = 1e-6  # of the variance of y, below which that of an expert is not fitted
+COVARIANCES = ("full", "tied", "diag", "spherical")
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SoftmaxMoE(RegressorMixin, Experts):
+    """Softmax-gated mixture of linear-Gaussian experts, fitted by expectation maximisation.
+
+    p(y | x) = sum_k pi_k(x) N(y | a_k' x + b_k, s_k), with pi = softmax(w_k0 + w_k' x): K lines with a level and a
+    noise of their own, soft regions in which they hold, and a density of y at each x that may be skewed or have several
+    modes.
+
+    Parameters
+    ----------
+    n_experts : int, default=2
+        Number of experts K.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+        Of the noise of several outputs: any covariance, the same for all experts ('tied'), or variances along the axes.
+        For one output 'tied' means one variance for all experts, and the others are alike.
+    init : {'kplanes', 'kmeans-x', 'kmeans-xy'} or array, default='kplanes'
+        Start: rows part by the nearest of K planes, or by k-means of inputs, or of inputs and outputs; or a label or
+        responsibilities for each row.
+    n_init : int, default=5
+        Number of starts; that which is highest after 50 steps goes on.
+    gate_solver : {'newton', 'mm'}, default='newton'
+        Steps of the gate: Newton's, as far as a bound allows, or those of a fixed curvature, which cost less for many
+        columns and are more. Both never lower the likelihood.
+    reg_gate : float, default=0
+        Penalty reg_gate/2 |w|^2 on the slopes of the gate, for columns in standard deviations. Where regions can be
+        told apart without error the slopes have no finite maximum; 1e-4 times the number of rows holds them.
+    min_var : float, default=None
+        Least variance of an expert, in squared units of y; None is 1e-6 of that of y.
+    tol : float, default=1e-8
+        The fit ends when a step changes the mean log-likelihood, in parts of it (and one), by no more.
+    max_iter : int, default=1000
+        Most steps of a start.
+    random_state : int, default=None
+        Seed of the starts, and of `sample`.
+
+    Attributes
+    ----------
+    gate_weights_ : array of shape (K, 1 + D)
+        Constants and slopes of the gate; those of the last expert are zero.
+    coef_, intercept_ : arrays of shape (K, D) and (K,), or (K, Q, D) and (K, Q) for Q outputs
+        The lines.
+    variances_ : array of shape (K,), or (K, Q, Q)
+        Variances (covariances) of the noise.
+    weights_ : array of shape (K,)
+        Share of the rows of each expert.
+    converged_, n_iter_, lower_bound_, loglik_path_
+        Whether the fit has settled, after how many steps, and the mean (penalised) log-likelihood of each.
+    mixture_ : Mixture
+        The model as a value: a mixture over rows (x, y) whose components score y.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+
+    References
+    ----------
+    Jacobs, Jordan, Nowlan and Hinton (1991); Jordan and Jacobs (1994); Nguyen, Nguyen and Ho (2023).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gmmlab.experts import SoftmaxMoE
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.uniform(-2, 2, size=(400, 1))
+    >>> y = np.abs(x[:, 0]) + 0.1 * rng.normal(size=400)
+    >>> model = SoftmaxMoE(2, random_state=0).fit(x, y).canonicalise()
+    >>> sorted(model.coef_[:, 0].round(1).tolist())
+    [-1.0, 1.0]
+    """
+
+    covariance_type: str = "full"
+    min_var: Any = None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = Experts._parameter_constraints | {
+        "covariance_type": [StrOptions(set(COVARIANCES))],
+        "min_var": [Interval(Real, 0.0, None, closed="neither"), None],
+    }
+
+    # -- fitting ---------------------------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None) -> Self:
+        """Fit to inputs `X` (n, D) and outputs `y` (n,) or (n, Q), each row of which counts `sample_weight` times.
+
+        `Xg` are the columns that the gate looks at, if they are not those of the experts.
+        """
+        task = self._asked(X, y, sample_weight, Xg)
+        best = self._best(task)
+        self._flat = (y if isinstance(y, Tensor) else np.asarray(y)).ndim == 1
+        self._keep(X, task, best)
+        return self._written(X)
+
+    def steps(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None) -> Iterator[Step]:
+        """The steps that a fit takes from its first start, one by one. Bad parameters raise at once."""
+        self._validate_params()
+        task = self._asked(X, y, sample_weight, Xg)
+        return self._up(self._start(task), task)
+
+    def watch(self, X: Any, y: Any, *, name: str | None = None) -> Session:
+        """A session of the fit from its first start, for the widgets; its rows are those of `X` with `y` behind."""
+        from gmmlab.widgets.fits import Recipe
+        from gmmlab.widgets.session import Session
+
+        self._validate_params()
+        task = self._asked(X, y, None, None)
+        names = [str(name) for name in getattr(X, "columns", [f"x{j}" for j in task.inputs])]
+        names += ["y"] if task.q == 1 else [f"y{j}" for j in range(task.q)]
+        fit = Recipe(lambda: lambda model: self._up(model, task))
+        return Session(task.rows, self._start(task), fit=fit, names=names, name=name)
+
+    def _asked(self, X: Any, y: Any, sample_weight: Any, Xg: Any) -> Task:
+        return self._task(X, Xg, lambda x: outputs_of(y, x), sample_weight)
+
+    def _start(self, task: Task) -> Mixture:
+        return self._begin(task, self._responsibilities(task, generator(self.random_state, task.rows.device)))
+
+    def _begin(self, task: Task, resp: Float[Tensor, "n k"]) -> Mixture:
+        rows, weight = task.rows, task.weight
+        spread = float(rows[:, list(task.outputs)].double().var(0, correction=0).mean())
+        experts = LinearGaussian.near(
+            rows,
+            resp if weight is None else resp * weight[:, None],
+            inputs=task.inputs,
+            outputs=task.outputs,
+            structure=sk.structure(self.covariance_type),
+            floor=max(float(FLOOR * spread if self.min_var is None else self.min_var), 1e-300),
+        )
+        curved, ridge = SOLVERS[self.gate_solver], float(self.reg_gate)
+        gate = Softmax.even(resp.shape[1], rows, task.looks, ridge=ridge, curved=curved)
+        return Mixture(experts, gate_of(gate, rows, resp, weight))
+
+    # -- the fitted model ------------------------------------------------------------------------------------------
+
+    def canonicalise(self) -> Self:
+        """The same fit with its experts in the order of their intercepts, and of their variances where these tie."""
+        check_is_fitted(self)
+        experts, gate = self._parts
+        first = experts.cov.diagonal(dim1=1, dim2=2)[:, 0].argsort(stable=True)
+        order = first[experts.intercept[first, 0].argsort(stable=True)]
+        self.mixture_ = Mixture(experts.take(order), gate.take(order))
+        return self._written(self.coef_)
+
+    def _written(self, like: Any) -> Self:
+        """Sets the attributes out of `mixture_`."""
+        experts, gate = self._parts
+        dtype = experts.origin.dtype
+        w = torch.cat([gate.intercepts[:, None], gate.slopes], 1)
+        coef, intercept, cov = experts.coef, experts.intercept, experts.cov
+        if self._flat:
+            coef, intercept, cov = coef[:, 0], intercept[:, 0], cov[:, 0, 0]
+        found = {"gate_weights_": w - w[-1:], "coef_": coef, "intercept_": intercept, "variances_": cov}
+        for name, value in (found | {"weights_": gate.weights}).items():
+            setattr(self, name, sk.like(like, value.to(dtype).clone()))
+        return self
+
+    @property
+    def _parts(self) -> tuple[LinearGaussian, Softmax]:
+        """The experts and the gate."""
+        experts, gate = self.mixture_.components, self.mixture_.gate
+        if not isinstance(experts, LinearGaussian) or not isinstance(gate, Softmax):
+            raise TypeError(
+                f"mixture_ is one of {type(experts).__name__}; expected linear experts with a softmax gate."
+            )
+        return experts, gate
+
+    def conditional(self, X: Any, Xg: Any = None) -> Conditional:
+        """The mixture of Gaussians that y is drawn from, for each row of inputs."""
+        x, _ = self._inputs(X, Xg, fitting=False)
+        mixture = self.mixture_.to(x.device)
+        return conditional(mixture, torch.cat([x, x.new_zeros(len(x), self._parts[0].q)], 1))
+
+    def predict(self, X: Any, Xg: Any = None) -> Any:
+        """The mean of y for each row, sum_k pi_k(x) (a_k' x + b_k)."""
+        return self._shaped(X, self.conditional(X, Xg).expectation)
+
+    def predict_std(self, X: Any, Xg: Any = None) -> Any:
+        """The standard deviation of y for each row: noise, and doubt which expert answers."""
+        return self._shaped(X, self.conditional(X, Xg).variance.sqrt())
+
+    def predict_dist(self, X: Any, Xg: Any = None) -> MixtureSameFamily:
+        """The distribution of y for each row, as torch has it."""
+        return self.conditional(X, Xg).distribution
+
+    def predict_quantiles(self, X: Any, p: Any, Xg: Any = None) -> Any:
+        """The values (n, j) that y stays below with probabilities p (j), for one output."""
+        levels = torch.atleast_1d(sk.as_tensor(p).double())
+        if not bool(((levels > 0) & (levels < 1)).all()):
+            raise ValueError(f"p is {levels.tolist()}; expected probabilities between 0 and 1.")
+        found = self.conditional(X, Xg)
+        if found.mean.shape[2] > 1:
+            raise ValueError("Several outputs have no quantiles together; fit one of them, or ask predict_dist.")
+        return sk.like(X, found.quantile(levels.to(found.mean)))
+
+    def predict_proba_experts(self, X: Any, Xg: Any = None) -> Any:
+        """The weights pi_k(x) of the experts (n, K), before y is known."""
+        return sk.like(X, self.conditional(X, Xg).log_w.exp())
+
+    def responsibilities(self, X: Any, y: Any, Xg: Any = None) -> Any:
+        """The probability of each expert given x and y, (n, K)."""
+        return sk.like(X, self.mixture_.posterior(self._with(X, y, Xg)).resp)
+
+    def sample(self, X: Any, Xg: Any = None, random_state: Any = None) -> Any:
+        """A draw of y for each row."""
+        seed = self.random_state if random_state is None else random_state
+        found = self.conditional(X, Xg)
+        return self._shaped(X, found.sample(generator(seed, found.mean.device))[0])
+
+    def log_density(self, X: Any, y: Any, Xg: Any = None) -> Any:
+        """Log density of y given x, of each row."""
+        return sk.like(X, self._log_prob(X, y, Xg))
+
+    def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None) -> float:
+        """The same summed over all rows, each of which counts `sample_weight` times."""
+        return self._total(X, y, sample_weight, Xg)[0]
+
+    def bic(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None) -> float:
+        """Bayesian information criterion of the conditional density; lower is better."""
+        loglik, n = self._total(X, y, sample_weight, Xg)
+        return criteria.bic(loglik, self.mixture_.n_parameters, n)
+
+    def aic(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None) -> float:
+        """Akaike information criterion; lower is better."""
+        return criteria.aic(self._total(X, y, sample_weight, Xg)[0], self.mixture_.n_parameters)
+
+    def icl(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None) -> float:
+        """BIC with a price for rows whose expert is in doubt; lower is better."""
+        resp = self.mixture_.posterior(self._with(X, y, Xg)).resp
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, resp)
+        return self.bic(X, y, sample_weight, Xg) + 2 * criteria.doubt(resp, weight)
+
+    def _with(self, X: Any, y: Any, Xg: Any) -> Float[Tensor, "n d"]:
+        """Rows of inputs and outputs, of a fitted model."""
+        x, _ = self._inputs(X, Xg, fitting=False)
+        out = outputs_of(y, x)
+        if out.shape[1] != (q := self._parts[0].q):
+            raise ValueError(f"y has {out.shape[1]} outputs; expected {q}, as the model was fitted to.")
+        return torch.cat([x, out], 1)
+
+    def _log_prob(self, X: Any, y: Any, Xg: Any) -> Float[Tensor, "n"]:
+        with torch.no_grad():
+            return self.mixture_.log_prob(self._with(X, y, Xg))
+
+    def _total(self, X: Any, y: Any, sample_weight: Any, Xg: Any) -> tuple[float, float]:
+        each = self._log_prob(X, y, Xg).double()
+        if sample_weight is None:
+            return float(each.sum()), float(len(each))
+        weight = sk.check_sample_weight(sample_weight, each[:, None])
+        return float(weight @ each), float(weight.sum())
+
+    def _shaped(self, X: Any, value: Float[Tensor, "n q"]) -> Any:
+        """Outputs in the shape and the dtype of those that were fitted."""
+        value = value.to(self._parts[0].origin.dtype)
+        return sk.like(X, value[:, 0] if self._flat else value)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
