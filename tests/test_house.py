@@ -25,6 +25,7 @@ ORDER = [
     ["init", "fit", "score", "data"],
     ["estimators", "plot"],
     ["clustering", "experts"],
+    ["clustering", "sequences"],
     ["widgets", "series"],
     ["cli"],
     ["__main__"],
