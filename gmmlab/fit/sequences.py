@@ -9,22 +9,23 @@ states emit, and all ways of fitting that work on statistics apply. Log-likeliho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from gmmlab.algebra.conditioning import marginal
 from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData
+from gmmlab.families import Components
 from gmmlab.fit.missing import check_columns, completed
 from gmmlab.gates.markov import Assigned, Markov, Smooth
 from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels import chain
 from gmmlab.kernels.chain import Filtered, Paths
-from gmmlab.kernels.chunks import chunk_rows
+from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.kernels.packing import Packing
 from gmmlab.kernels.patterns import Pattern, patterns
 from gmmlab.kernels.scan import quickest
@@ -94,7 +95,7 @@ class Sequences:
         resp, evidence, _ = assigned.posterior
         n = evidence.new_tensor(self._n, dtype=torch.float64) if self._weight is None else self._weight.sum().double()
         total = evidence.sum(dtype=torch.float64)
-        parts = (self._stats(model, part, resp[part.at]) for part in self._parts)
+        parts = (self._stats(model, part, resp) for part in self._parts)
         empty = MixtureStats(None, assigned.stats, total, n)
         return empty.replace(components=reduce(add, (part for part in parts if part is not None)))
 
@@ -139,17 +140,15 @@ class Sequences:
         table = self._parts[0].x.new_zeros(model.k, self._n).T
         for part in self._parts:
             if part.x.shape[1] > 0:  # of rows without entries all densities are one
-                table[part.at] = torch.cat([densities.T for densities in _seen(model, part).tables(part.x)], 1).T
+                for at, x, components, buffers in _chunks(model, part):
+                    table[at] = components.table(components.features(x, buffers), buffers)
         return table
 
-    def _stats(self, model: Mixture, part: _Part, resp: Float[Tensor, "m k"]) -> object:
+    def _stats(self, model: Mixture, part: _Part, resp: Float[Tensor, "n k"]) -> Any:
         """Those of the components; None where rows without entries tell them nothing."""
         if part.x.shape[1] == 0:
             return None
-        seen = _seen(model, part)
-        size = chunk_rows(seen.components.width, part.x.element_size(), part.x.device)
-        chunks = zip(part.x.split(size), resp.split(size), strict=True)
-        stats = reduce(add, (seen.components.stats(seen.components.features(x), r) for x, r in chunks))
+        stats = reduce(add, (c.stats(c.features(x, own), resp[at], own) for at, x, c, own in _chunks(model, part)))
         if part.pattern is None:
             return stats
         nothing = torch.zeros(())
@@ -175,5 +174,10 @@ def _gate(model: Mixture) -> Markov:
     return model.gate
 
 
-def _seen(model: Mixture, part: _Part) -> Mixture:
-    return model if part.pattern is None else marginal(model, part.pattern.observed)
+def _chunks(model: Mixture, part: _Part) -> Iterator[tuple[Tensor | slice, Tensor, Components, Buffers]]:
+    """Places and rows of each chunk of a part, the components of its columns, and memory for their tables."""
+    seen = model.components if part.pattern is None else marginal(model, part.pattern.observed).components
+    size, buffers = chunk_rows(seen.width, part.x.element_size(), part.x.device), Buffers()
+    for begin in range(0, len(part.x), size):
+        rows = slice(begin, begin + size)
+        yield rows if isinstance(part.at, slice) else part.at[rows], part.x[rows], seen, buffers

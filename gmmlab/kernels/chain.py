@@ -69,35 +69,37 @@ def smooth(
 
 def filtered(chain: Chain, table: Float[Tensor, "n s"], packing: Packing) -> Filtered:
     """States given the rows so far."""
-    lik, _ = _likelihoods(table)
-    alpha, scale = _forward(chain, lik, packing)
-    if _exact(alpha, scale):
-        return Filtered(alpha.T, scale.log() + table.amax(1))
-    log_alpha, evidence = _log_forward(chain, table.T, packing)
-    return Filtered(log_alpha.exp().T, evidence)
+    found = _forward(chain, table, packing)
+    if not found.exact:
+        log_alpha, evidence = _log_forward(chain, table.T, packing)
+        return Filtered(log_alpha.exp().T, evidence)
+    resp = torch.empty_like(table)
+    for span, alpha in zip(packing.spans, found.alpha, strict=True):
+        resp[span.begin : span.end] = alpha.T
+    return Filtered(resp, found.scale.log() + found.top)
 
 
 def scaled(
     chain: Chain, table: Float[Tensor, "n s"], packing: Packing, weight: Float[Tensor, "n"] | None = None
 ) -> Smoothed | None:
     """`smooth` with scaled probabilities; None where they are not exact."""
-    lik, top = _likelihoods(table)
-    resp, scale = _forward(chain, lik, packing)
-    if not _exact(resp, scale):
+    found = _forward(chain, table, packing)
+    if not found.exact:
         return None
-    lik.div_(scale)
-    moves = chain.moves.exp().to(lik)
-    beta, counted = torch.ones_like(lik[:, : packing.columns]), torch.zeros_like(moves)
-    for span, after in zip(packing.spans[-2::-1], packing.spans[:0:-1], strict=True):
-        here, there = slice(span.begin, span.begin + after.size), slice(after.begin, after.end)
-        later = lik[:, there] * beta[:, : after.size]
-        seen = later if weight is None else later * weight[there]
-        counted.addmm_(resp[:, here], seen.T)  # what was filtered here and will be seen there
-        resp[:, there] *= beta[:, : after.size]
-        torch.mm(moves, later, out=beta[:, : after.size])
-    resp[:, : packing.columns] *= beta
-    found = Smoothed(resp.T, scale.log().add_(top), counted.mul_(moves).double())
-    return found if bool(torch.isfinite(resp.sum() + counted.sum())) else None
+    moves, resp = chain.moves.exp().to(table), table.new_empty(table.shape[::-1])
+    counted, beta = torch.zeros_like(moves), torch.ones_like(found.alpha[-1])
+    for i in range(len(packing.spans) - 1, 0, -1):
+        span, before = packing.spans[i], found.alpha[i - 1]
+        torch.mul(found.alpha[i], beta, out=resp[:, span.begin : span.end])
+        later = found.lik[i].mul_(beta)
+        seen = later if weight is None else later * weight[span.begin : span.end]
+        counted.addmm_(before[:, : span.size], seen.T)  # what was filtered before and is seen from here on
+        beta = torch.ones_like(before) if before.shape[1] > span.size else beta
+        torch.mm(moves, later, out=beta[:, : span.size])
+    torch.mul(found.alpha[0], beta, out=resp[:, : packing.columns])
+    if not bool(torch.isfinite(resp.sum() + counted.sum())):
+        return None
+    return Smoothed(resp.T, found.scale.log_().add_(found.top), counted.mul_(moves).double())
 
 
 def in_logs(
@@ -157,26 +159,44 @@ def viterbi(chain: Chain, table: Float[Tensor, "n s"], packing: Packing) -> Path
     return Paths(states, best.amax(0)[packing.last])
 
 
-def _likelihoods(table: Float[Tensor, "n s"]) -> tuple[Float[Tensor, "s n"], Float[Tensor, "n"]]:
-    """Densities of each row divided by the greatest, and the logarithm of that."""
-    top = table.amax(1)
-    return table.T.sub(top).exp_().contiguous(), top
+class _Forward(NamedTuple):
+    """Filtered probabilities of each time (s, b), densities over their predicted sums, and by what they were divided.
+
+    The numbers of a time lie together in memory, which takes a third of the time of columns of large tables.
+    """
+
+    alpha: list[Tensor]
+    lik: list[Tensor]
+    scale: Float[Tensor, "n"]
+    top: Float[Tensor, "n"]
+
+    @property
+    def exact(self) -> bool:
+        """Whether no digits are lost."""
+        return bool(self.scale.min() > torch.finfo(self.scale.dtype).tiny ** 0.5)  # nor where it is NaN
 
 
-def _forward(chain: Chain, lik: Float[Tensor, "s n"], packing: Packing) -> tuple[Tensor, Tensor]:
-    """Filtered probabilities (s, n) and the scales (n) by which they were divided."""
-    alpha, scale = torch.empty_like(lik), torch.empty_like(lik[0])
-    back = chain.moves.exp().to(lik).T.contiguous()
-    predicted = chain.start.exp().to(lik)[:, None].expand(-1, packing.columns)
+def _forward(chain: Chain, table: Float[Tensor, "n s"], packing: Packing) -> _Forward:
+    logs, top = table.T, table.amax(1)
+    lik, alpha = (_blocks(table, packing) for _ in range(2))
+    scale, back = torch.empty_like(top), chain.moves.exp().to(table).T.contiguous()
+    predicted = chain.start.exp().to(table)[:, None]
     for i, span in enumerate(packing.spans):
         here = slice(span.begin, span.end)
         if i > 0:
-            before = packing.spans[i - 1].begin
-            predicted = torch.mm(back, alpha[:, before : before + span.size])
-        joint = predicted * lik[:, here]
-        torch.sum(joint, dim=0, out=scale[here])
-        torch.div(joint, scale[here], out=alpha[:, here])
-    return alpha, scale
+            predicted = torch.mm(back, alpha[i - 1][:, : span.size])
+        torch.sub(logs[:, here], top[here], out=lik[i]).exp_()
+        torch.mul(predicted, lik[i], out=alpha[i])
+        torch.sum(alpha[i], dim=0, out=scale[here])
+        alpha[i].div_(scale[here])
+        lik[i].div_(scale[here])
+    return _Forward(alpha, lik, scale, top)
+
+
+def _blocks(like: Float[Tensor, "n s"], packing: Packing) -> list[Tensor]:
+    """Memory for a table (s, b) of each time, one after the other."""
+    flat, s = like.new_empty(like.numel()), like.shape[1]
+    return [flat[s * span.begin : s * span.end].view(s, span.size) for span in packing.spans]
 
 
 def _log_forward(chain: Chain, logs: Float[Tensor, "s n"], packing: Packing) -> tuple[Tensor, Tensor]:
@@ -193,9 +213,3 @@ def _log_forward(chain: Chain, logs: Float[Tensor, "s n"], packing: Packing) -> 
         found[here] = torch.logsumexp(joint, dim=0)
         torch.sub(joint, found[here], out=alpha[:, here])
     return alpha, found
-
-
-def _exact(alpha: Float[Tensor, "s n"], scale: Float[Tensor, "n"]) -> bool:
-    """Whether scaled probabilities have kept their digits."""
-    least = torch.finfo(scale.dtype).tiny ** 0.5
-    return bool(scale.min() > least) and bool(torch.isfinite(alpha.sum()))

@@ -195,7 +195,8 @@ def test_steps_can_be_watched(X):
         model = HMM(3, random_state=0, max_iter=2).fit(X, LENGTHS)
     assert [float(step.info.stats.evidence) for step in steps] == model.log_likelihood_history_
     explorer = HMM(3, random_state=0).explore(X, LENGTHS)
-    assert explorer.play().result().k == 3
+    explorer.play()
+    assert explorer.result().k == 3
 
 
 def test_the_best_of_several_starts_is_kept(X):
