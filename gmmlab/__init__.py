@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gmmlab.data import faithful, load_table, stream
-    from gmmlab.estimators import DeconvolvedGaussianMixture, FactorMixture, GaussianMixture, StudentMixture
+    from gmmlab.estimators import (
+        BayesianGaussianMixture,
+        DeconvolvedGaussianMixture,
+        FactorMixture,
+        GaussianMixture,
+        StudentMixture,
+    )
     from gmmlab.estimators.exchange import from_sklearn, to_sklearn
     from gmmlab.estimators.select import select
     from gmmlab.estimators.storage import load, save
@@ -29,6 +35,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "DeconvolvedGaussianMixture": "gmmlab.estimators",
+    "BayesianGaussianMixture": "gmmlab.estimators",
     "FactorMixture": "gmmlab.estimators",
     "Gaussian": "gmmlab.families",
     "GaussianMixture": "gmmlab.estimators",
@@ -49,6 +56,7 @@ _HOME = {
 }
 
 __all__ = [
+    "BayesianGaussianMixture",
     "DeconvolvedGaussianMixture",
     "FactorMixture",
     "Gaussian",

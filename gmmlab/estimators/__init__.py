@@ -1,8 +1,15 @@
 """Estimators with scikit-learn's manners."""
 
+from gmmlab.estimators.bayesian_mixture import BayesianGaussianMixture
 from gmmlab.estimators.deconvolved import DeconvolvedGaussianMixture
 from gmmlab.estimators.factor_mixture import FactorMixture
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
 from gmmlab.estimators.student_mixture import StudentMixture
 
-__all__ = ["DeconvolvedGaussianMixture", "FactorMixture", "GaussianMixture", "StudentMixture"]
+__all__ = [
+    "BayesianGaussianMixture",
+    "DeconvolvedGaussianMixture",
+    "FactorMixture",
+    "GaussianMixture",
+    "StudentMixture",
+]

@@ -31,7 +31,7 @@ from gmmlab.estimators.answers import Answers
 from gmmlab.estimators.beginning import begins, gaussian_start, goal_of
 from gmmlab.estimators.fitting import Begin, Budget, Climb, Fit, Interrupted, best_of, best_together, by_passes
 from gmmlab.estimators.kept import ends_of, keep_ends, mixture_of
-from gmmlab.estimators.predictions import Predictions
+from gmmlab.estimators.predictions import Criteria, Predictions
 from gmmlab.estimators.sample import Sample, generator, numpy_head, sample_of
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Components, Structure
@@ -42,8 +42,8 @@ from gmmlab.model import Mixture
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
-    """A mixture that is fitted by expectation maximisation; see the classes for what the parameters mean."""
+class ClimbingMixture(Predictions, DensityMixin, BaseEstimator, ABC):
+    """A mixture that is fitted by climbing from starts; subclasses say from where, and what climbs."""
 
     n_components: int = field(default=1, kw_only=False)
     tol: float = 1e-3
@@ -51,14 +51,10 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
     max_iter: int = 100
     n_init: int = 1
     init_params: Any = "auto"
-    weights_init: Any = None
-    means_init: Any = None
     random_state: Any = None
     warm_start: bool = False
     verbose: int = 0
     verbose_interval: int = 10
-    noise: bool | float = False
-    weights_prior: Any = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -67,30 +63,19 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "init_params": [StrOptions(set(METHODS)), HasMethods(["fit_predict"]), "array-like"],
-        "weights_init": ["array-like", None],
-        "means_init": ["array-like", None],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-        "noise": ["boolean", Interval(Real, 0.0, 1.0, closed="neither")],
-        "weights_prior": [Interval(Real, 1.0, None, closed="left"), "array-like", None],
     }
+    _climbs: ClassVar[str] = "mean log-likelihood"  # what a step raises
     _made_of: ClassVar[tuple[str, ...]]  # the fitted attributes that components are read from
 
-    # -- what an estimator says of its components ------------------------------------------------------------------
+    # -- what a mixture says of its components ----------------------------------------------------------------------
 
     @abstractmethod
-    def _structure(self) -> Structure:
-        """Of the Gaussians that the components are, or are built on."""
-
-    def _first(self, sample: Sample, rng: torch.Generator, goal: Goal) -> Started:
-        """The start that `init_params` asks for, which may climb to the `goal`."""
-        return gaussian_start(self, sample, rng, goal)
-
-    @abstractmethod
-    def _family(self, begin: Mixture, sample: Sample) -> Mixture:
-        """A start, or a fit that goes on, as a mixture of this kind of components about the origin of the rows."""
+    def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
+        """The best of all starts."""
 
     @abstractmethod
     def _shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
@@ -101,29 +86,12 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         """The fitted attributes of components."""
 
     @abstractmethod
-    def _read(self, values: Mapping[str, Tensor], origin: Float[Tensor, "d"]) -> Components:
-        """The components of fitted attributes, in memory of their own."""
-
-    @abstractmethod
     def _settings(self) -> tuple[Any, ...]:
         """What components depend on beside their attributes."""
 
-    @classmethod
     @abstractmethod
-    def _parameters_of(cls, mixture: Mixture) -> dict[str, Any]:
-        """The parameters that a mixture of this kind was made with."""
-
-    def _given(self, k: int, d: int) -> dict[str, Tensor]:
-        """The checked parameters of the Gaussians to start from, as the caller gave them."""
-        return {} if self.means_init is None else {"mean": sk.check_means(self.means_init, k, d)}
-
-    def _climb(self, sample: Sample, rng: torch.Generator) -> Climb:
-        """The way up from a start."""
-        return by_passes(sample.source)
-
-    def _plain(self) -> bool:
-        """Whether the way up from a start is by EM for Gaussians without priors: several starts may climb together."""
-        return False
+    def _model(self, values: Mapping[str, Tensor]) -> Mixture:
+        """The model of fitted attributes, in memory of its own."""
 
     # -- fitting ---------------------------------------------------------------------------------------------------
 
@@ -164,21 +132,6 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         rng = generator(self.random_state, X.device if isinstance(X, Tensor) else torch.device("cpu"))
         return sample_of(X, sample_weight, self, rng), rng
 
-    def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
-        """The best of all starts, which climb together where they can."""
-        budget, climb = self._budget(), self._climb(sample, rng)
-        models: Iterable[Begin] = begins(self, sample, rng, goal_of(self, sample))
-        alone = self.n_init == 1 or self.max_iter == 0 or self.verbose or self.warm_start or self.noise
-        if sample.complete and not alone and self._plain():
-            models = list(models)
-            best, fits = best_together(models, sample.source, budget)
-            if fits:
-                keep_ends(self, fits)
-                return best
-        best, fits = best_of(models, climb, budget, Reporter(self.verbose, self.verbose_interval))
-        keep_ends(self, fits)
-        return best
-
     def _budget(self) -> Budget:
         return Budget(float(self.tol), int(self.max_iter))
 
@@ -194,11 +147,6 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         self.lower_bound_ = fit.bound
         self.lower_bounds_ = fit.bounds
         self.certificate_ = fit.certificate(n)
-        if isinstance(model.gate, Noisy):
-            self.noise_weight_ = float(model.gate.none)
-            self.noise_box_ = sk.like(like, torch.stack([model.gate.low, model.gate.high]).to(dtype))
-        elif hasattr(self, "noise_box_"):
-            del self.noise_weight_, self.noise_box_
 
     def _warn(self, fit: Fit) -> None:
         if fit.jitter > 0:
@@ -211,7 +159,7 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         if not fit.converged and self.max_iter > 0:
             warn(
                 "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
-                f"tol, or check for degenerate data. (At step {self.n_iter_} the mean log-likelihood still changes by "
+                f"tol, or check for degenerate data. (At step {self.n_iter_} the {self._climbs} still changes by "
                 f"tol={self.tol:g} or more.)",
                 ConvergenceWarning,
             )
@@ -232,26 +180,6 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         are not the best. It is no part of a stored estimator.
         """
         return ends_of(self)
-
-    @classmethod
-    def from_mixture(cls, mixture: Mixture, **parameters: Any) -> Self:
-        """A fitted estimator out of a model; `parameters` go to the constructor."""
-        if isinstance(mixture.gate, Noisy):
-            parameters = {"noise": True} | parameters
-        model = cls(mixture.k, **cls._parameters_of(mixture), **parameters)
-        model._store(Fit(mixture), like=None, n=math.nan)
-        model.n_features_in_ = mixture.d
-        return model
-
-    def _model(self, values: Mapping[str, Tensor]) -> Mixture:
-        """The model of fitted attributes, in memory of its own."""
-        weights, mean = values["weights_"].double(), values["means_"]
-        total = weights.sum()
-        components = self._read(values, (weights @ mean.double() / total).to(mean.dtype))
-        if "noise_box_" not in values:
-            return Mixture(components, Constant(weights.log()))
-        none = (1 - total).clamp(min=0).log()
-        return Mixture(components, Noisy(weights.log(), none, *values["noise_box_"].double()))
 
     def _validate_params(self) -> None:
         """scikit-learn's check of the parameters that are not left at their defaults, which are valid."""
@@ -284,3 +212,105 @@ class MixtureEstimator(Predictions, Answers, DensityMixin, BaseEstimator, ABC):
         if type(X) is np.ndarray and (self._has_columns_of(X) or (fitting and not keep)):
             return
         validate_data(copy(self) if fitting else self, numpy_head(X), reset=fitting or keep, skip_check_array=True)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MixtureEstimator(Criteria, Answers, ClimbingMixture):
+    """A mixture that is fitted by expectation maximisation; see the classes for what the parameters mean."""
+
+    weights_init: Any = None
+    means_init: Any = None
+    noise: bool | float = False
+    weights_prior: Any = None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = ClimbingMixture._parameter_constraints | {
+        "weights_init": ["array-like", None],
+        "means_init": ["array-like", None],
+        "noise": ["boolean", Interval(Real, 0.0, 1.0, closed="neither")],
+        "weights_prior": [Interval(Real, 1.0, None, closed="left"), "array-like", None],
+    }
+
+    # -- what an estimator says of its components ------------------------------------------------------------------
+
+    @abstractmethod
+    def _structure(self) -> Structure:
+        """Of the Gaussians that the components are, or are built on."""
+
+    def _first(self, sample: Sample, rng: torch.Generator, goal: Goal) -> Started:
+        """The start that `init_params` asks for, which may climb to the `goal`."""
+        return gaussian_start(self, sample, rng, goal)
+
+    @abstractmethod
+    def _family(self, begin: Mixture, sample: Sample) -> Mixture:
+        """A start, or a fit that goes on, as a mixture of this kind of components about the origin of the rows."""
+
+    @abstractmethod
+    def _read(self, values: Mapping[str, Tensor], origin: Float[Tensor, "d"]) -> Components:
+        """The components of fitted attributes, in memory of their own."""
+
+    @classmethod
+    @abstractmethod
+    def _parameters_of(cls, mixture: Mixture) -> dict[str, Any]:
+        """The parameters that a mixture of this kind was made with."""
+
+    def _given(self, k: int, d: int) -> dict[str, Tensor]:
+        """The checked parameters of the Gaussians to start from, as the caller gave them."""
+        return {} if self.means_init is None else {"mean": sk.check_means(self.means_init, k, d)}
+
+    def _climb(self, sample: Sample, rng: torch.Generator) -> Climb:
+        """The way up from a start."""
+        return by_passes(sample.source)
+
+    def _plain(self) -> bool:
+        """Whether the way up from a start is by EM for Gaussians without priors: several starts may climb together."""
+        return False
+
+    # -- fitting ---------------------------------------------------------------------------------------------------
+
+    def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
+        """The best of all starts, which climb together where they can."""
+        budget, climb = self._budget(), self._climb(sample, rng)
+        models: Iterable[Begin] = begins(self, sample, rng, goal_of(self, sample))
+        alone = self.n_init == 1 or self.max_iter == 0 or self.verbose or self.warm_start or self.noise
+        if sample.complete and not alone and self._plain():
+            models = list(models)
+            best, fits = best_together(models, sample.source, budget)
+            if fits:
+                keep_ends(self, fits)
+                return best
+        best, fits = best_of(models, climb, budget, Reporter(self.verbose, self.verbose_interval))
+        keep_ends(self, fits)
+        return best
+
+    def _store(self, fit: Fit, like: Any, n: float) -> None:
+        super()._store(fit, like, n)
+        model = fit.model
+        if isinstance(model.gate, Noisy):
+            self.noise_weight_ = float(model.gate.none)
+            self.noise_box_ = sk.like(
+                like, torch.stack([model.gate.low, model.gate.high]).to(model.located.origin.dtype)
+            )
+        elif hasattr(self, "noise_box_"):
+            del self.noise_weight_, self.noise_box_
+
+    # -- the fitted model ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_mixture(cls, mixture: Mixture, **parameters: Any) -> Self:
+        """A fitted estimator out of a model; `parameters` go to the constructor."""
+        if isinstance(mixture.gate, Noisy):
+            parameters = {"noise": True} | parameters
+        model = cls(mixture.k, **cls._parameters_of(mixture), **parameters)
+        model._store(Fit(mixture), like=None, n=math.nan)
+        model.n_features_in_ = mixture.d
+        return model
+
+    def _model(self, values: Mapping[str, Tensor]) -> Mixture:
+        """The model of fitted attributes, in memory of its own."""
+        weights, mean = values["weights_"].double(), values["means_"]
+        total = weights.sum()
+        components = self._read(values, (weights @ mean.double() / total).to(mean.dtype))
+        if "noise_box_" not in values:
+            return Mixture(components, Constant(weights.log()))
+        none = (1 - total).clamp(min=0).log()
+        return Mixture(components, Noisy(weights.log(), none, *values["noise_box_"].double()))

@@ -24,7 +24,7 @@ def begins(estimator: Any, sample: Sample, rng: torch.Generator, goal: Goal = NE
     """Models to climb from: `n_init` of them, or the last fit if it is to go on; a start may climb to the `goal`."""
     finish = _finishing(estimator, sample)
     if estimator.warm_start and hasattr(estimator, "converged_"):
-        yield Begin(finish(_resumed(estimator, sample)), estimator.lower_bound_)
+        yield Begin(finish(resumed(estimator, sample)), estimator.lower_bound_)
         return
     given = _given(estimator, sample)
     for _ in range(estimator.n_init):
@@ -34,7 +34,7 @@ def begins(estimator: Any, sample: Sample, rng: torch.Generator, goal: Goal = NE
         yield Begin(model, bounds=[*started.bounds] if same and model.located.prior is None else [])
 
 
-def _resumed(estimator: Any, sample: Sample) -> Mixture:
+def resumed(estimator: Any, sample: Sample) -> Mixture:
     """The fitted model, about the new rows. Raises `ValueError` if it does not suit the parameters any more."""
     for name, axes in estimator._shapes(estimator.n_components, sample.x.shape[1]).items():
         if (seen := tuple(getattr(estimator, name).shape)) != axes:
@@ -68,12 +68,12 @@ def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator, goal: G
         x, weight = sample.counting
         return METHODS[estimator.init_params](x, k, structure, rng, ridge=ridge, weight=weight, goal=goal)
     given = estimator.init_params
-    found = _grouped(given, sample, rng) if hasattr(given, "fit_predict") else given
+    found = grouped(given, sample, rng) if hasattr(given, "fit_predict") else given
     resp = given_responsibilities(found, len(sample.x), k).to(sample.x)
     return Started(from_responsibilities(sample.x, resp, structure, ridge=ridge, weight=sample.weight))
 
 
-def _grouped(clusterer: Any, sample: Sample, rng: torch.Generator) -> Any:
+def grouped(clusterer: Any, sample: Sample, rng: torch.Generator) -> Any:
     """What a clusterer finds in the rows of a start: responsibilities where it has them, or labels.
 
     A copy of it is fitted, with random numbers of this fit unless it has some of its own.

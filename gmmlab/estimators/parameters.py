@@ -89,6 +89,8 @@ def as_tensor(value: Any) -> Tensor:
     """A tensor of what a person gives as parameters: float32 stays, all else (lists, say) is float64 as in numpy."""
     if isinstance(value, Tensor):
         return value.detach()
+    if isinstance(value, tuple) and value and isinstance(value[0], Tensor):
+        return torch.stack(value).detach()
     array = np.array(value)
     return torch.from_numpy(array.astype(np.float32 if array.dtype == np.float32 else np.float64))
 
@@ -119,7 +121,7 @@ def check_sample_weight(value: Any, x: Tensor) -> Tensor:
 
 def check_weights(value: Any, k: int) -> Tensor:
     """Given mixing weights. Raises `ValueError` unless they are k numbers in [0, 1] that sum to one."""
-    weights = _tensor(value, (k,), "weights")
+    weights = check_shape(value, (k,), "weights")
     low, high, total = float(weights.min()), float(weights.max()), float(weights.sum())
     if low < 0 or high > 1:
         raise ValueError(
@@ -133,20 +135,20 @@ def check_weights(value: Any, k: int) -> Tensor:
 def check_weights_prior(value: Any, k: int) -> Tensor:
     """Parameters of a Dirichlet prior, out of one for all or one each. Raises `ValueError` unless it has a mode."""
     alpha = torch.full((k,), float(value), dtype=torch.float64) if isinstance(value, Real) else as_tensor(value)
-    alpha = _tensor(alpha, (k,), "weights_prior")
+    alpha = check_shape(alpha, (k,), "weights_prior")
     dirichlet.check(alpha)
     return alpha
 
 
 def check_means(value: Any, k: int, d: int) -> Tensor:
     """Given means (k, d)."""
-    return _tensor(value, (k, d), "means")
+    return check_shape(value, (k, d), "means")
 
 
 def check_precisions(value: Any, name: str, k: int, d: int) -> Tensor:
     """Factors of the covariances whose precisions are given, in the shape of the covariance type `name`."""
     layout = COVARIANCES[name]
-    given = _tensor(value, layout.axes(k, d), f"{name} precision")
+    given = check_shape(value, layout.axes(k, d), f"{name} precision")
     precision = layout.spread(given, k, d)
     if precision.ndim == 2:
         if not bool((precision > 0).all()):
@@ -159,7 +161,8 @@ def check_precisions(value: Any, name: str, k: int, d: int) -> Tensor:
     return factors(layout.cut(backwards.flip(-1, -2)), layout, k, d)
 
 
-def _tensor(value: Any, shape: tuple[int, ...], name: str) -> Tensor:
+def check_shape(value: Any, shape: tuple[int, ...], name: str) -> Tensor:
+    """Given numbers of this shape, in float64. Raises `ValueError` for others, and where some are not finite."""
     tensor = as_tensor(value).double()
     if tuple(tensor.shape) != shape:
         raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {tuple(tensor.shape)}")

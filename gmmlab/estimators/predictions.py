@@ -27,10 +27,6 @@ class Predictions(ABC):
     random_state: Any
     _takes_gaps: ClassVar[bool] = False  # whether entries may be missing
 
-    def _n_parameters(self) -> int:
-        """Free parameters; scikit-learn's users call it by this name."""
-        return self.mixture_.n_parameters
-
     def score_samples(self, X: Any) -> Any:
         """Log density of each row; of what is there, where entries are missing."""
         return sk.like(X, self._over(X, _log_prob))
@@ -67,21 +63,6 @@ class Predictions(ABC):
         order = z.argsort(stable=True)
         return sk.like(self.means_, x[order].to(mixture.located.origin.dtype)), sk.like(self.means_, z[order])
 
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Bayesian information criterion on rows `X`, each of which counts `sample_weight` times; lower is better."""
-        loglik, n = self._total(X, sample_weight)
-        return criteria.bic(loglik, self._n_parameters(), n)
-
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Akaike information criterion on rows `X`, each of which counts `sample_weight` times; lower is better."""
-        return criteria.aic(self._total(X, sample_weight)[0], self._n_parameters())
-
-    def icl(self, X: Any, sample_weight: Any = None) -> float:
-        """Integrated complete-data likelihood on rows `X`, as mclust has it with our sign; lower is better."""
-        resp = self._over(X, _responsibilities)
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, resp)
-        return self.bic(X, sample_weight) + 2 * criteria.doubt(resp, weight)
-
     def _over(self, X: Any, function: Callable[[Mixture, Rows], Tensor]) -> Tensor:
         """A function of the fitted model and checked rows, on their device; of a stream, chunk by chunk."""
         check_is_fitted(self, "means_")
@@ -96,6 +77,29 @@ class Predictions(ABC):
     @abstractmethod
     def _check_columns(self, X: Any) -> None:
         """Raises unless the rows have the columns of the fit."""
+
+
+class Criteria(Predictions):
+    """What models are chosen by, of fitted estimators whose `mixture_` is a density."""
+
+    def _n_parameters(self) -> int:
+        """Free parameters; scikit-learn's users call it by this name."""
+        return self.mixture_.n_parameters
+
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Bayesian information criterion on rows `X`, each of which counts `sample_weight` times; lower is better."""
+        loglik, n = self._total(X, sample_weight)
+        return criteria.bic(loglik, self._n_parameters(), n)
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Akaike information criterion on rows `X`, each of which counts `sample_weight` times; lower is better."""
+        return criteria.aic(self._total(X, sample_weight)[0], self._n_parameters())
+
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
+        """Integrated complete-data likelihood on rows `X`, as mclust has it with our sign; lower is better."""
+        resp = self._over(X, _responsibilities)
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, resp)
+        return self.bic(X, sample_weight) + 2 * criteria.doubt(resp, weight)
 
 
 def _log_prob(mixture: Mixture, rows: Rows) -> Tensor:

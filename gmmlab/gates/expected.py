@@ -55,11 +55,11 @@ class DirichletWeights(Expected):
     def penalty(self) -> Float[Tensor, ""]:
         """Minus the Kullback-Leibler divergence of the posterior from the prior."""
         moved = ((self.alpha - self.alpha0) * self.log_w).sum()
-        return _log_norm(self.alpha) - self.log_norm0 - moved
+        return _log_norm(self.alpha) - self.settled - moved
 
     @property
-    def log_norm0(self) -> Float[Tensor, ""]:
-        """Log of the integral that makes the prior a density, sum_k log Gamma(a0_k) - log Gamma(sum_k a0_k)."""
+    def settled(self) -> Float[Tensor, ""]:
+        """The part of the penalty that no refit changes, with its sign turned: the log integral of the prior."""
         return _log_norm(self.alpha0)
 
 

@@ -169,10 +169,15 @@ class StickWeights(Expected):
         b0 = self.concentration.mean + self.discount * self.place.double()
         prior = -self.discount * log_v + (b0 - 1) * log_rest
         own = (self.a - 1) * log_v + (self.b - 1) * log_rest - _log_beta(self.a, self.b)
-        return (prior - own).sum() - self.log_norm0 + self.concentration.penalty()
+        return (prior - own).sum() - self._log_norm0 + self.concentration.penalty()
 
     @property
-    def log_norm0(self) -> Float[Tensor, ""]:
+    def settled(self) -> Float[Tensor, ""]:
+        """The part of the penalty that no refit changes, with its sign turned; none if alpha is learned."""
+        return self._log_norm0 if isinstance(self.concentration, Known) else torch.zeros_like(self.concentration.mean)
+
+    @property
+    def _log_norm0(self) -> Float[Tensor, ""]:
         """Expected log of the integrals over the breaks that make their priors densities."""
         if self.discount == 0:  # Beta(1, alpha) is alpha (1 - v)^(alpha - 1)
             return -len(self.a) * self.concentration.mean_log

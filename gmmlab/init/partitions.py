@@ -62,8 +62,14 @@ def from_responsibilities(
 
     A component that no row belongs to starts at the mean of all rows, with their variances.
     """
+    return refitted(blank(x, resp.shape[1], structure, ridge), x, resp, weight)
+
+
+def refitted(
+    begin: Mixture, x: Float[Tensor, "n d"], resp: Float[Tensor, "n k"], weight: Float[Tensor, "n"] | None = None
+) -> Mixture:
+    """Any mixture after one M-step from given responsibilities; a row of weight 2 counts as two rows."""
     resp = resp if weight is None else resp * weight[:, None]
-    begin = blank(x, resp.shape[1], structure, ridge)
     size = chunk_rows(begin.components.width, x.element_size(), x.device)
     parts = (
         stats_of(begin, begin.components.features(rows), Posterior(part.contiguous(), torch.zeros_like(part[:, 0])))
