@@ -22,7 +22,7 @@ ORDER = [
     ["families", "gates"],
     ["model"],
     ["stack", "steps", "algebra"],
-    ["init", "fit", "score", "data"],
+    ["init", "fit", "score", "data", "sample"],
     ["estimators", "plot"],
     ["clustering", "experts"],
     ["clustering", "sequences"],

@@ -122,17 +122,16 @@ class NormalInverseWishart(Record):
     def sample(self, rng: torch.Generator, origin: Float[Tensor, "d"] | None = None) -> Gaussian:
         """A draw of the Gaussian of each distribution.
 
-        With scale = S S' and Bartlett's lower factor A of a standard Wishart draw, the covariance is L L' for
-        L = S A'^-1, made lower triangular; the mean is `mean` + L e / kappa^1/2. See Smith and Hocking (1972).
+        With scale = S S' and a standard Wishart draw U U', whose upper factor U has normal entries above the roots of
+        chi-squared ones, the covariance is L L' for L = S U'^-1; the mean is `mean` + L e / kappa^1/2. See Smith and
+        Hocking (1972).
         """
         k, d, here = self.k, self.d, rng.device
-        half = 0.5 * (self.dof[:, None] - torch.arange(d).to(self.dof))
-        bartlett = torch.randn(k, d, d, generator=rng, dtype=torch.float64, device=here).to(self.scale).tril(-1)
+        half = 0.5 * (self.dof[:, None] + torch.arange(1 - d, 1).to(self.dof))
         chi2 = 2 * torch._standard_gamma(half.to(here), generator=rng).to(half)  # distributions take no generator
-        bartlett = bartlett + torch.diag_embed(chi2.sqrt())
-        spread = torch.linalg.solve_triangular(bartlett, self.root.mT, upper=False).mT  # S A'^-1
-        factor = torch.linalg.qr(spread.mT).R.mT
-        chol = factor * factor.diagonal(dim1=-2, dim2=-1).sign()[:, None]
+        upper = torch.randn(k, d, d, generator=rng, dtype=torch.float64, device=here).to(self.scale).triu(1)
+        upper = upper + torch.diag_embed(chi2.sqrt())
+        chol = torch.linalg.solve_triangular(upper, self.root.mT, upper=True).mT
         noise = torch.randn(k, d, 1, generator=rng, dtype=torch.float64, device=here).to(self.scale)
         mean = self.mean + (chol @ noise).squeeze(-1) / self.kappa.sqrt()[:, None]
         return Gaussian(mean, chol, self.kappa.new_zeros(k), mean.mean(0) if origin is None else origin)

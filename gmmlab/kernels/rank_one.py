@@ -19,15 +19,15 @@ def updated(chol: Float[Tensor, "k d d"], v: Float[Tensor, "k d"], sign: float =
     left: a factor that has been through many updates is to be made anew now and then.
     """
     p = torch.linalg.solve_triangular(chol, v[:, :, None], upper=False).squeeze(-1)
-    t = 1 + sign * p.square().cumsum(-1)
+    square = sign * p.square()
+    t = 1 + square.cumsum(-1)
     if sign < 0 and not bool((t[:, -1] > 0).all()):
         least = float(t[:, -1].min())
         raise NotPositiveDefinite(
             f"A vector was taken from a matrix that does not hold it: {least:.3g} of its determinant would be left, "
             "expected more than 0. Make the factor anew from the moments."
         )
-    before = torch.cat([torch.ones_like(t[:, :1]), t[:, :-1]], dim=1)
-    pulled = chol * p[:, None, :]
-    later = pulled.flip(-1).cumsum(-1).flip(-1) - pulled  # sum over m > j of L_im p_m
-    c = sign * p / (t * before).sqrt()
-    return chol * (t / before).sqrt()[:, None, :] + (later * c[:, None, :]).tril()
+    before = t - square
+    seen = (chol * p[:, None, :]).cumsum(-1)
+    later = seen[:, :, -1:] - seen  # sum over m > j of L_im p_m: nothing above the diagonal
+    return chol * (t / before).sqrt()[:, None, :] + later * (sign * p * (t * before).rsqrt())[:, None, :]

@@ -1,0 +1,100 @@
+"""What a sampler yields, and what it is made of: labels drawn under a model, a model drawn under labels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.families import Gaussian, NormalInverseWishart
+from gmmlab.families.niw import grouped
+from gmmlab.gates import Constant
+from gmmlab.model import Mixture
+from gmmlab.record import cat
+from gmmlab.sample.process import Process
+from gmmlab.stats import Moments
+
+
+class Moves(NamedTuple):
+    """How many groups a sweep proposed to split and to merge, and how many of those came about."""
+
+    splits: int = 0
+    split: int = 0
+    merges: int = 0
+    merged: int = 0
+
+
+class Draw(NamedTuple):
+    """A draw of labels, and what is to be said of it."""
+
+    labels: Int[Tensor, "n"]
+    groups: Moments  # of the rows of each component, some of which may be empty
+    alpha: float
+    log_joint: float  # of rows and labels given alpha, everything else integrated out
+    evidence: float  # mean log-likelihood per row of the model before the sweep
+    moves: Moves = Moves()
+
+    @property
+    def k(self) -> int:
+        """Groups that have rows."""
+        return int((self.groups.w > 0).sum())
+
+
+class Sweep(NamedTuple):
+    """One sweep over all rows: its number from 1, the model drawn after the labels, and the labels."""
+
+    i: int
+    model: Mixture
+    info: Draw
+
+
+class Belief(NamedTuple):
+    """What is believed before rows are seen: about parameters, about the sizes of groups."""
+
+    prior: NormalInverseWishart
+    process: Process
+
+    def log_joint(self, groups: Moments, alpha: float) -> float:
+        """Log density of rows and labels, log p(labels) + sum_k log p(rows of k)."""
+        return self.process.log_prob(groups.w, alpha) + float(self.prior.log_marginal(groups).sum())
+
+    def predictive(self, groups: Moments, alpha: float) -> Mixture:
+        """The density of a next row, given the groups and alpha: a mixture of Student-t components.
+
+        Where a row may found a group, the last component is the prior's predictive.
+        """
+        after, shares = self.prior.posterior(groups), self.process.next(groups.w, alpha)
+        together = cat([after, self.prior.to(groups.w.device)]).predictive(groups.origin)
+        return Mixture(together, Constant(shares.log()))
+
+    def expected(self, groups: Moments) -> Mixture:
+        """A mixture of Gaussians with the rows' shares, and the means and covariances that are expected given groups.
+
+        A covariance with dof of at most d + 1 has no expectation: then its scale is divided by dof.
+        """
+        after = self.prior.posterior(groups)
+        dof = torch.where(after.dof > after.d + 1, after.dof - after.d - 1, after.dof)
+        chol = after.root / dof.sqrt()[:, None, None]
+        return Mixture(Gaussian(after.mean, chol, dof.new_zeros(after.k), groups.origin), Constant.of(groups.w))
+
+
+@torch.no_grad()
+def assigned(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator) -> tuple[Int[Tensor, "n"], float]:
+    """A component for each row, drawn from its responsibilities; and the mean log-likelihood per row."""
+    labels, total = [], 0.0
+    for table in model.tables(x):
+        posterior = model.gate.posterior_(table)
+        labels.append(torch.multinomial(posterior.resp, 1, generator=rng).squeeze(1))
+        total += float(posterior.evidence.sum(dtype=torch.float64))
+    return torch.cat(labels), total / len(x)
+
+
+def compact(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+    """The same groups, numbered from 0 without gaps, in the order of their labels."""
+    return labels.unique(return_inverse=True)[1]
+
+
+def sets(x: Float[Tensor, "n d"], labels: Int[Tensor, "n"], origin: Float[Tensor, "d"]) -> Moments:
+    """Moments of the groups of compact labels."""
+    return grouped(x, labels, int(labels.max()) + 1, origin)
