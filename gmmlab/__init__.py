@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DeconvolvedGaussianMixture,
         FactorMixture,
         GaussianMixture,
+        SemiSupervisedGMM,
         StudentMixture,
     )
     from gmmlab.estimators.exchange import from_sklearn, to_sklearn
@@ -39,6 +40,7 @@ _HOME = {
     "FactorMixture": "gmmlab.estimators",
     "Gaussian": "gmmlab.families",
     "GaussianMixture": "gmmlab.estimators",
+    "SemiSupervisedGMM": "gmmlab.estimators",
     "StudentMixture": "gmmlab.estimators",
     "Mixture": "gmmlab.model",
     "explore": "gmmlab.widgets.opening",
@@ -62,6 +64,7 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "Mixture",
+    "SemiSupervisedGMM",
     "StudentMixture",
     "explore",
     "faithful",

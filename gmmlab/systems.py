@@ -12,6 +12,7 @@ SYSTEMS: dict[str, str] = {
     "estimation/modes": "gmmlab.algebra.find_modes",
     "estimation/noisy-incomplete": "gmmlab.DeconvolvedGaussianMixture",
     "estimation/ppp": "gmmlab.clustering.PartitivePartitioning",
+    "estimation/semi-gmm": "gmmlab.SemiSupervisedGMM",
     "estimation/star-clusters": "gmmlab.clustering.StarClusterFinder",
     "estimation/tangles": "gmmlab.clustering.TangleClustering",
     "estimation/vibration": "gmmlab.clustering.vibration.grid",

@@ -4,6 +4,7 @@ from gmmlab.estimators.bayesian_mixture import BayesianGaussianMixture
 from gmmlab.estimators.deconvolved import DeconvolvedGaussianMixture
 from gmmlab.estimators.factor_mixture import FactorMixture
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
+from gmmlab.estimators.semi_supervised import SemiSupervisedGMM
 from gmmlab.estimators.student_mixture import StudentMixture
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "DeconvolvedGaussianMixture",
     "FactorMixture",
     "GaussianMixture",
+    "SemiSupervisedGMM",
     "StudentMixture",
 ]

@@ -100,7 +100,7 @@ def _given(estimator: Any, sample: Sample) -> dict[str, Tensor]:
 
 
 def _finishing(estimator: Any, sample: Sample) -> Callable[[Mixture], Mixture]:
-    """What every first model gets: the estimator's family, the noise, and the prior of the weights."""
+    """What every first model gets: the estimator's family, the noise, the prior of the weights, and its gate."""
     alpha = None
     if estimator.weights_prior is not None:
         alpha = sk.check_weights_prior(estimator.weights_prior, int(estimator.n_components)).to(sample.x.device)
@@ -111,8 +111,8 @@ def _finishing(estimator: Any, sample: Sample) -> Callable[[Mixture], Mixture]:
             share = NOISE if estimator.noise is True else float(estimator.noise)
             model = model.replace(gate=Noisy.around(sample.x, model.weights, share))
         gate = model.gate
-        if alpha is None or not isinstance(gate, Constant | Noisy):
-            return model
-        return model.replace(gate=gate.replace(alpha=alpha))
+        if alpha is not None and isinstance(gate, Constant | Noisy):
+            model = model.replace(gate=gate.replace(alpha=alpha))
+        return estimator._gated(model, sample)
 
     return finish

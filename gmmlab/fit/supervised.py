@@ -63,13 +63,13 @@ def supervised(
 
 
 class Supervised:
-    """A source of statistics that knows something of the labels; it has no memory."""
+    """A source of statistics that knows something of the labels of rows `x`; it has no memory."""
 
     def __init__(self, x: Float[Tensor, "n d"], facts: Known, weight: Float[Tensor, "n"] | None = None) -> None:
         check_columns(x)
         told = facts.labels >= 0
         told[facts.rows] = True
-        self._x, self._weight, self.facts = x, weight, facts
+        self.x, self.weight, self.facts = x, weight, facts
         self._told, free = (mask.nonzero().flatten().to(x.device) for mask in (told, ~told))
         self._bound = _parts(x[self._told])
         self._counting = self._bound
@@ -95,12 +95,12 @@ class Supervised:
         Of a model whose components have classes, the probabilities of the classes. Where rows have weights, evidence is
         times weight.
         """
-        outcomes = _outcomes(model, _parts(self._x))
+        outcomes = _outcomes(model, _parts(self.x))
         told = self._restricted(model, outcomes[self._told])
         resp, evidence = normalise_(outcomes)
-        evidence = evidence if self._weight is None else evidence * self._weight
+        evidence = evidence if self.weight is None else evidence * self.weight
         resp[self._told], evidence[self._told] = told
-        k = _choices(model)
+        k = choices(model)
         return Posterior(resp[:, :k], evidence, resp[:, k] if resp.shape[1] > k else None)
 
     def unsure(self, model: Mixture, most: int = 1) -> Int[Tensor, "_"]:
@@ -118,24 +118,24 @@ class Supervised:
 
     def _restricted(self, model: Mixture, outcomes: Float[Tensor, "m j"]) -> tuple[Tensor, Tensor]:
         """Responsibilities and evidence of the rows of which something is known, from their log joint densities."""
-        if self._weight is not None:
-            w = self._weight[self._told, None].to(outcomes)
+        if self.weight is not None:
+            w = self.weight[self._told, None].to(outcomes)
             outcomes = torch.where(w > 0, w * outcomes, 0.0)  # a row of weight zero says nothing, nor does its -inf
-        return restricted(outcomes, self.facts, self._told, _choices(model))
+        return restricted(outcomes, self.facts, self._told, choices(model))
 
     def _messages(self, model: Mixture) -> Float[Tensor, "m j"]:
         """What each row of which something is known is told: with it, its own outcomes give what all of them say."""
         outcomes = _outcomes(model, self._bound)
         resp, evidence = self._restricted(model, outcomes)
-        if self._weight is not None:
-            w = self._weight[self._told].to(evidence)
+        if self.weight is not None:
+            w = self.weight[self._told].to(evidence)
             evidence = torch.where(w > 0, evidence / w, 0.0)
         message = resp.log() + (evidence[:, None] - outcomes)
         return torch.where(resp > 0, message.nan_to_num(nan=0.0), -torch.inf)  # a label may be of no weight
 
     def _stats(self, model: Mixture, messages: Float[Tensor, "m j"]) -> Iterator[MixtureStats]:
         """Statistics of the rows of which something is known."""
-        weight = None if self._weight is None else self._weight[self._told]
+        weight = None if self.weight is None else self.weight[self._told]
         for part in self._counting:
             for some in part.split(chunk_rows(model.components.width, part.x.element_size(), part.x.device)):
                 yield over([some.piece(weight)])(model.replace(gate=_told(model.gate, messages[some.at])))
@@ -184,7 +184,8 @@ def _outcomes(model: Mixture, parts: list[_Part]) -> Float[Tensor, "n j"]:
 # labels are components, or classes where components have some
 
 
-def _choices(model: Mixture) -> int:
+def choices(model: Mixture) -> int:
+    """How many labels there are."""
     return model.gate.c if isinstance(model.gate, Classes) else model.k
 
 

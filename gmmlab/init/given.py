@@ -44,7 +44,7 @@ def given_responsibilities(value: Any, n: int, k: int) -> Float[Tensor, "n k"]:
 def _of_labels(value: Any, k: int) -> Float[Tensor, "n k"]:
     device = value.device if isinstance(value, Tensor) else None
     cells = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, dtype=object).ravel()
-    known = np.array([_is_known(cell) for cell in cells])
+    known = np.array([is_known(cell) for cell in cells])
     names = set(cells[known].tolist())
     if all(isinstance(name, int | float | np.number) and name in range(k) for name in names):
         number = {name: int(name) for name in names}
@@ -62,7 +62,7 @@ def _of_labels(value: Any, k: int) -> Float[Tensor, "n k"]:
     return resp.to(device)
 
 
-def _is_known(cell: Any) -> bool:
+def is_known(cell: Any) -> bool:
     """Whether a label is one: not None, NaN or -1."""
     if isinstance(cell, int | float | np.number):
         return not (math.isnan(cell) or cell == -1)

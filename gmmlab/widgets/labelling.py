@@ -9,7 +9,7 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.fit import run
 from gmmlab.fit.known import Pairs, known
-from gmmlab.fit.supervised import supervised
+from gmmlab.fit.supervised import choices, supervised
 from gmmlab.widgets.fits import Fit, Recipe, ending
 
 
@@ -19,10 +19,13 @@ def labelling(
     *,
     must: Pairs = (),
     cannot: Pairs = (),
+    label_weight: float = 1.0,
     tol: float = 1e-6,
     max_iter: int | None = None,
 ) -> Recipe:
     """A semi-supervised fit, whose settings are `labels` (-1: unknown), `must` and `cannot` as in `fit.supervised`.
+
+    A row with a label counts as `label_weight` rows.
 
         session = Session(x, model, fit=labelling(x))
         session.set(labels=labels)              # the fit goes on with them from the shown model
@@ -31,17 +34,19 @@ def labelling(
     they are set.
     """
 
-    def make(labels: Any, must: Any, cannot: Any, tol: Any, max_iter: Any) -> Fit:
+    def make(*, labels: Any, must: Any, cannot: Any, label_weight: Any, tol: Any, max_iter: Any) -> Fit:
         stop = ending(tol, max_iter)
+        weight = None if label_weight == 1 else torch.where(labels >= 0, float(label_weight), 1.0).to(x)
         known(len(x), labels, must, cannot)
 
         def fit(model: Any) -> Any:
-            within = torch.where(labels < model.k, labels, -1)
-            return run(model, supervised(x, within, must=must, cannot=cannot), stop=stop)
+            within = torch.where(labels < choices(model), labels, -1)
+            return run(model, supervised(x, within, must=must, cannot=cannot, weight=weight), stop=stop)
 
         return fit
 
     labels = torch.full((len(x),), -1) if labels is None else labels
-    settings = {"labels": labels, "must": tuple(must), "cannot": tuple(cannot), "tol": tol, "max_iter": max_iter}
+    links = {"must": tuple(must), "cannot": tuple(cannot)}
+    settings = {"labels": labels, **links, "label_weight": label_weight, "tol": tol, "max_iter": max_iter}
     make(**settings)
     return Recipe(make, settings)

@@ -82,6 +82,39 @@ def test_it_is_the_sum_over_all_ways_to_label(facts, weighted, noise, rng):
         torch.testing.assert_close(stats.gate.none, w[:, 3].sum())
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.3], ids=["without noise", "with noise"])
+@pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS.keys())
+def test_of_classes_it_is_the_sum_over_all_ways_to_class(facts, noise, rng):
+    x = cases.blobs(rng, n=7, d=2, spread=0.5)
+    model = cases.random_mixture(Full(), x, 4, rng)
+    inner = Noisy.around(x, model.weights, noise) if noise else model.gate
+    gate = cases.classes(inner)
+    model, (table,) = model.replace(gate=gate), model.tables(x)
+    joint = inner.joint(table)[:, :, None] + gate.log_beta  # row, component, class
+    plain = torch.cat([torch.logsumexp(joint, 1), inner.outcomes(table)[:, 4:]], 1)
+    labels, must, cannot = facts
+    ways = [
+        z
+        for z in product(range(plain.shape[1]), repeat=7)
+        if all(known < 0 or z[i] == known for i, known in enumerate(labels))
+        and all(z[a] == z[b] for a, b in must)
+        and all(z[a] != z[b] or z[a] == 3 for a, b in cannot)
+    ]
+    log_p = plain.gather(1, torch.tensor(ways).T).sum(0)
+    each = (log_p - torch.logsumexp(log_p, 0)).exp()[:, None, None]
+    share = (torch.nn.functional.one_hot(torch.tensor(ways), plain.shape[1]) * each).sum(0)
+    source = supervised(x, torch.tensor(labels), must=must, cannot=cannot)
+    stats, posterior = source(model), source.posterior(model)
+    torch.testing.assert_close(posterior.resp, share[:, :3])
+    torch.testing.assert_close(stats.evidence, torch.logsumexp(log_p, 0))
+    both = torch.softmax(joint, 1) * share[:, None, :3]  # P(component, class | all)
+    torch.testing.assert_close(stats.components.w, both.sum((0, 2)))
+    known = torch.tensor([i for i in range(7) if labels[i] >= 0 or any(i in pair for pair in must + cannot)])
+    torch.testing.assert_close(stats.gate.classes, both[known].sum(0))
+    latent = source(model.replace(gate=gate.replace(latent=True)))
+    torch.testing.assert_close(latent.gate.classes, both.sum(0))
+
+
 @cases.few_structures()
 def test_knowing_nothing_changes_nothing(mixture, x):
     known, plain = supervised(x, torch.full((len(x),), -1)), whole(x)
