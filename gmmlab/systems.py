@@ -8,6 +8,7 @@ SYSTEMS: dict[str, str] = {
     "estimation/em-family": "gmmlab.GaussianMixture",
     "estimation/em-online": "gmmlab.fit.stepwise",
     "estimation/em-selection": "gmmlab.select",
+    "estimation/gpc": "gmmlab.clustering.CategoryDiscoveryGMM",
     "estimation/ila-sdp": "gmmlab.clustering.SDPClustering",
     "estimation/modes": "gmmlab.algebra.find_modes",
     "estimation/noisy-incomplete": "gmmlab.DeconvolvedGaussianMixture",

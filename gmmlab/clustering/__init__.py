@@ -1,5 +1,6 @@
 """Clusterers: groups of rows by other ways than EM, each with a mixture at its end."""
 
+from gmmlab.clustering.category_discovery import CategoryDiscoveryGMM
 from gmmlab.clustering.mean_shift import MeanShift
 from gmmlab.clustering.modal import ModalClustering
 from gmmlab.clustering.partitive import PartitivePartitioning
@@ -9,6 +10,7 @@ from gmmlab.clustering.tangle_clustering import TangleClustering
 from gmmlab.clustering.tangles.certificate import component_certificate, tangle_certificate
 
 __all__ = [
+    "CategoryDiscoveryGMM",
     "MeanShift",
     "ModalClustering",
     "PartitivePartitioning",

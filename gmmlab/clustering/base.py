@@ -40,11 +40,14 @@ class Clusterer(ClusterMixin, BaseEstimator, ABC):
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn hands it to all
         """Find the groups of rows `X`; `y` is ignored."""
-        found = self._found(*self._checked(X))
+        self._keep(X, self._found(*self._checked(X)))
+        return self
+
+    def _keep(self, X: Any, found: Mapping[str, Any]) -> None:
+        """Set the fitted attributes, in the kind of array that came in."""
         validate_data(self, X, reset=True, skip_check_array=True)
         for name, value in found.items():
             setattr(self, name, sk.like(X, value) if isinstance(value, Tensor) else value)
-        return self
 
     def _checked(self, X: Any) -> tuple[Float[Tensor, "n d"], torch.Generator]:
         """Rows to be parted, and the random numbers of that."""

@@ -5,6 +5,7 @@ from gmmlab.families.factor import FactorAnalyzers
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.linear import LinearGaussian
 from gmmlab.families.mixed import Mixed
+from gmmlab.families.nig import NormalInverseGamma
 from gmmlab.families.niw import NormalInverseWishart
 from gmmlab.families.normal_wishart import NormalWishart
 from gmmlab.families.prior import Prior
@@ -23,6 +24,7 @@ __all__ = [
     "Gaussian",
     "LinearGaussian",
     "Mixed",
+    "NormalInverseGamma",
     "NormalInverseWishart",
     "NormalWishart",
     "Prior",

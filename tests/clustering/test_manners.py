@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gmmlab.clustering import MeanShift, ModalClustering, PartitivePartitioning, SDPClustering, TangleClustering
+from gmmlab.clustering import (
+    CategoryDiscoveryGMM,
+    MeanShift,
+    ModalClustering,
+    PartitivePartitioning,
+    SDPClustering,
+    TangleClustering,
+)
 
 CLUSTERERS = [
+    CategoryDiscoveryGMM(),
     MeanShift(),
     ModalClustering(),
     PartitivePartitioning(min_size=5),
