@@ -19,8 +19,8 @@ from gmmlab.families import (
     FactorAnalyzers,
     Full,
     Gaussian,
-    NormalWishart,
     LinearGaussian,
+    NormalWishart,
     Prior,
     Spherical,
     Structure,
@@ -28,7 +28,19 @@ from gmmlab.families import (
     Tied,
     student,
 )
-from gmmlab.gates import Classes, Constant, DirichletWeights, Gate, Known, Learned, Markov, Noisy, StickWeights, Told, Softmax
+from gmmlab.gates import (
+    Classes,
+    Constant,
+    DirichletWeights,
+    Gate,
+    Known,
+    Learned,
+    Markov,
+    Noisy,
+    Softmax,
+    StickWeights,
+    Told,
+)
 from gmmlab.init import METHODS
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
@@ -160,6 +172,8 @@ EXPECTED: dict[str, Callable[[Tensor, int], Gate]] = {
     "sticks": lambda _, k: StickWeights.of(k, Known.of(0.7), by_size=True),
     "sticks, learned": lambda _, k: StickWeights.of(k, Learned.of(1.0, 2.0), by_size=True),
     "sticks, discount": lambda _, k: StickWeights.of(k, Known.of(0.7), discount=0.3, by_size=True),
+}
+
 
 def linear_experts(structure: Structure, q: int) -> Callable[[Tensor, int, torch.Generator], LinearGaussian]:
     """Regressions of the last q columns on the others, near the data but not fitted to it."""
@@ -204,6 +218,9 @@ TOLD: dict[str, Callable[[Tensor, int], Gate]] = {
     "told": lambda _, k: Told(Constant.of(torch.ones(k)), torch.linspace(-1.0, 0.5, k, dtype=torch.float64)[None]),
     "classes": lambda _, k: classes(Constant.of(torch.ones(k))),
     "latent classes": lambda _, k: classes(Constant.of(torch.ones(k)), latent=True),
+}
+
+
 def softmax(*, ridge: float = 0.0, curved: bool = True) -> Callable[[Tensor, int], Softmax]:
     """A gate that looks at the first column, whose weights differ."""
 

@@ -93,25 +93,6 @@ class ClimbingMixture(Predictions, DensityMixin, BaseEstimator, ABC):
     def _model(self, values: Mapping[str, Tensor]) -> Mixture:
         """The model of fitted attributes, in memory of its own."""
 
-    def _parameters_of(cls, mixture: Mixture) -> dict[str, Any]:
-        """The parameters that a mixture of this kind was made with."""
-
-    def _gated(self, model: Mixture, sample: Sample) -> Mixture:
-        """A first model with the gate that this estimator has in place of plain weights."""
-        return model
-
-    def _given(self, k: int, d: int) -> dict[str, Tensor]:
-        """The checked parameters of the Gaussians to start from, as the caller gave them."""
-        return {} if self.means_init is None else {"mean": sk.check_means(self.means_init, k, d)}
-
-    def _climb(self, sample: Sample, rng: torch.Generator) -> Climb:
-        """The way up from a start."""
-        return by_passes(sample.source)
-
-    def _plain(self) -> bool:
-        """Whether the way up from a start is by EM for Gaussians without priors: several starts may climb together."""
-        return False
-
     # -- fitting ---------------------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -273,6 +254,10 @@ class MixtureEstimator(Criteria, Answers, ClimbingMixture):
     @abstractmethod
     def _parameters_of(cls, mixture: Mixture) -> dict[str, Any]:
         """The parameters that a mixture of this kind was made with."""
+
+    def _gated(self, model: Mixture, sample: Sample) -> Mixture:
+        """A first model with the gate that this estimator has in place of plain weights."""
+        return model
 
     def _given(self, k: int, d: int) -> dict[str, Tensor]:
         """The checked parameters of the Gaussians to start from, as the caller gave them."""

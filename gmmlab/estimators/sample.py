@@ -17,7 +17,7 @@ from gmmlab.data import Rows, as_rows, warn_of_idle_columns
 from gmmlab.data.streams import Stream, survey
 from gmmlab.errors import BadData, DataWarning, warn
 from gmmlab.estimators import parameters as sk
-from gmmlab.fit import Source, Supervised
+from gmmlab.fit import Source
 from gmmlab.fit.missing import check_columns, nothing_observed, start_rows
 from gmmlab.fit.pieces import Piece, chunked, complete, over, with_gaps
 
@@ -34,13 +34,11 @@ class Sample(NamedTuple):
     pieces: Iterable[Piece]  # all rows
     complete: bool  # whether `x` are all rows as they are
     told: Source | None = None  # where their statistics come from, of rows of which more is known than themselves
-    told: Supervised | None = None  # the statistics of all rows, where something is known of their labels
 
     @property
     def source(self) -> Source:
         """The statistics of all rows."""
         return over(self.pieces) if self.told is None else self.told
-        return self.told or over(self.pieces)
 
     @property
     def counting(self) -> tuple[Tensor, Tensor | None]:

@@ -165,7 +165,7 @@ class SemiSupervisedGMM(ClassifierMixin, ShapedMixture):
         from gmmlab.widgets.session import Session
 
         sample, rng, _ = self._told(X, y)
-        assert sample.told is not None
+        assert isinstance(sample.told, Supervised)
         begin = next(iter(begins(self, sample, rng))).model
         rows = as_rows(X, missing=True)
         labels = sample.told.facts.labels
@@ -220,7 +220,7 @@ class SemiSupervisedGMM(ClassifierMixin, ShapedMixture):
 
     def _gated(self, model: Mixture, sample: Sample) -> Mixture:
         """A first model whose components have the classes of the labelled rows that they have."""
-        assert sample.told is not None
+        assert isinstance(sample.told, Supervised)
         x, labels = sample.told.x, sample.told.facts.labels.to(sample.told.x.device)
         told = labels >= 0
         resp = missing.posterior(model, x[told]).resp.double()

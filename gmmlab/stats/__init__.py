@@ -3,9 +3,17 @@
 from gmmlab.stats.additive import Additive
 from gmmlab.stats.counts import ClassCounts, Counts, NoisyCounts
 from gmmlab.stats.moments import Moments
+from gmmlab.stats.slopes import Curved, Slopes
 from gmmlab.stats.transitions import PartedTransitions, Transitions
 
-__all__ = ["Additive", "ClassCounts", "Counts", "Moments", "NoisyCounts", "PartedTransitions", "Transitions"]
-from gmmlab.stats.slopes import Curved, Slopes
-
-__all__ = ["Additive", "Counts", "Curved", "Moments", "NoisyCounts", "Slopes"]
+__all__ = [
+    "Additive",
+    "ClassCounts",
+    "Counts",
+    "Curved",
+    "Moments",
+    "NoisyCounts",
+    "PartedTransitions",
+    "Slopes",
+    "Transitions",
+]
