@@ -55,6 +55,7 @@ format: setup ## format the code and apply the safe fixes
 
 bench: setup ## measure speed and print the tables
 	@$(BIN)/python benchmarks/em.py
+	@$(BIN)/python benchmarks/bayes.py
 	@$(BIN)/python benchmarks/small.py
 	@$(BIN)/python benchmarks/grid.py
 	@$(BIN)/python benchmarks/mclust.py

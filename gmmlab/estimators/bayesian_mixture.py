@@ -307,7 +307,7 @@ class BayesianGaussianMixture(ClimbingMixture):
     def explore(self, X: Any, **options: Any) -> Explorer:
         """Watch and steer the fit of rows `X` in a notebook; see `gmmlab.explore` for the options.
 
-        Its session has the settings `alpha`, `kappa` and `dof` of the prior, to be turned while it runs.
+        The dials beside it turn the prior while it runs; its line is the lower bound, per row.
         """
         from gmmlab.widgets.bayesian import explore_posterior
 
@@ -320,9 +320,14 @@ def plugged_in(posterior: Mixture) -> Mixture:
 
 
 def variational(posterior: Mixture, source: Source, stop: Stop) -> Iterator[Step]:
-    """Steps of variational Bayes from a posterior, which show the Gaussians of what it expects."""
+    """Steps of variational Bayes from a posterior, which show the Gaussians of what it expects.
+
+    Their evidence is the lower bound, per row, before each refit.
+    """
     for step in run(posterior, source, stop=stop):
-        yield step._replace(model=plugged_in(step.model))
+        stats = step.info.stats
+        told = stats.replace(evidence=step.info.objective * stats.n)
+        yield step._replace(model=plugged_in(step.model), info=step.info._replace(stats=told))
 
 
 def _warmed(model: Mixture, sample: Sample, size: int, rng: torch.Generator) -> Mixture:

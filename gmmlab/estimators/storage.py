@@ -27,7 +27,8 @@ import gmmlab
 from gmmlab.axes import Tensor
 from gmmlab.errors import BadFile
 from gmmlab.estimators import parameters as sk
-from gmmlab.estimators.base import MixtureEstimator
+from gmmlab.estimators.base import ClimbingMixture
+from gmmlab.estimators.bayesian_mixture import BayesianGaussianMixture
 from gmmlab.estimators.encoding import decode, encode
 from gmmlab.estimators.factor_mixture import FactorMixture
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
@@ -210,7 +211,7 @@ def _words(error: Exception) -> str:
 # -- what can be stored ------------------------------------------------------------------------------------------------
 
 
-def _check_mixture(model: MixtureEstimator) -> None:
+def _check_mixture(model: ClimbingMixture) -> None:
     """Arrays must have the shapes of the parameters and be finite, and weights must be weights."""
     k, d = int(model.n_components), int(model.n_features_in_)
     noisy = hasattr(model, "noise_box_")
@@ -233,7 +234,7 @@ def _check_mixture(model: MixtureEstimator) -> None:
         raise ValueError(f"there are {len(model.feature_names_in_)} feature names, expected {d}")
 
 
-def _check_shaped(model: ShapedMixture) -> None:
+def _check_shaped(model: ShapedMixture | BayesianGaussianMixture) -> None:
     """Covariances must be consistent with their factors."""
     _check_mixture(model)
     axes, layout = (int(model.n_components), int(model.n_features_in_)), sk.COVARIANCES[model.covariance_type]
@@ -246,12 +247,26 @@ def _check_student_mixture(model: StudentMixture) -> None:
     _check_positive(model, "dofs_")
 
 
+def _check_bayesian(model: BayesianGaussianMixture) -> None:
+    """A posterior has seen no fewer rows than none, and its prior must be one."""
+    _check_shaped(model)
+    w = sk.as_tensor(model.mean_precision_) - model.mean_precision_prior_
+    if bool((w < -1e-6 * sk.as_tensor(model.mean_precision_).abs()).any()):
+        raise ValueError(f"mean_precision_ is below mean_precision_prior_ = {model.mean_precision_prior_:g}")
+    pair = sk.as_tensor(model.weight_concentration_)
+    if pair.shape[-1] != len(w) or not bool((pair > 0).all()):
+        raise ValueError(f"weight_concentration_ has the shape {tuple(pair.shape)}, or numbers that are not above 0")
+    mixture = model.mixture_  # raises for a prior that is none
+    if not bool(torch.isfinite(mixture.log_prob(mixture.located.mean.to(mixture.located.origin))).all()):
+        raise ValueError("its attributes make no posterior")
+
+
 def _check_factor_mixture(model: FactorMixture) -> None:
     _check_mixture(model)
     _check_positive(model, "noise_variances_")
 
 
-def _check_positive(model: MixtureEstimator, name: str) -> None:
+def _check_positive(model: ClimbingMixture, name: str) -> None:
     if not bool((sk.as_tensor(getattr(model, name)) > 0).all()):
         raise ValueError(f"{name} has numbers that are not above 0")
 
@@ -271,14 +286,20 @@ def _check_factors(cov: Tensor, upper: Tensor, layout: sk.Layout, axes: tuple[in
         raise ValueError("covariances_ and precisions_cholesky_ do not belong together")
 
 
-def _stored_as(kind: type[MixtureEstimator], attributes: Iterable[str], check: Callable[[Any], None]) -> Stored:
+def _stored_as(kind: type[ClimbingMixture], attributes: Iterable[str], check: Callable[[Any], None]) -> Stored:
     common = ("weights_", "converged_", "n_iter_", "lower_bound_", "n_features_in_")
     return Stored(kind, frozenset((*common, *attributes)), check)
 
 
 _SHAPED = ("means_", "covariances_", "precisions_", "precisions_cholesky_")
 
+_POSTERIOR = (
+    *("mean_precision_", "degrees_of_freedom_", "weight_concentration_", "weight_concentration_prior_"),
+    *("mean_precision_prior_", "mean_prior_", "degrees_of_freedom_prior_", "covariance_prior_", "elbo_"),
+)
+
 STORED: dict[str, Stored] = {
+    "BayesianGaussianMixture": _stored_as(BayesianGaussianMixture, (*_SHAPED, *_POSTERIOR), _check_bayesian),
     "FactorMixture": _stored_as(FactorMixture, ("means_", "loadings_", "noise_variances_"), _check_factor_mixture),
     "GaussianMixture": _stored_as(GaussianMixture, _SHAPED, _check_shaped),
     "StudentMixture": _stored_as(StudentMixture, (*_SHAPED, "dofs_"), _check_student_mixture),

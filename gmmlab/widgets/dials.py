@@ -16,10 +16,22 @@ from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.snapshot import Snapshot
 
 TOL, TEMPERATURE, DOF, PRIOR = (-12.0, -2.0), (0.0, 2.0), (0.0, 3.0), (-2.0, 4.0)  # powers of ten
+BELIEFS = {
+    "concentration": (-4.0, 2.0),
+    "mean_rows": (-3.0, 2.0),
+    "scale_rows": (-1.0, 3.0),
+}  # of a Bayesian fit's prior
+
+
+def _power(name: str, words: str) -> Any:
+    low, high = BELIEFS[name]
+    return traitlets.Float(0.0, min=low, max=high, help=words).tag(sync=True)
 
 
 class Dials(ChartWidget):
     """Tolerance, temperature, tails, noise and prior: the fit goes on with each from where it is.
+
+    Of variational Bayes it is the prior alone: the concentration of the weights, and the rows that it counts as.
 
     The settings of a fit that the session does not have are left out. A dial that has never been turned leaves the
     model as it is.
@@ -31,6 +43,9 @@ class Dials(ChartWidget):
     temperature = traitlets.Float(0.0, min=TEMPERATURE[0], max=TEMPERATURE[1], help="Power of ten.").tag(sync=True)
     dof = traitlets.Float(DOF[1], min=DOF[0], max=DOF[1], help="Power of ten; the highest is Gaussian.").tag(sync=True)
     prior = traitlets.Float(PRIOR[0], min=PRIOR[0], max=PRIOR[1], help="Power of ten; lowest: none.").tag(sync=True)
+    concentration = _power("concentration", "Power of ten: the smaller, the fewer components.")
+    mean_rows = _power("mean_rows", "Power of ten: rows that the prior of the means counts as.")
+    scale_rows = _power("scale_rows", "Power of ten: rows of the prior of the covariances, beyond d - 1.")
     noise = traitlets.Bool(False, help="Whether rows may belong to no component.").tag(sync=True)
 
     def __init__(self, session: Any, **traits: Any) -> None:
@@ -41,8 +56,11 @@ class Dials(ChartWidget):
             begin["tol"] = min(TOL[1], max(TOL[0], math.log10(known["tol"])))
         if isinstance(model.components, Student):
             begin["dof"] = min(DOF[1], max(DOF[0], math.log10(float(model.components.dof.median()))))
+        for name, (low, high) in BELIEFS.items():
+            if name in known:
+                begin[name] = min(high, max(low, math.log10(known[name])))
         super().__init__(session, **begin | traits)
-        self.observe(self._turn, ["tol", "temperature", "dof", "prior", "noise"])
+        self.observe(self._turn, ["tol", "temperature", "dof", "prior", "noise", *BELIEFS])
         for name in traits.keys() & set(known):
             self._tell(name)
 
@@ -58,6 +76,9 @@ class Dials(ChartWidget):
             slider("temperature", "temperature", TEMPERATURE, 0.0, title="1 is EM; above it rows belong to many"),
             slider("dof", "degrees of freedom", DOF, DOF[1], ends=("", "Gaussian"), title="Fewer: heavier tails"),
             slider("prior", "prior strength", PRIOR, PRIOR[0], ends=("none", ""), title="How often a weak one counts"),
+            slider("concentration", "concentration", BELIEFS["concentration"], 0.0, title="Less: fewer components"),
+            slider("mean_rows", "rows of prior means", BELIEFS["mean_rows"], 0.0, title="More: means drawn together"),
+            slider("scale_rows", "rows of prior shapes", BELIEFS["scale_rows"], 0.0, title="More: shapes of the prior"),
             Control("noise", "noise", self.noise, kind="switch", title="Rows may belong to no component"),
         ]
         known = self.session.snapshot.settings

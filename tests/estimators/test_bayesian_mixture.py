@@ -74,12 +74,19 @@ def test_the_whole_bound_tells_the_number_of_components(five):
 
 
 def test_a_next_row_has_heavier_tails_than_the_expected_gaussians(five):
-    few = five[0][:30]
-    model = BayesianGaussianMixture(2, random_state=0).fit(few)
+    rows = five[0]
+    parts = [rows[i : i + 8] for i in range(0, 160, 8)]  # few rows, of many components
+    scores = []
+    for few in parts:
+        model = BayesianGaussianMixture(random_state=0).fit(few)
+        next_rows, plugged = (
+            StudentMixture.from_mixture(model.predictive_),
+            GaussianMixture.from_mixture(model.expected_),
+        )
+        scores.append([next_rows.score(rows), plugged.score(rows)])
+    assert np.mean(scores, axis=0)[0] > np.mean(scores, axis=0)[1] + 0.1
     far = torch.tensor([[40.0, 40.0]], dtype=torch.float64)
     assert float(model.predictive_.log_prob(far)) > float(model.expected_.log_prob(far)) + 20
-    next_rows, many = StudentMixture.from_mixture(model.predictive_), five[0]
-    assert next_rows.score(many) > GaussianMixture.from_mixture(model.expected_).score(many)
     grid = torch.cartesian_prod(*[torch.linspace(-200, 200, 1201, dtype=torch.float64)] * 2)
     assert float(model.predictive_.log_prob(grid).exp().sum()) * (400 / 1200) ** 2 == pytest.approx(1, abs=0.02)
 
@@ -116,7 +123,7 @@ def test_the_posterior_is_made_from_the_attributes(kind, covariance_type, tmp_pa
     )
     model.set_params(max_iter=300).fit(X)
     ended = model.restarts_[0].model
-    x = torch.as_tensor(X)
+    x = torch.tensor(X)
     torch.testing.assert_close(model.mixture_.posterior(x).resp, ended.posterior(x).resp, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(model.mixture_.penalty(), ended.penalty(), rtol=1e-8, atol=1e-8)
     again = pickle.loads(pickle.dumps(model))
@@ -161,6 +168,29 @@ def test_steps_can_be_watched(five):
     fitted = model.fit(rows)
     np.testing.assert_allclose(steps[-1].model.weights, fitted.weights_, atol=1e-3)
     assert trace[-1] == pytest.approx(fitted.elbo_ / len(rows), abs=1e-4)
+
+
+def test_a_session_steers_and_its_dials_turn_the_prior(five):
+    from gmmlab.widgets import Dials
+
+    rows, _ = five
+    model = BayesianGaussianMixture(8, random_state=0, weight_concentration_prior=1.0)
+    lab = model.explore(rows)
+    session, dials = lab.session, next(panel for panel in lab.panels if isinstance(panel, Dials))
+    assert {c.name for c in dials.controls()} == {"tol", "concentration", "mean_rows", "scale_rows"}
+    session.play()
+    shown = session.wait(60)
+    assert shown.model.k == 8 and (shown.model.weights > 0.02).sum() >= 5
+    before = float(shown.model.gaussian.mean.std())
+    dials.mean_rows = 2.0
+    session.play()
+    assert float(session.wait(60).model.gaussian.mean.std()) < 0.9 * before, "means drawn to the prior's"
+    with pytest.raises(ValueError, match="weight_concentration_prior"):
+        session.set(concentration=-1.0)
+    session.remove(0)
+    session.play()
+    assert session.wait(60).model.k == 7
+    assert "concentration" in dials.describe() and dials.picture() is not None
 
 
 def test_what_cannot_be_fitted_gets_a_sentence():
