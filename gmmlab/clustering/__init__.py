@@ -4,6 +4,7 @@ from gmmlab.clustering.category_discovery import CategoryDiscoveryGMM
 from gmmlab.clustering.mean_shift import MeanShift
 from gmmlab.clustering.modal import ModalClustering
 from gmmlab.clustering.partitive import PartitivePartitioning
+from gmmlab.clustering.sampled import SampledGaussianMixture
 from gmmlab.clustering.sdp_clustering import SDPClustering
 from gmmlab.clustering.star_clusters import StarClusterFinder, simulate_field
 from gmmlab.clustering.tangle_clustering import TangleClustering
@@ -15,6 +16,7 @@ __all__ = [
     "ModalClustering",
     "PartitivePartitioning",
     "SDPClustering",
+    "SampledGaussianMixture",
     "StarClusterFinder",
     "TangleClustering",
     "component_certificate",

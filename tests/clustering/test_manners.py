@@ -10,6 +10,7 @@ from gmmlab.clustering import (
     MeanShift,
     ModalClustering,
     PartitivePartitioning,
+    SampledGaussianMixture,
     SDPClustering,
     TangleClustering,
 )
@@ -19,6 +20,7 @@ CLUSTERERS = [
     MeanShift(),
     ModalClustering(),
     PartitivePartitioning(min_size=5),
+    SampledGaussianMixture(n_samples=5, burn_in=2),
     SDPClustering(solver="low_rank"),
     TangleClustering(),
 ]

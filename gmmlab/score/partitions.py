@@ -1,0 +1,71 @@
+"""What many partitions of the same rows have in common: who goes with whom, and the one partition that stands for all.
+
+None of it depends on how groups are numbered, so that draws of a sampler, which changes the numbers at will, can be
+summed up. `relabelled` is for what does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.kernels.agreement import contingency
+from gmmlab.score.agreement import match_labels
+
+Loss = Callable[[Int[Tensor, "n"], Float[Tensor, "n n"]], float]
+
+
+def similarity(draws: Int[Tensor, "s n"]) -> Float[Tensor, "n n"]:
+    """The share of partitions in which two rows are together: the posterior similarity matrix, if they are draws."""
+    total = torch.zeros(draws.shape[1], draws.shape[1], dtype=torch.float64, device=draws.device)
+    for labels in draws:
+        total += labels[:, None] == labels
+    return total / len(draws)
+
+
+def binder(labels: Int[Tensor, "n"], psm: Float[Tensor, "n n"]) -> float:
+    """Binder's loss of a partition: the share of pairs of rows that are together here and not in a draw, or vice versa.
+
+    Expected over the draws whose similarity is given. See Binder (1978), with equal costs.
+    """
+    n = len(labels)
+    wrong = (psm - (labels[:, None] == labels).to(psm)).abs().sum()  # zero for a row with itself
+    return float(wrong) / max(1, n * (n - 1))
+
+
+def variation(labels: Int[Tensor, "n"], psm: Float[Tensor, "n n"]) -> float:
+    """The expected variation of information between a partition and a draw, in nats, as far as similarity tells it.
+
+        1/n sum_i (log sum_j 1_ij + log sum_j p_ij - 2 log sum_j p_ij 1_ij)      1_ij: i and j are together here
+
+    The middle term is the same for all partitions; with the mean log size of the draws' groups in its place this is a
+    lower bound of the expectation. Exact for a single draw. It asks for fewer small groups than Binder's loss. See Wade
+    and Ghahramani (2018), eq. 13.
+    """
+    own = labels[:, None]
+    together = psm.new_zeros(len(labels), int(labels.max()) + 1).index_add_(1, labels, psm).gather(1, own).squeeze(1)
+    size = torch.bincount(labels).to(psm)[labels]
+    return float((size.log() + psm.sum(1).log() - 2 * together.log()).mean())
+
+
+def variation_of_information(a: Int[Tensor, "n"], b: Int[Tensor, "n"]) -> float:
+    """What two partitions tell about rows that the other does not, H(a | b) + H(b | a), in nats. See Meila (2007)."""
+    joint = contingency(a, b).double() / len(a)
+    return float(2 * _entropy(joint.flatten()) - _entropy(joint.sum(0)) - _entropy(joint.sum(1)))
+
+
+def point(draws: Int[Tensor, "s n"], psm: Float[Tensor, "n n"], loss: Loss = variation) -> int:
+    """The number of the draw with the least expected loss."""
+    losses = [loss(labels, psm) for labels in draws]
+    return losses.index(min(losses))
+
+
+def relabelled(draws: Int[Tensor, "s n"], reference: Int[Tensor, "n"]) -> Int[Tensor, "s n"]:
+    """The same partitions with the numbers of a reference, so that the most rows agree; extra groups get new ones."""
+    return torch.stack([match_labels(reference, labels)[labels] for labels in draws])
+
+
+def _entropy(p: Float[Tensor, "k"]) -> Float[Tensor, ""]:
+    return -torch.special.xlogy(p, p).sum()
