@@ -227,6 +227,7 @@ def _pooled(rows: Float[Tensor, "m d"], z: Int[Tensor, "m"], x: Float[Tensor, "n
 def _told(y: Any, x: Float[Tensor, "n d"]) -> tuple[Told, Int[Tensor, "c"]]:
     """Rows with the numbers of their known classes, -1 where unknown, and these classes."""
     given = np.full(len(x), -1) if y is None else np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
+    given = given.astype(np.float64) if all(isinstance(cell, Integral) for cell in given.ravel().tolist()) else given
     whole = np.issubdtype(given.dtype, np.number) and bool(np.equal(given, np.round(given)).all())
     if given.shape != (len(x),) or not whole or (given < -1).any():
         seen = f"numbers from {given.min()}" if whole and given.size else f"values such as {given.ravel()[:1].tolist()}"
