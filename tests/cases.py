@@ -22,6 +22,7 @@ from gmmlab.families import (
     LinearGaussian,
     NormalWishart,
     Prior,
+    ScaledLinear,
     Spherical,
     Structure,
     Student,
@@ -191,12 +192,21 @@ def linear_experts(structure: Structure, q: int) -> Callable[[Tensor, int, torch
     return make
 
 
+def scaled_experts(x: Tensor, k: int, rng: torch.Generator) -> ScaledLinear:
+    """Regressions of the last column, whose noise grows with the others."""
+    lines = linear_experts(Full(), 1)(x, k, rng)
+    assert isinstance(lines, LinearGaussian)
+    slopes = 0.3 * torch.randn(k, x.shape[1] - 1, generator=rng, dtype=torch.float64) / x.shape[1]
+    return ScaledLinear(lines, torch.cat([lines.cov[:, 0].log(), slopes], 1), x[:, :-1].double().std(0))
+
+
 # these score some columns of a row given the others, and are no densities of rows
 EXPERTS: dict[str, Callable[[Tensor, int, torch.Generator], Components]] = {
     "linear experts": linear_experts(Full(), 1),
     "linear experts of two outputs": linear_experts(Full(), 2),
     "linear experts, tied": linear_experts(Tied(), 2),
     "linear experts, diag": linear_experts(Diagonal(), 2),
+    "linear experts with noise of the inputs": scaled_experts,
 }
 
 GATES: dict[str, Callable[[Tensor, int], Gate]] = {

@@ -93,15 +93,16 @@ class Experts(BaseEstimator, ABC):
         return STARTS[self.init](rows[:, [*task.inputs, *task.outputs]], task.p, k, rng)
 
     def _best(self, task: Task) -> fitting.Climbed:
-        """The start that has come highest after some steps, at its end; a climb that has not settled is warned of."""
+        """The start that comes highest, as far as `tol` asks; a climb that has not settled is warned of."""
         rng = generator(self.random_state, task.rows.device)
         starts = int(self.n_init) if isinstance(self.init, str) and self.n_experts > 1 else 1
         begins = (self._begin(task, self._responsibilities(task, rng)) for _ in range(starts))
-        tol, most = float(self.tol), int(self.max_iter)
-        ends = [fitting.climb(self._up(begin, task), tol, min(fitting.RACE, most)) for begin in begins]
+        most, tol = int(self.max_iter), float(self.tol)
+        first = max(tol, fitting.RACE) if starts > 1 else tol
+        ends = [fitting.climb(self._up(begin, task, first), most) for begin in begins]
         best = max(ends, key=lambda end: end.bound)
-        if not best.converged and most > len(best.bounds):
-            rest = fitting.climb(self._up(best.model, task), tol, most - len(best.bounds))
+        if first > tol and (left := most - len(best.bounds)) > 0:
+            rest = fitting.climb(self._up(best.model, task, tol), left)
             best = rest._replace(bounds=best.bounds + rest.bounds)
         if not best.converged:
             warn(
@@ -112,9 +113,9 @@ class Experts(BaseEstimator, ABC):
             )
         return best
 
-    def _up(self, begin: Mixture, task: Task) -> Iterator[Step]:
+    def _up(self, begin: Mixture, task: Task, tol: float) -> Iterator[Step]:
         """The way up from a start."""
-        return fitting.steps(begin, task.rows, task.weight, tol=float(self.tol))
+        return fitting.steps(begin, task.rows, task.weight, tol=tol)
 
     def _keep(self, X: Any, task: Task, best: fitting.Climbed) -> None:
         """The attributes that all fits have."""

@@ -11,7 +11,7 @@ from gmmlab.gates import Softmax
 from gmmlab.kernels import multinomial
 from gmmlab.model import Mixture
 
-RACE = 50  # steps after which the best start goes on alone
+RACE = 1e-6  # tolerance of all starts, of which the best goes on alone
 SURE = 0.9  # of the labels of a start: a gate that is sure of them would have no finite weights
 
 
@@ -33,20 +33,36 @@ def settled(tol: float) -> Callable[[Any], bool]:
     return lambda step: abs(step.info.gain) <= tol * (1 + abs(float(step.info.objective)))
 
 
-def steps(model: Mixture, rows: Float[Tensor, "n d"], weight: Any = None, *, tol: float = 1e-8) -> Iterator[Step]:
-    """EM from a model of the rows, until it has settled."""
-    return run(model, whole(rows, weight), stop=settled(tol))
+def in_a_row(rule: Callable[[Any], bool], times: int) -> Callable[[Any], bool]:
+    """A rule that has held for so many steps: for fits whose steps move one part of the model after the other."""
+    held = 0
+
+    def enough(step: Any) -> bool:
+        nonlocal held
+        held = held + 1 if rule(step) else 0
+        return held >= times
+
+    return enough
 
 
-def climb(steps: Iterable[Step], tol: float, most: int) -> Climbed:
-    """The end of some steps, or of the first `most` of them."""
+def steps(
+    model: Mixture, rows: Float[Tensor, "n d"], weight: Any = None, *, tol: float = 1e-8, halves: int = 1
+) -> Iterator[Step]:
+    """EM from a model of the rows, until it has settled for as many steps as a whole one has `halves`."""
+    return run(model, whole(rows, weight), stop=in_a_row(settled(tol), halves))
+
+
+def climb(steps: Iterable[Step], most: int) -> Climbed:
+    """The end of some steps, or of the first `most` of them: then it has not converged."""
     bounds: list[float] = []
-    stop, converged, model = settled(tol), False, None
+    converged, model = False, None
     for step in steps:
         bounds.append(float(step.info.objective))
-        model, converged = step.model, stop(step)
+        model = step.model
         if step.i >= most:
             break
+    else:
+        converged = True
     assert model is not None  # a fit has a first step
     return Climbed(model, bounds, converged)
 

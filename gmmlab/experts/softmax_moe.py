@@ -16,10 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 from gmmlab.axes import Float, Tensor
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
+from gmmlab.experts import fitting
 from gmmlab.experts.base import SOLVERS, Experts, Task, outputs_of
 from gmmlab.experts.conditional import Conditional, conditional
 from gmmlab.experts.fitting import gate_of
-from gmmlab.families import LinearGaussian
+from gmmlab.families import LinearGaussian, ScaledLinear
 from gmmlab.fit import Step
 from gmmlab.gates import Softmax
 from gmmlab.model import Mixture
@@ -49,11 +50,13 @@ class SoftmaxMoE(RegressorMixin, Experts):
     covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
         Of the noise of several outputs: any covariance, the same for all experts ('tied'), or variances along the axes.
         For one output 'tied' means one variance for all experts, and the others are alike.
+    heteroscedastic : bool, default=False
+        Whether the log variance of an expert is linear in x too, for one output.
     init : {'kplanes', 'kmeans-x', 'kmeans-xy'} or array, default='kplanes'
         Start: rows part by the nearest of K planes, or by k-means of inputs, or of inputs and outputs; or a label or
         responsibilities for each row.
     n_init : int, default=5
-        Number of starts; that which is highest after 50 steps goes on.
+        Number of starts; the highest of them goes on to the end.
     gate_solver : {'newton', 'mm'}, default='newton'
         Steps of the gate: Newton's, as far as a bound allows, or those of a fixed curvature, which cost less for many
         columns and are more. Both never lower the likelihood.
@@ -77,6 +80,8 @@ class SoftmaxMoE(RegressorMixin, Experts):
         The lines.
     variances_ : array of shape (K,), or (K, Q, Q)
         Variances (covariances) of the noise.
+    log_variances_ : array of shape (K, 1 + D)
+        In their place, constants and slopes of the log variances, where these change with x.
     weights_ : array of shape (K,)
         Share of the rows of each expert.
     converged_, n_iter_, lower_bound_, loglik_path_
@@ -103,10 +108,12 @@ class SoftmaxMoE(RegressorMixin, Experts):
     """
 
     covariance_type: str = "full"
+    heteroscedastic: bool = False
     min_var: Any = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = Experts._parameter_constraints | {
         "covariance_type": [StrOptions(set(COVARIANCES))],
+        "heteroscedastic": ["boolean"],
         "min_var": [Interval(Real, 0.0, None, closed="neither"), None],
     }
 
@@ -128,7 +135,7 @@ class SoftmaxMoE(RegressorMixin, Experts):
         """The steps that a fit takes from its first start, one by one. Bad parameters raise at once."""
         self._validate_params()
         task = self._asked(X, y, sample_weight, Xg)
-        return self._up(self._start(task), task)
+        return self._up(self._start(task), task, float(self.tol))
 
     def watch(self, X: Any, y: Any, *, name: str | None = None) -> Session:
         """A session of the fit from its first start, for the widgets; its rows are those of `X` with `y` behind."""
@@ -139,8 +146,12 @@ class SoftmaxMoE(RegressorMixin, Experts):
         task = self._asked(X, y, None, None)
         names = [str(name) for name in getattr(X, "columns", [f"x{j}" for j in task.inputs])]
         names += ["y"] if task.q == 1 else [f"y{j}" for j in range(task.q)]
-        fit = Recipe(lambda: lambda model: self._up(model, task))
+        fit = Recipe(lambda: lambda model: self._up(model, task, float(self.tol)))
         return Session(task.rows, self._start(task), fit=fit, names=names, name=name)
+
+    def _up(self, begin: Mixture, task: Task, tol: float) -> Iterator[Step]:
+        halves = 2 if self.heteroscedastic else 1
+        return fitting.steps(begin, task.rows, task.weight, tol=tol, halves=halves)
 
     def _asked(self, X: Any, y: Any, sample_weight: Any, Xg: Any) -> Task:
         return self._task(X, Xg, lambda x: outputs_of(y, x), sample_weight)
@@ -151,14 +162,15 @@ class SoftmaxMoE(RegressorMixin, Experts):
     def _begin(self, task: Task, resp: Float[Tensor, "n k"]) -> Mixture:
         rows, weight = task.rows, task.weight
         spread = float(rows[:, list(task.outputs)].double().var(0, correction=0).mean())
-        experts = LinearGaussian.near(
-            rows,
-            resp if weight is None else resp * weight[:, None],
-            inputs=task.inputs,
-            outputs=task.outputs,
-            structure=sk.structure(self.covariance_type),
-            floor=max(float(FLOOR * spread if self.min_var is None else self.min_var), 1e-300),
-        )
+        counted = resp if weight is None else resp * weight[:, None]
+        floor = max(float(FLOOR * spread if self.min_var is None else self.min_var), 1e-300)
+        columns = {"inputs": task.inputs, "outputs": task.outputs}
+        experts: LinearGaussian | ScaledLinear
+        if self.heteroscedastic:
+            experts = ScaledLinear.near(rows, counted, floor=floor, **columns)
+        else:
+            structure = sk.structure(self.covariance_type)
+            experts = LinearGaussian.near(rows, counted, floor=floor, structure=structure, **columns)
         curved, ridge = SOLVERS[self.gate_solver], float(self.reg_gate)
         gate = Softmax.even(resp.shape[1], rows, task.looks, ridge=ridge, curved=curved)
         return Mixture(experts, gate_of(gate, rows, resp, weight))
@@ -169,7 +181,8 @@ class SoftmaxMoE(RegressorMixin, Experts):
         """The same fit with its experts in the order of their intercepts, and of their variances where these tie."""
         check_is_fitted(self)
         experts, gate = self._parts
-        first = experts.cov.diagonal(dim1=1, dim2=2)[:, 0].argsort(stable=True)
+        noise = experts.log_variance[:, 0] if isinstance(experts, ScaledLinear) else experts.cov[:, 0, 0]
+        first = noise.argsort(stable=True)
         order = first[experts.intercept[first, 0].argsort(stable=True)]
         self.mixture_ = Mixture(experts.take(order), gate.take(order))
         return self._written(self.coef_)
@@ -179,19 +192,22 @@ class SoftmaxMoE(RegressorMixin, Experts):
         experts, gate = self._parts
         dtype = experts.origin.dtype
         w = torch.cat([gate.intercepts[:, None], gate.slopes], 1)
-        coef, intercept, cov = experts.coef, experts.intercept, experts.cov
-        if self._flat:
-            coef, intercept, cov = coef[:, 0], intercept[:, 0], cov[:, 0, 0]
-        found = {"gate_weights_": w - w[-1:], "coef_": coef, "intercept_": intercept, "variances_": cov}
+        coef, intercept = experts.coef, experts.intercept
+        found = {"gate_weights_": w - w[-1:]}
+        if isinstance(experts, ScaledLinear):
+            found["log_variances_"] = experts.log_variance
+        else:
+            found["variances_"] = experts.cov[:, 0, 0] if self._flat else experts.cov
+        found["coef_"], found["intercept_"] = (coef[:, 0], intercept[:, 0]) if self._flat else (coef, intercept)
         for name, value in (found | {"weights_": gate.weights}).items():
             setattr(self, name, sk.like(like, value.to(dtype).clone()))
         return self
 
     @property
-    def _parts(self) -> tuple[LinearGaussian, Softmax]:
+    def _parts(self) -> tuple[LinearGaussian | ScaledLinear, Softmax]:
         """The experts and the gate."""
         experts, gate = self.mixture_.components, self.mixture_.gate
-        if not isinstance(experts, LinearGaussian) or not isinstance(gate, Softmax):
+        if not isinstance(experts, LinearGaussian | ScaledLinear) or not isinstance(gate, Softmax):
             raise TypeError(
                 f"mixture_ is one of {type(experts).__name__}; expected linear experts with a softmax gate."
             )

@@ -9,6 +9,7 @@ from gmmlab.families.nig import NormalInverseGamma
 from gmmlab.families.niw import NormalInverseWishart
 from gmmlab.families.normal_wishart import NormalWishart
 from gmmlab.families.prior import Prior
+from gmmlab.families.scaled import ScaledLinear
 from gmmlab.families.structures import EIGEN, EII, VII, Diagonal, Eigen, Full, Spherical, Structure, Tied
 from gmmlab.families.student import Student
 
@@ -28,6 +29,7 @@ __all__ = [
     "NormalInverseWishart",
     "NormalWishart",
     "Prior",
+    "ScaledLinear",
     "Spherical",
     "Structure",
     "Student",

@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import GammaRegressor, LinearRegression, LogisticRegression
 
 from gmmlab.errors import BadData, DataWarning
 from gmmlab.experts import SoftmaxMoE, voronoi_loss
 from gmmlab.experts.fitting import climb
-from gmmlab.families import LinearGaussian
+from gmmlab.families import LinearGaussian, ScaledLinear
 from gmmlab.gates import Softmax
 from gmmlab.kernels import multinomial
 from gmmlab.model import Mixture
@@ -204,7 +204,7 @@ def test_several_outputs_and_columns_of_the_gate(rng):
 
 def test_steps_can_be_taken_one_by_one(data):
     ways = SoftmaxMoE(2, random_state=0, n_init=1)
-    end = climb(ways.steps(*data), 1e-8, 1000)
+    end = climb(ways.steps(*data), 1000)
     assert end.bounds == pytest.approx(ways.fit(*data).loglik_path_[: len(end.bounds)], rel=1e-8, abs=1e-8)
 
 
@@ -229,6 +229,36 @@ def test_a_polished_fit_of_the_same_likelihood_by_other_means(data, fitted):
 
     optimiser.step(closure)
     assert -float(loss().detach()) == pytest.approx(fitted.lower_bound_, abs=1e-6)
+
+
+def test_noise_that_grows_with_x_is_a_gamma_regression_of_squares(rng):
+    """For one expert: weighted least squares, and scikit-learn's Gamma regression of squared residuals."""
+    x = torch.rand(800, 1, generator=rng, dtype=torch.float64) * 4
+    y = 1 + 2 * x[:, 0] + torch.exp(0.5 * (-2 + 0.8 * x[:, 0])) * torch.randn(800, generator=rng).double()
+    model = SoftmaxMoE(1, heteroscedastic=True, tol=1e-14).fit(x.numpy(), y.numpy())
+    found = torch.from_numpy(model.log_variances_[0])
+    np.testing.assert_allclose(found, [-2, 0.8], atol=0.2)
+    variance = torch.exp(found[0] + found[1] * x[:, 0]).numpy()
+    line = LinearRegression().fit(x.numpy(), y.numpy(), sample_weight=1 / variance)
+    np.testing.assert_allclose(model.coef_[0], line.coef_, rtol=1e-6)
+    squares = (y.numpy() - model.predict(x.numpy())) ** 2
+    peer = GammaRegressor(alpha=0, tol=1e-10, max_iter=1000).fit(x.numpy(), squares)
+    np.testing.assert_allclose(found, [peer.intercept_, peer.coef_[0]], rtol=1e-4)
+    np.testing.assert_allclose(model.predict_std(x.numpy()), np.sqrt(variance), rtol=1e-6)
+
+
+def test_noise_without_slopes_is_the_variance(data):
+    x, y = data
+    rows, none = torch.from_numpy(np.column_stack([x, y])), torch.zeros(2, 1, dtype=torch.float64)
+    resp = torch.softmax(torch.randn(500, 2, generator=torch.Generator().manual_seed(0)), 1).double()
+    scaled = ScaledLinear.near(rows, resp, inputs=[0], outputs=[1])
+    plain = scaled.lines
+    assert torch.equal(scaled.noise[:, 1:], none)
+    features = scaled.features(rows)
+    torch.testing.assert_close(scaled.table(features), plain.table(plain.features(rows)))
+    torch.testing.assert_close(scaled.factors(rows), plain.factors(rows))
+    gradient = scaled.replace(turn=True).stats(features, resp).gradient
+    torch.testing.assert_close(gradient[:, 0], none[:, 0], rtol=0, atol=1e-8)
 
 
 def test_voronoi_loss_is_zero_at_the_truth_however_it_is_written(fitted):
