@@ -168,7 +168,7 @@ def table(b: int, cores: int) -> list[str]:
         for name, value in ends.items():
             if abs(value / end - 1) > (1e-4 if name.endswith("float32") else 1e-7):
                 print(f"{name} is at {value:.8g} after {STEPS} steps, gmmlab at {end:.8g}", file=sys.stderr)
-        times = minima(runs, seconds=20.0, rounds=5)
+        times = minima(runs, seconds=12.0, rounds=5)
         for name, seconds in times.items():
             rival = times["gmmlab, float32" if name.endswith("float32") else "gmmlab, float64"]
             lines.append(

@@ -129,8 +129,8 @@ class SequenceModel(BaseEstimator, ABC):
         given = self._given(X, lengths, fitting=True)
         prepared, rng = self._prepared(given, state_weights, sample_weight), self._generator(given)
         best: list[Step] = []
-        for _ in range(self.n_init):
-            climbed = list(islice(self._climb(prepared, rng), self.max_iter))
+        for attempt in range(self.n_init):
+            climbed = list(islice(self._climb(prepared, rng, attempt), self.max_iter))
             if not best or climbed[-1].info.objective > best[-1].info.objective:
                 best = climbed
         if not isinstance(X, list | tuple) and np.ndim(X) == 2:
@@ -139,9 +139,9 @@ class SequenceModel(BaseEstimator, ABC):
         self._store(best, X)
         return self
 
-    def _climb(self, prepared: Prepared, rng: torch.Generator) -> Iterator[Step]:
+    def _climb(self, prepared: Prepared, rng: torch.Generator, attempt: int = 0) -> Iterator[Step]:
         """Steps from a new start."""
-        return run(self._start(prepared, rng), prepared.source, stop=plateau(float(self.tol)))
+        return run(self._start(prepared, rng, attempt), prepared.source, stop=plateau(float(self.tol)))
 
     def steps(
         self, X: Any, lengths: Any = None, *, state_weights: Any = None, sample_weight: Any = None
@@ -173,25 +173,26 @@ class SequenceModel(BaseEstimator, ABC):
         rows = self._rows(given)
         return Prepared(sequences(rows.x, rows.lengths, told=told, weight=weight, smooth=SCANS[self.scan]), rows, told)
 
-    def _start(self, prepared: Prepared, rng: torch.Generator) -> Mixture:
+    def _start(self, prepared: Prepared, rng: torch.Generator, attempt: int) -> Mixture:
         """A first model."""
         rows = prepared.rows
         if len(rows.x) < (s := int(self.n_states)):
             raise BadData(f"Expected at least as many rows as states, but got {len(rows.x)} rows and n_states={s}.")
-        resp = self._responsibilities(rows, prepared.told, rng)
+        resp = self._responsibilities(rows, prepared.told, rng, attempt)
         return self._begun(rows._replace(x=start_rows(rows.x)), resp, self._gate(rows.x.device), rng)
 
     def _responsibilities(
-        self, rows: Given, told: Float[Tensor, "n s"] | None, rng: torch.Generator
+        self, rows: Given, told: Float[Tensor, "n s"] | None, rng: torch.Generator, attempt: int
     ) -> Float[Tensor, "n s"]:
-        """By which rows belong to states to begin with, within what is told of them."""
+        """By which rows belong to states to begin with, within what is told of them, which makes the first start."""
         s = int(self.n_states)
         if not isinstance(self.init_params, str):
             return given_responsibilities(self.init_params, len(rows.x), s).to(rows.x)
         if self.init_params == "time" or (self.init_params == "auto" and self._ordered):
             time = torch.cat([torch.arange(n) * s // n for n in rows.lengths]).to(rows.x.device)
             return _within(one_hot(time, s, rows.x.dtype), told)
-        if self.init_params == "auto" and told is not None and (spoken := _spoken(told)) is not None:
+        first = self.init_params == "auto" and attempt == 0
+        if first and told is not None and (spoken := _spoken(told)) is not None:
             return spoken
         name = "kmeans" if self.init_params == "auto" else self.init_params
         resp = RESPONSIBILITIES[name](start_rows(rows.x), s, rng)
