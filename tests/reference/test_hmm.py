@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from gmmlab.estimators.parameters import COVARIANCES
-from gmmlab.families import Gaussian
+from gmmlab.families import Gaussian, LinearGaussian
 from gmmlab.fit import run, sequences
 from gmmlab.gates import Markov
 from gmmlab.model import Mixture
-from gmmlab.sequences import HMM
+from gmmlab.sequences import ARHMM, HMM
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "hmm.json").read_text())
 GROWTH = torch.tensor(REFERENCE["growth"], dtype=torch.float64)[:, None]
@@ -85,3 +85,36 @@ def test_the_density_of_regimes_with_a_stationary_start_is_that_of_statsmodels()
     gaussian = Gaussian.of(tensor(rest[:2])[:, None], torch.diag_embed(tensor(rest[2:])[:, None]))
     found = sequences(GROWTH, [len(GROWTH)])(Mixture(gaussian, Markov.of(stationary(moves), moves)))
     assert float(found.evidence) == pytest.approx(theirs["loglik"], rel=1e-9)
+
+
+def autoregression() -> Mixture:
+    """The regression of growth on itself at statsmodels' estimates."""
+    theirs = dict(zip(REFERENCE["autoregression"]["names"], REFERENCE["autoregression"]["params"], strict=True))
+    p00, p10 = theirs["p[0->0]"], theirs["p[1->0]"]
+    moves = tensor([[p00, 1 - p00], [p10, 1 - p10]])
+    coef, level, variance = (tensor([theirs[f"{name}[{s}]"] for s in (0, 1)]) for name in ("x1", "const", "sigma2"))
+    experts = LinearGaussian.of(
+        coef[:, None, None], level[:, None], variance[:, None, None], GROWTH.mean(0).repeat(2), inputs=[0], outputs=[1]
+    )
+    return Mixture(experts, Markov.of(stationary(moves), moves))
+
+
+def test_autoregressive_regimes_with_a_stationary_start_are_those_of_statsmodels():
+    theirs = REFERENCE["autoregression"]
+    source = sequences(torch.cat([GROWTH[:-1], GROWTH[1:]], dim=1), [len(GROWTH) - 1])
+    assert float(source(autoregression()).evidence) == pytest.approx(-228.8201, abs=5e-5)
+    assert float(source(autoregression()).evidence) == pytest.approx(theirs["loglik"], rel=1e-9)
+    smoothed, filtered = source.states(autoregression())[:, 0], source.filtered(autoregression()).resp[:, 0]
+    torch.testing.assert_close(smoothed, tensor(theirs["smoothed"]), rtol=0, atol=1e-9)
+    torch.testing.assert_close(filtered, tensor(theirs["filtered"]), rtol=0, atol=1e-9)
+
+
+def test_a_fit_of_autoregressive_regimes_ends_beside_that_of_statsmodels():
+    """Its start distribution is free, so that it ends a little higher."""
+    model = ARHMM(2, n_init=3, random_state=0, tol=1e-9, max_iter=2000).fit(GROWTH)
+    theirs = dict(zip(REFERENCE["autoregression"]["names"], REFERENCE["autoregression"]["params"], strict=True))
+    assert -228.8201 <= model.log_likelihood(GROWTH) < -228.8201 + 1
+    calm = int(model.covariances_[:, 0, 0].argmin())
+    for name, value in (("x1", model.coefs_[calm, 0, 1]), ("const", model.coefs_[calm, 0, 0])):
+        assert float(value) == pytest.approx(theirs[f"{name}[0]"], abs=0.03)
+    assert float(model.covariances_[calm, 0, 0]) == pytest.approx(theirs["sigma2[0]"], abs=0.01)
