@@ -298,20 +298,18 @@ class DeconvolvedGaussianMixture(SourcedMixture):
 def _start_rows(rows: Rows, seen: Measured, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Rows of true values to start from, and how often each counts.
 
-    One Gaussian is fitted to all. A row counts by the share of its variance that the measurement explains, the mean
-    over columns of 1 - B_jj / V_jj; rows seen whole stand for themselves, others for what the Gaussian expects.
+    One Gaussian is fitted to all. Rows are what it expects behind them, and count by the share of their variance that
+    the measurement explains, the mean over columns of 1 - B_jj / V_jj: poor rows would scatter far from all groups.
+    Rows without errors are what they are.
     """
     model = _one_gaussian(seen, weight)
     guess = answers.denoised(model, seen)
     told = 1 - guess.cov.diagonal(dim1=-2, dim2=-1) / model.gaussian.cov[0].diagonal()
-    told = told.mean(1).clamp(0, 1)
-    whole = seen.maps.shape[-1] == rows.x.shape[1] and len(seen.maps) == 1 and not rows.gaps
-    whole = whole and bool((seen.maps == torch.eye(model.d).to(seen.maps)).all())
-    begin = rows.x if whole else guess.mean.to(rows.x)
+    told = told.mean(1).clamp(0, 1).to(rows.x)
     if bool((told > 1 - 1e-9).all()):
-        return begin, weight
-    told = told.clamp(min=1e-3).to(begin)
-    return begin, told if weight is None else told * weight
+        return (rows.x if guess.mean.shape == rows.x.shape else guess.mean.to(rows.x)), weight
+    told = told.clamp(min=1e-3)
+    return guess.mean.to(rows.x), told if weight is None else told * weight
 
 
 def _one_gaussian(seen: Measured, weight: Tensor | None) -> Mixture:
