@@ -47,14 +47,14 @@ def errors(replicates: int) -> list[str]:
         lines.append(f"| {name} | " + " | ".join(f"{v.mean():.3f}, {v.std():.3f}, {v.max():.3f}" for v in cells) + " |")
     spoilt = wrong["iLA-SDP from random labels"].mean(1)
     less = wrong["iLA-SDP"][3] - wrong["EM from Ward"][3]
+    counts = f"better on {(less < 0).sum()} data sets, worse on {(less > 0).sum()}, equal on {(less == 0).sum()}"
     return [
         *lines,
         "",
         _verdict("iLA-SDP from random labels, d = 4, 6 apart", spoilt[1], 0.05),
         _verdict("iLA-SDP from random labels, d = 4, 8 apart", spoilt[2], 0.005),
         _verdict("iLA-SDP less EM from Ward, d = 10, 6 apart", less.mean(), 0.0),
-        f"- its standard error is {less.std(ddof=1) / replicates**0.5:.4f}: better on {(less < 0).sum()} data sets, "
-        + f"worse on {(less > 0).sum()}, equal on {(less == 0).sum()}",
+        f"- its standard error is {less.std(ddof=1) / replicates**0.5:.4f}; {counts}",
     ]
 
 
