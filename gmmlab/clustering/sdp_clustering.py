@@ -28,6 +28,7 @@ FEW, SOME = 300, 3000  # rows up to which `auto` keeps n x n matrices, and up to
 MOST = 4 << 30  # bytes that the matrices of a solver may take
 MATRICES = 10  # of n x n numbers for each block that ADMM holds
 SWEEPS = 3  # of classification EM after a sketch
+START = 1e-2  # how well the constraints of the start are met
 POLISH = 10  # how much more closely ADMM meets the constraints where a certificate is near
 SPHERES: Structure = next(structure for structure in EIGEN if structure.name == "EII")
 
@@ -164,7 +165,7 @@ class SDPClustering(MixtureClusterer):
     def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
         sketch = self._sketch(x, rng)
         done = [step.info for step in self._rounds(x, sketch, rng) if step.info.done]
-        best = max(done, key=lambda info: info.partition.likelihood)
+        best = max(done, key=lambda info: (info.partition.likelihood, info.round))  # its own covariances, if it stayed
         labels, model, likelihood = self._lifted(x, best.partition) if len(sketch) < len(x) else best.partition
         gaussian = model.gaussian
         return {
@@ -217,7 +218,7 @@ class SDPClustering(MixtureClusterer):
             return begin
         spheres = Refit(z, k, SPHERES, shrinkage(x.shape[1], 0.0), 1e-6)
         solver = self._solver(len(x), rng)
-        *_, last = rounds(spheres, filled(begin, z, k), solver, ROUNDINGS["spectral"], rng, adjust=False)
+        *_, last = rounds(spheres, filled(begin, z, k), solver, ROUNDINGS["spectral"], rng, adjust=False, tol=START)
         return last.info.partition.labels
 
     def _solver(self, n: int, rng: torch.Generator) -> Solver:

@@ -24,41 +24,51 @@ from gmmlab.clustering.sdp.relaxed import Relaxed, Solver
 from gmmlab.kernels.spectral import negative_part
 
 STEP = 1.618  # of the multiplier; below the golden ratio sweeps converge
-PENALTY = 0.7  # times |Z| / |A|, of which both are known beforehand
+PENALTY = 0.2  # times |Z| / |A|, of which both are known beforehand
 EVERY = 20  # rounds between two looks
 
 
 def admm(tol: float, max_rounds: int = 5000) -> Solver:
-    """Rounds until the constraints of both problems are met to `tol`, relative to the size of their terms."""
+    """Rounds until the constraints of both problems are met to `tol`, relative to the size of their terms.
+
+    They begin well at a partition: from the optimum under somewhat other covariances they take twice as many.
+    """
 
     def solve(a: Affinities, begin: Float[Tensor, "k n r"]) -> Iterator[Relaxed]:
         problem = _Problem.of(a)
         z = begin @ begin.mT
         slack = above = torch.zeros_like(z)
         penalty = PENALTY * (a.trace * len(a.b)) ** 0.5 / float(problem.cost.norm())
+        needed = problem.needed / penalty
         for i in count(1):
-            y, s = problem.multipliers(slack + above, z, penalty)
-            above = (problem.cost - problem.spread(y, s) - slack - z / penalty).clamp_(min=0)
-            y, s = problem.multipliers(slack + above, z, penalty)
-            rest = problem.cost - problem.spread(y, s) - above - z / penalty
+            rest = torch.sub(problem.cost, z, alpha=1 / penalty)
+            left = rest - slack
+            sums = _sums(left) + needed
+            _subtract(left, problem.multipliers(sums - _sums(above)))
+            above = left.clamp_(min=0)
+            ys = problem.multipliers(sums - _sums(above))
+            _subtract(rest.sub_(above), ys)
             values, vectors = negative_part(rest)
             u = vectors * (-penalty * values).sqrt()[:, None]
             new = u @ u.mT
-            slack = rest + new / penalty
-            gap = new - z
-            z = z + STEP * gap
+            slack = rest.add_(new, alpha=1 / penalty)
+            gap = new.sub_(z)
+            z.add_(gap, alpha=STEP)
             if i % EVERY == 0 or i == max_rounds:
-                primal = problem.residual(z)
                 dual = float(gap.norm()) / penalty / (1 + float(problem.cost.norm()))
-                yield Relaxed(u, a.value(u), max(primal, dual), i, problem.bound(y, above))
-                if max(primal, dual) < tol or i == max_rounds:
+                residual = max(problem.residual(z), dual)
+                yield Relaxed(u, a.value(u), residual, i, problem.bound(ys, above))
+                if residual < tol or i == max_rounds:
                     return
 
     return solve
 
 
 class _Problem(NamedTuple):
-    """The relaxation as a minimum, with numbers of about one: the cost is (mean - A) / scale."""
+    """The relaxation as a minimum, with numbers of about one: the cost is (mean - A) / scale.
+
+    Its multipliers are y and s, one after the other.
+    """
 
     cost: Float[Tensor, "k n n"]
     mean: float
@@ -72,33 +82,40 @@ class _Problem(NamedTuple):
         scale = float((dense - mean).abs().max()) or 1.0
         return cls((mean - dense) / scale, mean, scale, a.trace)
 
-    def spread(self, y: Float[Tensor, "n"], s: Float[Tensor, "k"]) -> Float[Tensor, "k n n"]:
-        """(y 1' + 1 y')/2 + s_k I, the adjoint of the constraints."""
-        both = (y[:, None] + y) / 2
-        spread = both.repeat(len(s), 1, 1)
-        spread.diagonal(dim1=-2, dim2=-1).add_(s[:, None])
-        return spread
+    @property
+    def needed(self) -> Float[Tensor, "m"]:
+        """The sums of a feasible Z: rows of one, and the traces."""
+        k, n = self.cost.shape[:2]
+        return torch.cat([self.cost.new_ones(n), self.cost.new_full((k,), self.trace)])
 
-    def multipliers(
-        self, others: Float[Tensor, "k n n"], z: Float[Tensor, "k n n"], penalty: float
-    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "k"]]:
-        """The best y and s beside the other terms: normal equations that have a closed form."""
-        rest = self.cost - others - z / penalty
-        k, n = rest.shape[:2]
-        rows = rest.sum((0, 2)) + 1 / penalty
-        traces = rest.diagonal(dim1=-2, dim2=-1).sum(-1) + self.trace / penalty
+    def multipliers(self, sums: Float[Tensor, "m"]) -> Float[Tensor, "m"]:
+        """y and s of which (y 1' + 1 y')/2 + s_k I has such sums: normal equations that have a closed form."""
+        k, n = self.cost.shape[:2]
+        rows, traces = sums[:n], sums[n:]
         total = (rows.sum() - traces.sum()) / (k * (n - 1))  # of y
         s = (traces - total) / n
-        return (rows - s.sum() - k / 2 * total) * 2 / (k * n), s
+        return torch.cat([(rows - s.sum() - k / 2 * total) * 2 / (k * n), s])
 
     def residual(self, z: Float[Tensor, "k n n"]) -> float:
         """How far a psd Z is from feasible, relative to its size."""
-        rows = z.sum((0, 2)) - 1
-        traces = z.diagonal(dim1=-2, dim2=-1).sum(-1) - self.trace
-        return float((rows.square().sum() + traces.square().sum() + z.clamp(max=0).square().sum()).sqrt() / z.norm())
+        wrong = _sums(z).sub_(self.needed).square().sum() + z.clamp(max=0).square().sum()
+        return float(wrong.sqrt() / z.norm())
 
-    def bound(self, y: Float[Tensor, "n"], above: Float[Tensor, "k n n"]) -> float:
-        """An upper bound of the maximum, in its own units."""
-        slack = self.cost - self.spread(y, y.new_zeros(len(above))) - above
+    def bound(self, ys: Float[Tensor, "m"], above: Float[Tensor, "k n n"]) -> float:
+        """An upper bound of the maximum, in its own units: the best s for y and `above`."""
+        n = self.cost.shape[1]
+        slack = _subtract(self.cost - above, torch.cat([ys[:n], torch.zeros_like(ys[n:])]))
         least = torch.linalg.eigvalsh(slack)[:, 0].sum()
-        return -self.scale * float(y.sum() + self.trace * least) + self.mean * len(y)
+        return -self.scale * float(ys[:n].sum() + self.trace * least) + self.mean * n
+
+
+def _sums(z: Float[Tensor, "k n n"]) -> Float[Tensor, "m"]:
+    """What the constraints are about: the sums of the rows over all blocks, and the traces of the blocks."""
+    return torch.cat([z.sum(2).sum(0), z.diagonal(dim1=-2, dim2=-1).sum(-1)])
+
+
+def _subtract(z: Float[Tensor, "k n n"], ys: Float[Tensor, "m"]) -> Float[Tensor, "k n n"]:
+    """z_k - (y 1' + 1 y')/2 - s_k I, in place: with the adjoint of the sums."""
+    half, s = ys[: z.shape[1]] / 2, ys[z.shape[1] :]
+    z.sub_(half[:, None] + half).diagonal(dim1=-2, dim2=-1).sub_(s[:, None])
+    return z

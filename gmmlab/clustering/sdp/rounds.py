@@ -26,7 +26,6 @@ from gmmlab.stats import Moments
 
 Shrink = Callable[[Tensor], Tensor]  # from the rows of groups to the share of the pooled covariance in theirs
 CERTIFIED = 1e-4  # log-likelihood per row that a certified partition may be short of the optimum
-NEAR = 20  # times that: a gap that may still close
 
 
 class Partition(NamedTuple):
@@ -76,8 +75,9 @@ class Info(NamedTuple):
 
     @property
     def near(self) -> bool:
-        """Whether a better bound might certify the partition."""
-        return self.gap <= NEAR * CERTIFIED * len(self.partition.labels)
+        """Whether a better bound might certify the partition: more of the gap is above the relaxed point than below."""
+        above = abs(self.relaxed.bound - self.relaxed.value)
+        return self.gap <= 2 * above + CERTIFIED * len(self.partition.labels)
 
     @property
     def evidence(self) -> float:
@@ -156,17 +156,17 @@ def rounds(
 ) -> Iterator[Round]:
     """Steps from a partition, until a partition comes again or after `max_iter` rounds.
 
-    A round relaxes under the covariances of its beginning, rounds, and refits. It ends when the relaxation is met to
-    `tol` and its partition is certified, or far from it; in between the solver goes on to its own end. Covariances are
-    those of the partition, or `soft` ones of the relaxed point. Without `adjust` all groups have the covariance of the
-    first: then there is one relaxation, of k-means (Peng and Wei, 2007), and one round.
+    A round relaxes under the covariances of its beginning, rounds, and refits. It ends when its partition is certified,
+    or the relaxation is met to `tol` and a certificate is far; if one is near the solver goes on to its own end.
+    Covariances are those of the partition, or `soft` ones of the relaxed point. Without `adjust` all groups have the
+    covariance of the first: then there is one relaxation, of k-means (Peng and Wei, 2007), and one round.
     """
     now, steps, seen = refit.partition(labels), count(1), [labels]
-    model, u = now.model, None
+    model = now.model
     looks: tuple[Look, ...] = ()
     for number in range(1, max_iter + 1):
         a = (Affinities.of if adjust else Affinities.common)(refit.x, model.gaussian)
-        u = a.factor(now.labels) if u is None else u
+        u = a.factor(now.labels)
         info = Info(number, Relaxed(u, a.value(u), 0.0, 0), now, refit.likelihood(a, now.labels), math.inf, looks)
         for relaxed in solver(a, u):
             yield Round(next(steps), info.partition.model, info)
@@ -182,11 +182,11 @@ def rounds(
         if not math.isfinite(info.best):
             info = _rounded(info, a, refit, rounding, rng).looked()
         yield Round(next(steps), info.partition.model, info._replace(done=True))
-        now, u, looks = info.partition, info.relaxed.u, info.looks
+        now, looks = info.partition, info.looks
         if not adjust or any(torch.equal(now.labels, old) for old in seen):
             return
         seen.append(now.labels)
-        model = refit.soft(u) if soft else now.model
+        model = refit.soft(info.relaxed.u) if soft else now.model
 
 
 def _rounded(info: Info, a: Affinities, refit: Refit, rounding: Rounding, rng: torch.Generator) -> Info:
