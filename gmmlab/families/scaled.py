@@ -3,8 +3,8 @@
     log N(y | a_k' x + b_k, s_k(x)),    log s_k(x) = u_k' z,    z = (1, (x - origin) / scale)
 
 A refit moves the lines or the noise, in turn, so that the likelihood never falls: lines by least squares, weighted by
-responsibility over s_k(x); noise by a scoring step, as of a regression of the squared residuals e^2 with Gamma errors and
-a logarithmic link,
+responsibility over s_k(x); noise by a scoring step, as of a regression of the squared residuals e^2 with Gamma errors
+and a logarithmic link,
 
     gradient = 1/2 Z' r (e^2 / s - 1)      information = 1/2 Z' r Z      curvature = 1/2 Z' r (e^2 / s) Z
 
