@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,7 +25,7 @@ from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels.chain import Chain, Smoothed
 from gmmlab.kernels.packing import Packing
 from gmmlab.kernels.scan import quickest
-from gmmlab.record import Record
+from gmmlab.record import Record, static
 from gmmlab.stats import Counts, PartedTransitions, Transitions
 
 _LEAST = 1e-300  # probability of what is allowed: only what was never allowed is impossible
@@ -204,7 +205,7 @@ class Markov(Record):
 
     # -- rows without their sequences, by how often components are met ---------------------------------------------
 
-    def at(self, rows: Float[Tensor, "n d"]) -> Constant:  # noqa: ARG002 - the protocol's arguments
+    def at(self, rows: Float[Tensor, "n d"]) -> Constant | Markov:  # noqa: ARG002 - the protocol's arguments
         """Chunks of rows are no sequences: their gate is that of single rows."""
         return self.share
 
@@ -241,6 +242,47 @@ class Markov(Record):
     def marginal(self, columns: Sequence[int]) -> Markov:  # noqa: ARG002 - the protocol's arguments
         """The same: states look at no column."""
         return self
+
+
+class Along(Markov):
+    """A Markov gate that knows which rows of one table follow each other: what a view of that table needs.
+
+    It assigns the table given whole sequences where it sees all of it at once, and any other rows by themselves.
+    """
+
+    packing: Any = static(default=None)
+
+    @classmethod
+    def rows_of(cls, gate: Markov, packing: Packing) -> Along:
+        """The gate of a table whose sequences are packed so."""
+        held = {field.name: getattr(gate, field.name) for field in fields(Markov)}
+        return cls(**held, packing=packing)
+
+    def at(self, rows: Float[Tensor, "n d"]) -> Constant | Along:
+        """Itself for the table, the gate of single rows for others."""
+        return self if len(rows) == len(self.packing.order) else self.share
+
+    def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
+        """Responsibilities given whole sequences, and evidence given the rows before."""
+        resp, found, _ = self.along(self.packing.pack(table), self.packing).posterior
+        return Posterior(self.packing.unpack(resp), self.packing.unpack(found))
+
+    posterior_ = posterior
+
+    def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
+        """Log density of each row given the rows before it."""
+        return self.posterior(table).evidence
+
+    def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """The same together with each component, shared out as responsibilities are."""
+        resp, found, _ = self.posterior(table)
+        return resp.log() + found[:, None]
+
+    outcomes = joint
+
+    def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:
+        """Most probable component of each row given its whole sequence."""
+        return self.posterior(table).resp.max(1).indices
 
 
 def _shares(weights: Float[Tensor, "... s"], what: str) -> Float[Tensor, "... s"]:

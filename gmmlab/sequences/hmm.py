@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from gmmlab.axes import Float, Tensor
 from gmmlab.estimators import parameters as sk
 from gmmlab.families import FactorAnalyzers
+from gmmlab.fit import Step
 from gmmlab.gates import Constant, Markov
+from gmmlab.gates.markov import Along
+from gmmlab.kernels.packing import Packing
 from gmmlab.model import Mixture
 from gmmlab.sequences.base import SequenceModel
 from gmmlab.sequences.emissions import Emission, GaussianEmission
@@ -118,8 +122,8 @@ class HMM(SequenceModel):
         layout = sk.COVARIANCES[self.covariance_type]
         covariances = sk.attributes(model.located.chol, layout)["covariances_"]
         found = {"means_": model.located.mean, "covariances_": covariances}
-        gate = model.gate
-        return found if not isinstance(gate, Markov) or gate.parts is None else found | {"weights_": gate.parts.exp().T}
+        parts = _chain(model).parts
+        return found if parts is None else found | {"weights_": parts.exp().T}
 
     def forecast(self, X: Any, k: int = 1) -> Mixture:
         """The mixture of the row that comes `k` rows after the end of one sequence.
@@ -129,8 +133,7 @@ class HMM(SequenceModel):
         if k < 1:
             raise ValueError(f"k={k}; expected a number of rows ahead, at least 1.")
         _, prepared, model = self._again(X, None)
-        gate = model.gate
-        assert isinstance(gate, Markov)
+        gate = _chain(model)
         now = prepared.source.filtered(model).resp[-1].double()
         then = now @ torch.linalg.matrix_power(gate.moves.exp(), int(k))
         return model.replace(gate=Constant.of(then if gate.parts is None else gate.parts.exp() @ then))
@@ -139,8 +142,7 @@ class HMM(SequenceModel):
         """Rows and states of so many sequences of `n_samples` rows each, one after the other."""
         check_is_fitted(self, "mixture_")
         model = self.mixture_
-        gate = model.gate
-        assert isinstance(gate, Markov)
+        gate = _chain(model)
         rng = self._generator(Given(model.weights[:, None], [1], []))
         states = torch.cat([gate.path(int(n_samples), rng) for _ in range(int(n_sequences))])
         z = states if gate.parts is None else torch.multinomial(gate.parts.exp().T[states], 1, generator=rng)[:, 0]
@@ -151,5 +153,17 @@ class HMM(SequenceModel):
         from gmmlab.widgets.opening import explore, watching
 
         given = self._given(X, lengths, fitting=True)
-        watched = SimpleNamespace(steps=lambda _: self.steps(X, lengths))
-        return explore(session=watching(X if torch.is_tensor(X) else given.x.numpy(), watched), **options)
+        rows = X if hasattr(X, "columns") else given.x  # whose names are shown
+        packing = Packing(given.lengths, given.x.device)
+
+        def steps(_: Any) -> Iterator[Step]:
+            for step in self.steps(X, lengths):
+                gate = Along.rows_of(_chain(step.model), packing)
+                yield step._replace(model=step.model.replace(gate=gate))
+
+        return explore(session=watching(rows, SimpleNamespace(steps=steps)), **options)
+
+
+def _chain(model: Mixture) -> Markov:
+    assert isinstance(model.gate, Markov)
+    return model.gate

@@ -14,6 +14,7 @@ from gmmlab.errors import BadData
 from gmmlab.families import Gaussian
 from gmmlab.fit import plateau, run, sequences, squarem
 from gmmlab.gates import Constant, Markov
+from gmmlab.gates.markov import Along
 from gmmlab.kernels.packing import Packing
 from gmmlab.model import Mixture
 from gmmlab.steps import e_step, m_step
@@ -241,3 +242,15 @@ def test_recovers_the_moves_that_made_the_rows(rng):
     assert smoothed == pytest.approx(0.9925, abs=0.01) and alone == pytest.approx(0.9415, abs=0.02)
     fitted = list(run(truth.replace(gate=Markov.of(torch.ones(3), moves**0.2)), source))[-1].model
     torch.testing.assert_close(fitted.gate.moves.exp(), moves, rtol=0, atol=0.03)
+
+
+def test_a_table_that_is_seen_whole_is_assigned_by_its_sequences(x, rng):
+    model, source = a_model(x, rng), sequences(x, LENGTHS)
+    view = model.replace(gate=Along.rows_of(model.gate, Packing(LENGTHS)))
+    torch.testing.assert_close(view.posterior(x).resp, source.posterior(model).resp)
+    torch.testing.assert_close(view.log_prob(x), source.posterior(model).evidence)
+    torch.testing.assert_close(view.gate.joint(next(view.tables(x))).logsumexp(1), view.log_prob(x))
+    labels, score = view.assign(x)
+    assert torch.equal(labels, source.states(model).argmax(1))
+    assert float(score) == pytest.approx(float(source(model).score))
+    torch.testing.assert_close(view.posterior(x[:7]).resp, model.posterior(x[:7]).resp)
