@@ -19,4 +19,6 @@ SYSTEMS: dict[str, str] = {
     "estimation/tangles": "gmmlab.clustering.TangleClustering",
     "estimation/vibration": "gmmlab.clustering.vibration.grid",
     "experts/softmax-moe": "gmmlab.experts.SoftmaxMoE",
+    "processes/ar-hmm": "gmmlab.sequences.ARHMM",
+    "processes/hmm": "gmmlab.sequences.HMM",
 }
