@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         StudentMixture,
     )
     from gmmlab.estimators.exchange import from_sklearn, to_sklearn
+    from gmmlab.estimators.growing import IncrementalGaussianMixture, IncrementalGMClassifier, IncrementalGMRegressor
     from gmmlab.estimators.select import select
     from gmmlab.estimators.storage import load, save
     from gmmlab.families import Gaussian
@@ -41,6 +42,9 @@ _HOME = {
     "Gaussian": "gmmlab.families",
     "GaussianMixture": "gmmlab.estimators",
     "SemiSupervisedGMM": "gmmlab.estimators",
+    "IncrementalGMClassifier": "gmmlab.estimators",
+    "IncrementalGMRegressor": "gmmlab.estimators",
+    "IncrementalGaussianMixture": "gmmlab.estimators",
     "StudentMixture": "gmmlab.estimators",
     "Mixture": "gmmlab.model",
     "explore": "gmmlab.widgets.opening",
@@ -63,6 +67,9 @@ __all__ = [
     "FactorMixture",
     "Gaussian",
     "GaussianMixture",
+    "IncrementalGMClassifier",
+    "IncrementalGMRegressor",
+    "IncrementalGaussianMixture",
     "Mixture",
     "SemiSupervisedGMM",
     "StudentMixture",

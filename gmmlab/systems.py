@@ -11,6 +11,7 @@ SYSTEMS: dict[str, str] = {
     "estimation/em-selection": "gmmlab.select",
     "estimation/gpc": "gmmlab.clustering.CategoryDiscoveryGMM",
     "estimation/ila-sdp": "gmmlab.clustering.SDPClustering",
+    "estimation/incremental": "gmmlab.IncrementalGaussianMixture",
     "estimation/modes": "gmmlab.algebra.find_modes",
     "estimation/noisy-incomplete": "gmmlab.DeconvolvedGaussianMixture",
     "estimation/ppp": "gmmlab.clustering.PartitivePartitioning",

@@ -13,5 +13,15 @@ __all__ = [
     "FactorMixture",
     "GaussianMixture",
     "SemiSupervisedGMM",
+from gmmlab.estimators.growing import IncrementalGaussianMixture, IncrementalGMClassifier, IncrementalGMRegressor
+from gmmlab.estimators.student_mixture import StudentMixture
+
+__all__ = [
+    "DeconvolvedGaussianMixture",
+    "FactorMixture",
+    "GaussianMixture",
+    "IncrementalGMClassifier",
+    "IncrementalGMRegressor",
+    "IncrementalGaussianMixture",
     "StudentMixture",
 ]

@@ -140,6 +140,8 @@ class Driver(Audience):
         if steps := self._stepper.taken - taken:
             self._pace.took(time.perf_counter() - began, steps)
             self._log.compare(self._stepper.now.step, before.model, self._stepper.now.model)
+            for kind, words in getattr(self._stepper.last, "events", ()):
+                self._log.note(self._stepper.now.step, kind, words)
         self._publish(changes)
         return BREATH
 

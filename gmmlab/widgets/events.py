@@ -14,7 +14,8 @@ MOST = 200  # events that are kept
 class Event(NamedTuple):
     """What happened at a step, beside the step itself.
 
-    Kinds are edit, split, merge, pin, settings, restart, collapse, warning and failure.
+    Kinds are edit, split, merge, pin, settings, restart, collapse, warning and failure, and what a fit itself tells of
+    its steps (`events`: pairs of kind and words), such as birth and death.
     """
 
     step: int
