@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "DeconvolvedGaussianMixture": "gmmlab.estimators",
     "BayesianGaussianMixture": "gmmlab.estimators",
+    "DeconvolvedGaussianMixture": "gmmlab.estimators",
     "FactorMixture": "gmmlab.estimators",
     "Gaussian": "gmmlab.families",
     "GaussianMixture": "gmmlab.estimators",
-    "SemiSupervisedGMM": "gmmlab.estimators",
     "IncrementalGMClassifier": "gmmlab.estimators",
     "IncrementalGMRegressor": "gmmlab.estimators",
     "IncrementalGaussianMixture": "gmmlab.estimators",
-    "StudentMixture": "gmmlab.estimators",
     "Mixture": "gmmlab.model",
+    "SemiSupervisedGMM": "gmmlab.estimators",
+    "StudentMixture": "gmmlab.estimators",
     "explore": "gmmlab.widgets.opening",
     "faithful": "gmmlab.data",
     "from_sklearn": "gmmlab.estimators.exchange",

@@ -4,6 +4,7 @@ from gmmlab.estimators.bayesian_mixture import BayesianGaussianMixture
 from gmmlab.estimators.deconvolved import DeconvolvedGaussianMixture
 from gmmlab.estimators.factor_mixture import FactorMixture
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
+from gmmlab.estimators.growing import IncrementalGaussianMixture, IncrementalGMClassifier, IncrementalGMRegressor
 from gmmlab.estimators.semi_supervised import SemiSupervisedGMM
 from gmmlab.estimators.student_mixture import StudentMixture
 
@@ -12,16 +13,9 @@ __all__ = [
     "DeconvolvedGaussianMixture",
     "FactorMixture",
     "GaussianMixture",
-    "SemiSupervisedGMM",
-from gmmlab.estimators.growing import IncrementalGaussianMixture, IncrementalGMClassifier, IncrementalGMRegressor
-from gmmlab.estimators.student_mixture import StudentMixture
-
-__all__ = [
-    "DeconvolvedGaussianMixture",
-    "FactorMixture",
-    "GaussianMixture",
     "IncrementalGMClassifier",
     "IncrementalGMRegressor",
     "IncrementalGaussianMixture",
+    "SemiSupervisedGMM",
     "StudentMixture",
 ]

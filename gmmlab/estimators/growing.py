@@ -23,7 +23,7 @@ from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Answers, Regressed
 from gmmlab.estimators.predictions import Predictions
 from gmmlab.fit.growing import Event, Grown, Rule, Step, exact, grow, published
-from gmmlab.kernels import rank_one
+from gmmlab.kernels import precision
 from gmmlab.model import Mixture
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class IncrementalGaussianMixture(Predictions, Answers, DensityMixin, _Parameters
         if sorted(o + t) != list(range(self._grown.mean.shape[1])):
             return super().regress(X, given, targets)
         values = as_rows(X).x.double()
-        found = rank_one.conditional(*self._gaussians(values), values[:, np.argsort(o).tolist()], t)
+        found = precision.conditional(*self._gaussians(values), values[:, np.argsort(o).tolist()], t)
         return _expected(self._grown.sp.to(values), found, X)
 
     def to_mixture(self) -> Any:
@@ -442,7 +442,7 @@ def _widths(given: Any, x: Float[Tensor, "n d"]) -> Float[Tensor, "d"]:
     return torch.where(width > 1e-12 * widest, width, FLAT * widest)
 
 
-def _expected(sp: Float[Tensor, "k"], found: rank_one.Given, like: Any) -> Regressed:
+def _expected(sp: Float[Tensor, "k"], found: precision.Given, like: Any) -> Regressed:
     """Mean and standard deviation over components."""
     resp = torch.softmax(sp.log() + found.log_prob, dim=1)
     mean = torch.einsum("nk,nkt->nt", resp, found.mean)

@@ -7,7 +7,7 @@ Engel, 2015). For a row x, with e_j = x - mu_j and d_j^2 = e_j' L_j e_j of every
     assignment    r_j as of any mixture, with the weights sp_j / sum sp
     counts        sp_j <- sp_j + r_j, age_j <- age_j + 1;     w = r_j / sp_j
     mean          mu_j <- mu_j + w e_j
-    covariance    C_j <- (1 - w) C_j + a e_j e_j', through its inverse (`kernels/rank_one.py`)
+    covariance    C_j <- (1 - w) C_j + a e_j e_j', through its inverse (`kernels/precision.py`)
 
 Exact weighted moments have a = w (1 - w). The papers and their code have a = w (1 - 3 w + w^2), as they take one
 deviation from the new mean: that is negative for w > 0.382, in the first rows of a component, and can lose positive
@@ -30,7 +30,7 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import Full, Gaussian
 from gmmlab.gates import Constant
-from gmmlab.kernels import rank_one as kernel
+from gmmlab.kernels import precision as kernel
 from gmmlab.kernels.tails import distance_at
 from gmmlab.model import Mixture
 from gmmlab.record import Record, shared

@@ -10,7 +10,7 @@ import torch
 
 from gmmlab.algebra import regress
 from gmmlab.fit.growing import BIRTH, DEATH, Grown, Rule, exact, grow, published
-from gmmlab.kernels import rank_one as kernel
+from gmmlab.kernels import precision as kernel
 
 NEVER = {"oldest": math.inf}
 
