@@ -256,5 +256,5 @@ def test_bad_priors_of_components_are_refused(rng):
     x = cases.blobs(rng)
     with pytest.raises(ValueError, match=r"kappa=0.3 and dof=2; expected above 0 and above 2"):
         prior(Full(), x, 2, dof=2.0)
-    with pytest.raises(ValueError, match=r"shape \(3,\); expected \(3, 3\), symmetric"):
+    with pytest.raises(ValueError, match=r"shape \(3,\); expected a symmetric matrix \(3, 3\)"):
         NormalWishart.of(Full(), 2, mean=x.mean(0), kappa=1.0, dof=4.0, scale=torch.ones(3).double(), origin=x.mean(0))
