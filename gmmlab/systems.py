@@ -19,6 +19,7 @@ SYSTEMS: dict[str, str] = {
     "estimation/star-clusters": "gmmlab.clustering.StarClusterFinder",
     "estimation/tangles": "gmmlab.clustering.TangleClustering",
     "estimation/vibration": "gmmlab.clustering.vibration.grid",
+    "experts/logistic-moe": "gmmlab.experts.LogisticMoE",
     "experts/softmax-moe": "gmmlab.experts.SoftmaxMoE",
     "processes/ar-hmm": "gmmlab.sequences.ARHMM",
     "processes/hmm": "gmmlab.sequences.HMM",

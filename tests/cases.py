@@ -20,6 +20,7 @@ from gmmlab.families import (
     Full,
     Gaussian,
     LinearGaussian,
+    Logits,
     NormalWishart,
     Prior,
     ScaledLinear,
@@ -200,6 +201,18 @@ def scaled_experts(x: Tensor, k: int, rng: torch.Generator) -> ScaledLinear:
     return ScaledLinear(lines, torch.cat([lines.cov[:, 0].log(), slopes], 1), x[:, :-1].double().std(0))
 
 
+def logistic_experts(*, curved: bool) -> Callable[[Tensor, int, torch.Generator], Logits]:
+    """Logistic regressions of the last column, taken as three classes, on the others."""
+
+    def make(x: Tensor, k: int, rng: torch.Generator) -> Logits:
+        p = x.shape[1] - 1
+        w = 0.3 * torch.randn(k, 3, 1 + p, generator=rng, dtype=torch.float64)
+        w = w - w.mean(1, keepdim=True)
+        return Logits(w, x.mean(0), x[:, :p].double().std(0), tuple(range(p)), p, ridge=0.1, curved=curved)
+
+    return make
+
+
 # these score some columns of a row given the others, and are no densities of rows
 EXPERTS: dict[str, Callable[[Tensor, int, torch.Generator], Components]] = {
     "linear experts": linear_experts(Full(), 1),
@@ -207,6 +220,8 @@ EXPERTS: dict[str, Callable[[Tensor, int, torch.Generator], Components]] = {
     "linear experts, tied": linear_experts(Tied(), 2),
     "linear experts, diag": linear_experts(Diagonal(), 2),
     "linear experts with noise of the inputs": scaled_experts,
+    "logistic experts": logistic_experts(curved=True),
+    "logistic experts without curvature": logistic_experts(curved=False),
 }
 
 GATES: dict[str, Callable[[Tensor, int], Gate]] = {

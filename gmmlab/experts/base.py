@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -21,7 +21,6 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from gmmlab.axes import Float, Tensor
 from gmmlab.data import as_rows
 from gmmlab.errors import BadData, DataWarning, warn
-from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
 from gmmlab.experts import fitting
 from gmmlab.experts.starts import STARTS
@@ -127,12 +126,17 @@ class Experts(BaseEstimator, ABC):
 
     # -- what people give ------------------------------------------------------------------------------------------
 
-    def _inputs(self, X: Any, Xg: Any, *, fitting: bool) -> tuple[Float[Tensor, "n c"], int]:
-        """Inputs of the experts, then those of the gate where they have other ones; and how many are the first."""
+    def _checked(self, X: Any, *, fitting: bool) -> Float[Tensor, "n p"]:
+        """Inputs of the experts, with the columns of the fit unless this is one."""
         if not fitting:
             check_is_fitted(self)
         x = as_rows(X, min_rows=2 if fitting else 1).x
         validate_data(copy(self) if fitting else self, head(X), reset=fitting, skip_check_array=True)
+        return x
+
+    def _inputs(self, X: Any, Xg: Any, *, fitting: bool) -> tuple[Float[Tensor, "n c"], int]:
+        """Inputs of the experts, then those of the gate where they have other ones; and how many are the first."""
+        x = self._checked(X, fitting=fitting)
         wanted = None if fitting else self._of_gate
         g = x[:, :0] if Xg is None else as_rows(Xg).x.to(x)
         if len(g) != len(x) or (wanted is not None and g.shape[1] != wanted):
@@ -142,21 +146,17 @@ class Experts(BaseEstimator, ABC):
             )
         return torch.cat([x, g], 1), x.shape[1]
 
-    def _task(self, X: Any, Xg: Any, y: Callable[[Tensor], Tensor], sample_weight: Any) -> Task:
-        """Checked rows for a fit; `y` makes columns that go with the inputs."""
-        x, p = self._inputs(X, Xg, fitting=True)
-        out = y(x)
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
-        k, each = int(self.n_experts), p + 2
+    def _enough(self, x: Float[Tensor, "n p"]) -> None:
+        """Raises `BadData` for fewer rows than experts, and warns of fewer than parameters."""
+        k, each = int(self.n_experts), x.shape[1] + 2
         if len(x) < k:
             raise BadData(f"Expected n_samples >= n_experts, but got n_experts={k} and n_samples={len(x)}.")
         if len(x) < k * each:
             warn(
                 f"There are {len(x)} rows for {k} experts of {each} parameters: some will pass through their rows, as "
-                f"close as the least variance allows. Fewer experts would help, or {k * each} rows.",
+                f"close as they are let. Fewer experts would help, or {k * each} rows.",
                 DataWarning,
             )
-        return Task(torch.cat([x, out], 1), weight, p, x.shape[1] - p, out.shape[1])
 
     @classmethod
     @cache

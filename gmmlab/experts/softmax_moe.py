@@ -154,7 +154,11 @@ class SoftmaxMoE(RegressorMixin, Experts):
         return fitting.steps(begin, task.rows, task.weight, tol=tol, halves=halves)
 
     def _asked(self, X: Any, y: Any, sample_weight: Any, Xg: Any) -> Task:
-        return self._task(X, Xg, lambda x: outputs_of(y, x), sample_weight)
+        x, p = self._inputs(X, Xg, fitting=True)
+        out = outputs_of(y, x)
+        self._enough(x[:, :p])
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
+        return Task(torch.cat([x, out], 1), weight, p, x.shape[1] - p, out.shape[1])
 
     def _start(self, task: Task) -> Mixture:
         return self._begin(task, self._responsibilities(task, generator(self.random_state, task.rows.device)))

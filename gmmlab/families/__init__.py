@@ -4,6 +4,7 @@ from gmmlab.families.components import Components
 from gmmlab.families.factor import FactorAnalyzers
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.linear import LinearGaussian
+from gmmlab.families.logits import Logits
 from gmmlab.families.mixed import Mixed
 from gmmlab.families.nig import NormalInverseGamma
 from gmmlab.families.niw import NormalInverseWishart
@@ -24,6 +25,7 @@ __all__ = [
     "Full",
     "Gaussian",
     "LinearGaussian",
+    "Logits",
     "Mixed",
     "NormalInverseGamma",
     "NormalInverseWishart",

@@ -75,7 +75,7 @@ def lines_and_regions(
 
 
 def _numbers(column: Any) -> Float[Tensor, "n"]:
-    given = column.cpu() if isinstance(column, Tensor) else np.asarray(column)
+    given = column.cpu() if isinstance(column, Tensor) else np.array(column)
     return torch.as_tensor(given).double().reshape(-1)
 
 
