@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         GaussianMixture,
         SemiSupervisedGMM,
         StudentMixture,
+        TruncatedGaussianMixture,
     )
     from gmmlab.estimators.exchange import from_sklearn, to_sklearn
     from gmmlab.estimators.growing import IncrementalGaussianMixture, IncrementalGMClassifier, IncrementalGMRegressor
@@ -44,6 +45,8 @@ _HOME = {
     "IncrementalGMClassifier": "gmmlab.estimators",
     "IncrementalGMRegressor": "gmmlab.estimators",
     "IncrementalGaussianMixture": "gmmlab.estimators",
+    "StudentMixture": "gmmlab.estimators",
+    "TruncatedGaussianMixture": "gmmlab.estimators",
     "Mixture": "gmmlab.model",
     "SemiSupervisedGMM": "gmmlab.estimators",
     "StudentMixture": "gmmlab.estimators",
@@ -73,6 +76,7 @@ __all__ = [
     "Mixture",
     "SemiSupervisedGMM",
     "StudentMixture",
+    "TruncatedGaussianMixture",
     "explore",
     "faithful",
     "from_sklearn",

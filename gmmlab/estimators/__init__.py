@@ -7,6 +7,7 @@ from gmmlab.estimators.gaussian_mixture import GaussianMixture
 from gmmlab.estimators.growing import IncrementalGaussianMixture, IncrementalGMClassifier, IncrementalGMRegressor
 from gmmlab.estimators.semi_supervised import SemiSupervisedGMM
 from gmmlab.estimators.student_mixture import StudentMixture
+from gmmlab.estimators.truncated import TruncatedGaussianMixture
 
 __all__ = [
     "BayesianGaussianMixture",
@@ -18,4 +19,5 @@ __all__ = [
     "IncrementalGaussianMixture",
     "SemiSupervisedGMM",
     "StudentMixture",
+    "TruncatedGaussianMixture",
 ]

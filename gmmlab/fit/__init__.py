@@ -1,6 +1,7 @@
 """Ways of fitting: every one yields immutable steps."""
 
 from gmmlab.fit.ahead import Ahead
+from gmmlab.fit.censored_moments import moment_censored_gmm
 from gmmlab.fit.landscape import Landscape, Optimum, landscape
 from gmmlab.fit.lineage import Lineage
 from gmmlab.fit.loop import Info, Step, last, plateau, run
@@ -40,6 +41,7 @@ __all__ = [
     "incremental",
     "landscape",
     "last",
+    "moment_censored_gmm",
     "pinned",
     "plateau",
     "run",
