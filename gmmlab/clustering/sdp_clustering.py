@@ -29,7 +29,7 @@ MOST = 4 << 30  # bytes that the matrices of a solver may take
 MATRICES = 10  # of n x n numbers for each block that ADMM holds
 SWEEPS = 3  # of classification EM after a sketch
 START = 1e-2  # how well the constraints of the start are met
-POLISH = 10  # how much more closely ADMM meets the constraints where a certificate is near
+POLISH = 100  # how much more closely ADMM meets the constraints while a certificate is near
 SPHERES: Structure = next(structure for structure in EIGEN if structure.name == "EII")
 
 
@@ -80,7 +80,7 @@ class SDPClustering(MixtureClusterer):
         Rounds at most.
     tol : float, default=1e-3
         How well the constraints of a relaxation are met, relative to their size. Where a certificate is near, 'admm'
-        goes on to a tenth of it.
+        goes on to a hundredth of it.
     shrink : 'auto' or float, default='auto'
         Share of the pooled covariance in those of groups; 'auto' is (d + 2) / n_k, at most 1.
     sketch_size : int, default=400
