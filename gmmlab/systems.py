@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SYSTEMS: dict[str, str] = {
-    "estimation/bayesian-vb-dp": "gmmlab.clustering.SampledGaussianMixture",
+    "estimation/bayesian-vb-dp": "gmmlab.BayesianGaussianMixture",
     "estimation/censored": "gmmlab.TruncatedGaussianMixture",
     "estimation/coresets": "gmmlab.init.coreset",
     "estimation/em-covariances": "gmmlab.families.EIGEN",

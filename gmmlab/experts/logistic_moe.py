@@ -241,8 +241,8 @@ class LogisticMoE(ClassifierMixin, Experts):
     def _both(self, X: Any) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k j"]]:
         """Weights of the experts, and their probabilities."""
         rows = self._lined(X)
-        experts, gate = (part.to(rows.device) for part in self._parts)
-        return gate.at(rows).log_w.exp(), experts.log_proba(rows).exp()
+        experts, gate = self._parts
+        return gate.to(rows.device).at(rows).log_w.exp(), experts.to(rows.device).log_proba(rows).exp()
 
     def _lined(self, X: Any) -> Float[Tensor, "n d"]:
         """Rows of a fitted model, whose class is not known: 0."""
