@@ -206,8 +206,8 @@ def main() -> None:
     rows = on_cores(1, [str(HERE / "hmm.py"), "--cores", "1", *quick])
     text = (
         f"# Hidden Markov models\n\nMade by `python benchmarks/hmm.py`: {b:,} sequences of length {T}, {S} states, {D} "
-        f"dimensions, one core. Seconds are those\nof one EM step, the least of five runs of {STEPS} steps, taken in turn; "
-        f"ratios are to gmmlab in the same precision.\n{before} Peers: {peers()}.\n\n"
+        "dimensions, one core. Seconds are those\nof one EM step, the least of five runs of "
+        f"{STEPS} steps, taken in turn; ratios are to gmmlab in the same precision.\n{before} Peers: {peers()}.\n\n"
         "| covariances | cores | who | seconds a step | ratio | log-likelihood |\n|:--|--:|:--|--:|--:|--:|\n" + rows
     )
     print(text)
