@@ -85,7 +85,8 @@ class SampledGaussianMixture(MixtureClusterer):
         Concentration: large for many groups. n rows ask for about alpha log(1 + n / alpha) groups before they are seen.
     learn_alpha : bool, default=True
         Draw it too, beginning at `alpha`, by the prior Gamma(shape, rate) of `alpha_prior`.
-    alpha_prior : pair of floats, default=(1.0, 1.0)
+    alpha_prior : pair of floats, default=(2.0, 4.0)
+        That of Escobar and West (1995); it says much, as rows say little about alpha.
     mean_prior : array of shape (d,), optional
         Where means are expected; the mean of the rows.
     mean_precision_prior : float, optional
@@ -147,7 +148,7 @@ class SampledGaussianMixture(MixtureClusterer):
     n_chains: int = 1
     alpha: float = 1.0
     learn_alpha: bool = True
-    alpha_prior: Any = (1.0, 1.0)
+    alpha_prior: Any = (2.0, 4.0)
     mean_prior: Any = None
     mean_precision_prior: float | None = None
     degrees_of_freedom_prior: float | None = None

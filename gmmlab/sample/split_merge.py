@@ -36,7 +36,7 @@ from gmmlab.sample.process import Gamma, Restaurant
 from gmmlab.sample.random import log_betas, log_dirichlet
 from gmmlab.stats import Moments
 
-SCANS = 2  # sweeps inside, before the halves are used
+SCANS = 8  # sweeps inside, before the halves are used
 
 
 class Base(NamedTuple):

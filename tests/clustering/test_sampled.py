@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gmmlab import plot
 from gmmlab.clustering import SampledGaussianMixture
 from gmmlab.kernels.agreement import adjusted_rand
 from gmmlab.widgets.opening import watching
@@ -86,6 +87,13 @@ def test_arviz_takes_the_chains():
     table = model.convergence()
     assert {"r_hat", "ess_bulk", "ess_tail"} <= set(table.columns)
     assert table.loc["log_joint", "r_hat"] == pytest.approx(float(arviz.rhat(data, var_names="log_joint")["log_joint"]))
+
+
+def test_its_picture_says_what_is_in_it(fitted):
+    for theme in ("light", "dark"):
+        picture = plot.co_clustering(fitted["collapsed"], theme=theme)
+        assert "60 rows in 3 groups" in picture.alt
+        assert len(picture.png()) < 60_000
 
 
 def test_it_can_be_watched():
