@@ -83,8 +83,8 @@ class Belief(NamedTuple):
 def assigned(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator) -> tuple[Int[Tensor, "n"], float]:
     """A component for each row, drawn from its responsibilities; and the mean log-likelihood per row."""
     labels, total = [], 0.0
-    for table in model.tables(x):
-        posterior = model.gate.posterior_(table)
+    for gate, table in model.gated(x):
+        posterior = gate.posterior_(table)
         labels.append(torch.multinomial(posterior.resp, 1, generator=rng).squeeze(1))
         total += float(posterior.evidence.sum(dtype=torch.float64))
     return torch.cat(labels), total / len(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 from collections import Counter
@@ -88,6 +89,12 @@ def distance(name: str, n: int, draws: int, seed: int = 0) -> float:
 
 
 FOUR = [name for name in PROCESSES if name != "moves alone"]
+
+
+@pytest.fixture(autouse=True)
+def few_sweeps_inside(monkeypatch):
+    """Any number of them is exact."""
+    monkeypatch.setattr(importlib.import_module("gmmlab.sample.split_merge"), "SCANS", 1)
 
 
 @pytest.mark.parametrize("name", FOUR)
