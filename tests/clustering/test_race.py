@@ -30,6 +30,9 @@ def test_a_course_is_timed_and_judged_on_all_rows():
     assert end.certified
     assert end.likelihood == pytest.approx(fit.objective_ / 60, abs=1e-3)
     assert not courses["low_rank"][-1].certified
+    assert not courses["sketch"][-1].certified  # of half of the rows
+    *_, last = entrants["sketch"].steps(x)
+    assert last.info.certified
 
 
 def test_the_picture_of_a_race():
