@@ -63,6 +63,7 @@ bench: setup ## measure speed and print the tables
 	@$(BIN)/python benchmarks/acceleration.py
 	@$(BIN)/python benchmarks/hmm.py
 	@$(BIN)/python benchmarks/sdp.py
+	@$(BIN)/python benchmarks/experts.py
 	@$(BIN)/python benchmarks/explorer.py
 	@$(BIN)/python benchmarks/gpu.py
 
