@@ -28,7 +28,7 @@ from gmmlab.families import Gaussian
 from gmmlab.families.measured import Measured
 from gmmlab.fit.source import Source
 from gmmlab.gates import Noisy
-from gmmlab.kernels.truncation import box_moments, normal_nodes, outside_box
+from gmmlab.kernels.truncation import normal_nodes, outside_box, outside_correlated_box
 from gmmlab.model import Mixture
 from gmmlab.record import Record
 from gmmlab.stats import Counts, Moments, NoisyCounts
@@ -103,10 +103,9 @@ class Box:
         if isinstance(model.gate, Noisy):
             none = self._of_noise(model.gate)
         if gaussian.d > 1 and gaussian.structure.dense:
-            inside, s1, s2 = box_moments(gaussian.mean, gaussian.chol, self.lower, self.upper, self._points)
-            total = gaussian.mean, gaussian.cov + gaussian.mean[:, :, None] * gaussian.mean[:, None]
-            moments = Moments(1 - inside, total[0] - s1, total[1] - s2, origin=torch.zeros_like(self.lower))
-            return Unseen(inside, moments.about(gaussian.origin), none)
+            low, high = self.lower - gaussian.mean, self.upper - gaussian.mean
+            inside, w, s1, s2 = outside_correlated_box(gaussian.chol, low, high, self._points)
+            return Unseen(inside, _moved(gaussian, w, s1, s2), none)
         sd = gaussian.chol.flatten(1) if gaussian.structure.dense else gaussian.chol
         out = outside_box((self.lower - gaussian.mean) / sd, (self.upper - gaussian.mean) / sd)
         return Unseen(out.inside, _placed(gaussian, sd, out.w, out.s1, out.s2), none)
@@ -202,6 +201,14 @@ def _placed(gaussian: Gaussian, sd: Float[Tensor, "k d"], w: Tensor, s1: Tensor,
     first = w[:, None] * shift + sd * s1
     second = w[:, None] * shift.square() + 2 * shift * sd * s1 + sd.square() * s2
     return Moments(w, first, second[:, :, None] if gaussian.structure.dense else second, origin=gaussian.origin)
+
+
+def _moved(gaussian: Gaussian, w: Tensor, s1: Tensor, s2: Tensor) -> Moments:
+    """Moments of deviations from the mean, about the origin of the components."""
+    shift = gaussian.mean - gaussian.origin
+    cross = s1[:, :, None] * shift[:, None]
+    square = w[:, None, None] * shift[:, :, None] * shift[:, None]
+    return Moments(w, s1 + w[:, None] * shift, s2 + cross + cross.mT + square, origin=gaussian.origin)
 
 
 def _root(gaussian: Gaussian) -> Float[Tensor, "k d d"]:

@@ -66,35 +66,41 @@ def inside_interval(
     return log_a, mean, variance.clamp(min=0)
 
 
-def box_moments(
-    mean: Float[Tensor, "k d"],
+def outside_correlated_box(
     chol: Float[Tensor, "k d d"],
-    lower: Float[Tensor, "d"],
-    upper: Float[Tensor, "d"],
+    low: Float[Tensor, "k d"],
+    high: Float[Tensor, "k d"],
     nodes: Float[Tensor, "m d"],
-) -> tuple[Float[Tensor, "k"], Float[Tensor, "k d"], Float[Tensor, "k d d"]]:
-    """P(inside), E[1_in y] and E[1_in y y'] of correlated normals, as averages over nodes in the unit cube.
+) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"], Float[Tensor, "k d"], Float[Tensor, "k d d"]]:
+    """P(inside), 1 - that, E[1_out y] and E[1_out y y'] of y = L z, as averages over nodes in the unit cube.
 
-    With y = mu + L z the box is an interval of z_1, then one of z_2 given z_1, and so on: each is drawn inside of its
-    interval, and the product of their masses is the weight. Smooth in the parameters. See Genz (1992).
+    The box, its ends as deviations from the mean, is an interval of z_1, then one of z_2 given z_1, and so on: each is
+    drawn inside of its interval, and the product of their masses is the weight (Genz, 1992). From the moments of the
+    same nodes drawn without the box these are taken away, so that a box without ends leaves nothing outside. Smooth in
+    the parameters.
     """
-    z = mean.new_zeros(len(mean), len(nodes), 0)
-    log_w = mean.new_zeros(len(mean), len(nodes))
-    for j in range(mean.shape[1]):
-        centre = mean[:, j, None] + torch.einsum("kj,kmj->km", chol[:, j, :j], z)
-        sd = chol[:, j, j, None]
-        low, high = (lower[j] - centre) / sd, (upper[j] - centre) / sd
-        log_w = log_w + log_mass(low, high)
-        z = torch.cat([z, _placed(low, high, nodes[:, j])[:, :, None]], dim=2)
-    y = mean[:, None] + torch.einsum("kde,kme->kmd", chol, z)
-    w = log_w.exp() / len(nodes)
-    return w.sum(1), torch.einsum("km,kmd->kd", w, y), torch.einsum("km,kmd,kme->kde", w, y, y)
+    z = chol.new_zeros(len(chol), len(nodes), 0)
+    log_w = chol.new_zeros(len(chol), len(nodes))
+    for j in range(chol.shape[1]):
+        given = torch.einsum("kj,kmj->km", chol[:, j, :j], z)
+        first, last = ((end[:, j, None] - given) / chol[:, j, j, None] for end in (low, high))
+        log_w = log_w + log_mass(first, last)
+        z = torch.cat([z, _placed(first, last, nodes[:, j])[:, :, None]], dim=2)
+    w = log_w.exp()
+    y, free = (torch.einsum("kde,kme->kmd", chol, part) for part in (z, _normal(nodes).expand_as(z)))
+    s1 = (free - w[:, :, None] * y).mean(1)
+    s2 = (free.mT @ free - (w[:, :, None] * y).mT @ y) / len(nodes)
+    return w.mean(1), (1 - w).mean(1), s1, s2
 
 
 def normal_nodes(m: int, d: int, seed: int) -> Float[Tensor, "m d"]:
     """m quasi-random points that are spread as d independent standard normals are: a scrambled Sobol sequence."""
-    points = torch.quasirandom.SobolEngine(d, scramble=True, seed=seed).draw(m, dtype=torch.float64)
-    tiny = torch.finfo(torch.float64).eps
+    return _normal(torch.quasirandom.SobolEngine(d, scramble=True, seed=seed).draw(m, dtype=torch.float64))
+
+
+def _normal(points: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
+    """Standard normals in the place of uniform numbers."""
+    tiny = torch.finfo(points.dtype).eps
     return torch.special.ndtri(points.clamp(tiny, 1 - tiny))
 
 
