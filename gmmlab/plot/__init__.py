@@ -23,7 +23,7 @@ _DRAWN = {
     "merge_tree": "gmmlab.plot.choice",
     "pairs": "gmmlab.plot.matrix",
     "parsimony": "gmmlab.plot.tradeoff",
-    "regimes": "gmmlab.plot.regimes",
+    "regimes": "gmmlab.plot.in_time",
     "responsibilities": "gmmlab.plot.ambiguity",
     "scatter": "gmmlab.plot.pictures",
     "selection_map": "gmmlab.plot.choice",

@@ -27,7 +27,7 @@ def states_in_time(values: NDArray[Any], resp: NDArray[Any], *, y: str = "", x: 
     shares: list[Mark] = [Bars(time - 0.5, time + 0.5, high[:, k] - resp[:, k], high[:, k], tone=k) for k in range(s)]
     span = (-0.5, n - 0.5)
     above = Frame(marks=series, y_title=y, x_range=span, snap="x", height=170)
-    below = Frame(marks=shares, y_title="state", x_title=x, x_range=span, y_range=(0.0, 1.0), height=90)
+    below = Frame(marks=shares, y_title="state", x_title=x, x_range=span, y_range=(0.0, 1.0), height=110)
     counts = ", ".join(f"{int((best == k).sum())} in state {k + 1}" for k in range(s))
     return Chart(
         [[above], [below]], alt=f"{y or 'A series'} of {n} rows and the probabilities of {s} states: {counts}."
