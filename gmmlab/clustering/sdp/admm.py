@@ -31,7 +31,7 @@ EVERY = 20  # rounds between two looks
 def admm(tol: float, max_rounds: int = 5000) -> Solver:
     """Rounds until the constraints of both problems are met to `tol`, relative to the size of their terms.
 
-    They begin well at a partition: from the optimum under somewhat other covariances they take twice as many.
+    They begin well at a partition: from the optimum under somewhat other covariances they were up to twice as many.
     """
 
     def solve(a: Affinities, begin: Float[Tensor, "k n r"]) -> Iterator[Relaxed]:
