@@ -55,13 +55,14 @@ def derivatives(
     gradient_j = sum_i (t_ij - o_i p_ij) z_i        curvature_jl = sum_i o_i p_ij (1[j = l] - p_il) z_i z_i'
     """
     rows = targets.sum(2)
-    share = rows[:, :, None] * log_p.exp()
+    p = log_p.exp()
+    share = rows[:, :, None] * p
     gradient = ((targets - share).flatten(1).T @ z).double().unflatten(0, targets.shape[1:])
     gram = _weighted(z, rows)
     if not curved:
         return Derivatives(gradient, gram)
     own = _weighted(z, share.flatten(1)).unflatten(0, targets.shape[1:])
-    spread = (log_p.exp()[..., None] * z[:, None, None]).flatten(2).movedim(1, 0)  # (k, n, jc)
+    spread = (p[..., None] * z[:, None, None]).flatten(2).movedim(1, 0)  # (k, n, jc)
     cross = ((spread * rows.T[:, :, None]).mT @ spread).double()
     j, c = gradient.shape[1:]
     curvature = -cross.unflatten(2, (j, c)).unflatten(1, (j, c))
