@@ -36,7 +36,7 @@ from gmmlab.model import Mixture
 from gmmlab.record import Record, shared
 
 REFRESH = 1000  # updates of a component after which its rounding errors are taken out
-PRUNE = 50  # rows after which components are looked at that may die
+PRUNE = 50  # rows after which components are looked at that may die, or are to be refreshed
 LOG_2PI = math.log(2 * math.pi)
 LEAST = 1e-16  # a row that moves a component by less leaves it as it is, to rounding
 
@@ -238,8 +238,7 @@ class _Garden:
         touched = np.flatnonzero(w * (1 + distance) > LEAST)
         share = w[touched]
         made = kernel.change(share, self.rule.coefficient(share), distance[touched], self.mean.shape[1])
-        for j, step in zip(touched, share.tolist(), strict=True):
-            self.mean[j].add_(at.offset[j], alpha=step)
+        self.mean.addcmul_(at.offset, torch.from_numpy(w)[:, None].to(self.mean))
         self.updates[touched] += 1
         if not made.sound.all():
             touched, share, made = touched[made.sound], share[made.sound], made.only(made.sound)
@@ -248,7 +247,7 @@ class _Garden:
         self.log_det[touched] += made.log_det
         if before is not None and missing is not None:
             self._blurred(touched, torch.from_numpy(share).to(before), before, missing)
-        if (self.updates >= REFRESH).any():
+        if self.rows % PRUNE == 0 and (self.updates >= REFRESH).any():
             self._refresh()
 
     def _refresh(self) -> None:

@@ -71,7 +71,8 @@ def rank_one_(
 ) -> None:
     """The precisions of the components `which` after a row, in their own memory; one pass over each of them."""
     for j, scale, outer in zip(which, made.scale.tolist(), made.outer.tolist(), strict=True):
-        precision[j].addr_(solved[j], solved[j], beta=scale, alpha=outer)
+        z = solved[j]
+        precision[j].addr_(z, z, beta=scale, alpha=outer)
 
 
 class Given(NamedTuple):
