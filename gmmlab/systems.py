@@ -20,6 +20,7 @@ SYSTEMS: dict[str, str] = {
     "estimation/star-clusters": "gmmlab.clustering.StarClusterFinder",
     "estimation/tangles": "gmmlab.clustering.TangleClustering",
     "estimation/vibration": "gmmlab.clustering.vibration.grid",
+    "experts/gmr": "gmmlab.experts.GMRegressor",
     "experts/logistic-moe": "gmmlab.experts.LogisticMoE",
     "experts/softmax-moe": "gmmlab.experts.SoftmaxMoE",
     "processes/ar-hmm": "gmmlab.sequences.ARHMM",

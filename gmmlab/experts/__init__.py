@@ -1,9 +1,21 @@
 """Experts: models of y that know where in x they hold, and a gate that says so."""
 
+from gmmlab.experts.blended import Blended, blended
 from gmmlab.experts.conditional import Conditional, conditional
+from gmmlab.experts.gmr import GMRegressor
 from gmmlab.experts.logistic_moe import LogisticMoE
 from gmmlab.experts.polish import polish
 from gmmlab.experts.softmax_moe import SoftmaxMoE
 from gmmlab.experts.voronoi import voronoi_loss
 
-__all__ = ["Conditional", "LogisticMoE", "SoftmaxMoE", "conditional", "polish", "voronoi_loss"]
+__all__ = [
+    "Blended",
+    "Conditional",
+    "GMRegressor",
+    "LogisticMoE",
+    "SoftmaxMoE",
+    "blended",
+    "conditional",
+    "polish",
+    "voronoi_loss",
+]
