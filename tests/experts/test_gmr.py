@@ -343,10 +343,21 @@ def test_averages_vary_too_little_and_stretching_cures_it():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("k", "rmse", "ratio"), [(1, 0.547, 0.51), (4, 0.512, 0.53), (16, 0.502, 0.61)])
-def test_the_published_loss_of_variance(k, rmse, ratio):
-    """20 utterances of 300 frames to learn from, 5 to convert; the numbers are of other draws of the same process."""
+@pytest.mark.parametrize(
+    ("k", "rmse", "ratio"),
+    [
+        (1, {"mean": 0.547, "course": 0.543, "stretched": 0.626}, {"mean": 0.51, "course": 0.50, "stretched": 1.0}),
+        (4, {"mean": 0.512, "course": 0.510, "stretched": 0.573}, {"mean": 0.53, "course": 0.52, "stretched": 1.0}),
+        (16, {"mean": 0.502, "course": 0.518, "stretched": 0.558}, {"mean": 0.61, "course": 0.70, "stretched": 1.0}),
+    ],
+)
+def test_the_known_loss_of_variance(k, rmse, ratio):
+    """20 utterances of 300 frames to learn from, 5 to convert. The numbers come from other draws of the same process,
+    which move the errors by some 0.04 all together, and the variance of 5 utterances by a tenth.
+    """
     rng = np.random.default_rng(1)
     found = conversions(k, utterances(20, 300, rng), utterances(5, 300, rng))
-    assert found["mean"][0] == pytest.approx(rmse, abs=0.06)
-    assert found["mean"][1] == pytest.approx(ratio, abs=0.1)
+    for way in rmse:
+        assert found[way][0] == pytest.approx(rmse[way], abs=0.06)
+        assert found[way][1] == pytest.approx(ratio[way], abs=0.1)
+    assert 0.02 < found["stretched"][0] - found["course"][0] < 0.1
