@@ -312,9 +312,7 @@ class GMRegressor(RegressorMixin, BaseEstimator):
         return self._shaped(X, course)
 
     def sample_trajectory(self, X: Any, windows: Windows = (LEVEL,), random_state: Any = None) -> Any:
-        """A course drawn from the Gaussian whose mode `predict_trajectory` gives: as smooth as the windows ask, and as
-        lively as data.
-        """
+        """A course drawn from the Gaussian whose mode `predict_trajectory` gives: as smooth as the windows ask."""
         means, variances = self._frames(X, windows)
         rng = self._rng(random_state, None)
         course = [trajectory.drawn(m, v, windows, rng) for m, v in zip(means, variances, strict=True)]
