@@ -238,7 +238,10 @@ def test_blended_lines_have_the_least_squared_error(fitted, data):
         assert float((moved(x) - y).square().sum()) > float(error)
     line = LinearRegression().fit(*data)
     one = Mixture(gate.components.take(torch.tensor([0])), Constant(torch.zeros(1).double()))
-    np.testing.assert_allclose(blended(one, x, y)(x), line.predict(data[0]), rtol=1e-8, atol=1e-9)
+    alone = blended(one, x, y)
+    np.testing.assert_allclose(alone(x), line.predict(data[0]), rtol=1e-8, atol=1e-9)
+    at_mean = line.predict(one.gaussian.mean.numpy())
+    np.testing.assert_allclose(alone.lines[0], np.vstack([at_mean, line.coef_.T]), rtol=1e-7, atol=1e-9)
     assert float(blended(gate, x, y, ridge=1e9)(x).abs().max()) < 1e-3
 
 
