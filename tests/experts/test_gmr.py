@@ -355,8 +355,10 @@ def test_averages_vary_too_little_and_stretching_cures_it():
     ],
 )
 def test_the_known_loss_of_variance(k, rmse, ratio):
-    """20 utterances of 300 frames to learn from, 5 to convert. The numbers come from other draws of the same process,
-    which move the errors by some 0.04 all together, and the variance of 5 utterances by a tenth.
+    """20 utterances of 300 frames to learn from, 5 to convert. The numbers come from one other draw of the process.
+
+    Over six draws here errors have standard deviations of 0.011 to 0.020, and shares of the variance of 0.02 to 0.04.
+    The means of errors (0.526, 0.493 and 0.481 for the mean of each frame) lie about 0.02 below the numbers.
     """
     rng = np.random.default_rng(1)
     found = conversions(k, utterances(20, 300, rng), utterances(5, 300, rng))
