@@ -10,19 +10,18 @@ gets there slower. See Miller and Uyar (1997), EM-I and EM-II.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.gates.around import Around
 from gmmlab.gates.gate import Gate
 from gmmlab.gates.posterior import Posterior
 from gmmlab.gates.told import Told
-from gmmlab.record import Record, shared, static
+from gmmlab.record import shared, static
 from gmmlab.stats import ClassCounts
 
 
-class Classes(Record):
+class Classes(Around):
     """Another gate, and the log probability of c classes in each component; -inf for classes that it never has.
 
     `pseudo` are rows of each class that every component is taken to have had: those of a Dirichlet prior, whose mode is
@@ -30,7 +29,6 @@ class Classes(Record):
     for belonging to no component where rows may.
     """
 
-    gate: Gate
     log_beta: Float[Tensor, "k c"]
     pseudo: Float[Tensor, "c"] = shared()
     about: Float[Tensor, "n j"] | None = shared(default=None)
@@ -47,11 +45,6 @@ class Classes(Record):
         return self.log_beta.shape[1]
 
     @property
-    def weights(self) -> Float[Tensor, "k"]:
-        """Mixing weights of the gate."""
-        return self.gate.weights
-
-    @property
     def n_parameters(self) -> int:
         """Free parameters of the gate and of the table, where one probability of each component follows."""
         return self.gate.n_parameters + int((self.log_beta > -torch.inf).sum()) - len(self.log_beta)
@@ -63,7 +56,7 @@ class Classes(Record):
     def at(self, rows: Float[Tensor, "n d"]) -> Classes:
         """The gate of these rows, which must be those that it is bound to, if any."""
         assert self.about is None or len(self.about) == len(rows)
-        return self.replace(gate=self.gate.at(rows))
+        return super().at(rows)
 
     def classes(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n j"]:
         """Log density of each row together with each class, and with none in a last column, where rows may be that."""
@@ -96,10 +89,6 @@ class Classes(Record):
         """Most probable component of each row; -1 for rows that belong to none."""
         return self._assigning.assign(table)
 
-    def weigh(self, posterior: Posterior, weight: Float[Tensor, "n ..."]) -> Posterior:
-        """Rows that count `weight` times."""
-        return self.gate.weigh(posterior, weight)
-
     def stats(self, posterior: Posterior) -> ClassCounts:
         """Those of the gate, and rows counted by component and class."""
         resp = posterior.resp.double()
@@ -120,14 +109,6 @@ class Classes(Record):
         """Log prior density of the gate and of the table, up to a constant."""
         here = (self.log_beta > -torch.inf) & (self.pseudo > 0)
         return self.gate.penalty() + torch.where(here, self.pseudo * self.log_beta, 0.0).sum()
-
-    def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
-        """Labels of n rows: their components, as the gate draws them."""
-        return self.gate.sample(n, rng)
-
-    def marginal(self, columns: Sequence[int]) -> Classes:
-        """The same of rows of which only some columns are seen."""
-        return self.replace(gate=self.gate.marginal(columns))
 
     @property
     def _assigning(self) -> Gate:

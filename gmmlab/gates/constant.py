@@ -9,16 +9,16 @@ import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.gates import dirichlet
+from gmmlab.gates.around import Adding
 from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels.groups import Groups
-from gmmlab.kernels.logspace import normalise_
 from gmmlab.record import Record
 from gmmlab.stats import Counts
 
 W = TypeVar("W", bound="LogWeights")  # as in `record`: beartype cannot check Self method by method
 
 
-class LogWeights(Record):
+class LogWeights(Adding, Record):
     """How rows are assigned by one log weight for each component, whatever the weights are and come from."""
 
     log_w: Float[Tensor, "k"]
@@ -40,32 +40,6 @@ class LogWeights(Record):
     def marginal(self: W, columns: Sequence[int]) -> W:  # noqa: ARG002 - the protocol's arguments
         """The same: weights look at no column."""
         return self
-
-    def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        """Log density of each row together with each component."""
-        return table + self.log_w.to(table)
-
-    outcomes = joint  # every row belongs to a component
-
-    def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
-        """Log density of each row, log sum_k pi_k p_k(x)."""
-        return torch.logsumexp(self.joint(table), dim=1)
-
-    def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
-        """Responsibilities pi_k p_k(x) / p(x) and evidence. See Bishop (2006), eq. 9.23."""
-        return self.posterior_(table.clone())
-
-    def posterior_(self, table: Float[Tensor, "n k"]) -> Posterior:
-        """The same in the memory of the table, which is overwritten."""
-        return Posterior(*normalise_(table.add_(self.log_w.to(table))))
-
-    def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:
-        """Most probable component of each row."""
-        return self.joint(table).max(1).indices  # argmax is seven times slower along this axis
-
-    def weigh(self, posterior: Posterior, weight: Float[Tensor, "n"]) -> Posterior:
-        """Rows that count `weight` times."""
-        return Posterior(posterior.resp * weight[:, None], posterior.evidence * weight)
 
     def stats(self, posterior: Posterior) -> Counts:
         """Rows counted by responsibility."""

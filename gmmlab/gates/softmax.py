@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.gates.around import Adding, Around
 from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels import multinomial
-from gmmlab.kernels.logspace import normalise_
 from gmmlab.record import Record, shared, static
 from gmmlab.stats import Curved, Slopes
 
@@ -139,52 +139,16 @@ class Softmax(Record):
         return penalty
 
 
-class BoundSoftmax(Record):
+class BoundSoftmax(Adding, Around):
     """A softmax gate and the rows that it assigns."""
 
     gate: Softmax
     z: Float[Tensor, "n c"] = shared()
     log_w: Float[Tensor, "n k"] = shared()
 
-    @property
-    def weights(self) -> Float[Tensor, "k"]:
-        """Mixing weights of the gate."""
-        return self.gate.weights
-
-    @property
-    def n_parameters(self) -> int:
-        """Free parameters of the gate."""
-        return self.gate.n_parameters
-
     def at(self, rows: Float[Tensor, "n d"]) -> BoundSoftmax:
         """The gate of other rows."""
         return self.gate.at(rows)
-
-    def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        """Log density of each row together with each component."""
-        return table + self.log_w.to(table)
-
-    outcomes = joint  # every row belongs to a component
-
-    def log_prob(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
-        """Log density of each row, log sum_k pi_k(x) p_k."""
-        return torch.logsumexp(self.joint(table), dim=1)
-
-    def posterior(self, table: Float[Tensor, "n k"]) -> Posterior:
-        """Responsibilities and evidence."""
-        return self.posterior_(table.clone())
-
-    def posterior_(self, table: Float[Tensor, "n k"]) -> Posterior:
-        """The same in the memory of the table, which is overwritten."""
-        return Posterior(*normalise_(table.add_(self.log_w.to(table))))
-
-    def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:
-        """Most probable component of each row."""
-        return self.joint(table).max(1).indices
-
-    def weigh(self, posterior: Posterior, weight: Float[Tensor, "n ..."]) -> Posterior:
-        """Rows that count `weight` times."""
-        return self.gate.weigh(posterior, weight)
 
     def stats(self, posterior: Posterior) -> Slopes:
         """Derivatives of the expected log-likelihood at the gate's weights; additive over chunks."""
@@ -198,10 +162,6 @@ class BoundSoftmax(Record):
     def refit(self, stats: Slopes) -> Softmax:
         """The gate refitted, no longer bound."""
         return self.gate.refit(stats)
-
-    def penalty(self) -> Float[Tensor, ""]:
-        """That of the gate."""
-        return self.gate.penalty()
 
     def marginal(self, columns: Sequence[int]) -> Softmax:
         """That of the gate, not bound."""

@@ -8,37 +8,19 @@ one. EM steps never lower the sum of F at a fixed T. See Ueda and Nakano (1998),
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.gates.gate import Gate
+from gmmlab.gates.around import Around
 from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels.logspace import normalise_
-from gmmlab.record import Record, static
+from gmmlab.record import static
 
 
-class Tempered(Record):
+class Tempered(Around):
     """Another gate at a temperature. It assigns, and its statistics are those of the other, which refits from them."""
 
-    gate: Gate
     temperature: float = static(default=1.0)
-
-    @property
-    def weights(self) -> Float[Tensor, "k"]:
-        """Mixing weights of the gate."""
-        return self.gate.weights
-
-    @property
-    def n_parameters(self) -> int:
-        """Free parameters of the gate."""
-        return self.gate.n_parameters
-
-    def at(self, rows: Float[Tensor, "n d"]) -> Tempered:
-        """The gate of these rows, at the same temperature."""
-        return self.replace(gate=self.gate.at(rows))
 
     def outcomes(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n j"]:
         """Tempered log densities of each row together with all that it may belong to."""
@@ -63,27 +45,3 @@ class Tempered(Record):
     def assign(self, table: Float[Tensor, "n k"]) -> Int[Tensor, "n"]:
         """Most probable component of each row, at any temperature that of the gate."""
         return self.gate.assign(table)
-
-    def weigh(self, posterior: Posterior, weight: Float[Tensor, "n ..."]) -> Posterior:
-        """Rows that count `weight` times."""
-        return self.gate.weigh(posterior, weight)
-
-    def stats(self, posterior: Posterior) -> Any:
-        """Rows counted by responsibility."""
-        return self.gate.stats(posterior)
-
-    def refit(self, stats: Any) -> Tempered:
-        """The gate refitted, at the same temperature."""
-        return self.replace(gate=self.gate.refit(stats))
-
-    def penalty(self) -> Float[Tensor, ""]:
-        """That of the gate."""
-        return self.gate.penalty()
-
-    def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
-        """Labels of n rows, as the gate draws them."""
-        return self.gate.sample(n, rng)
-
-    def marginal(self, columns: Sequence[int]) -> Tempered:
-        """The gate of rows of which only some columns are seen."""
-        return self.replace(gate=self.gate.marginal(columns))

@@ -10,37 +10,23 @@ tell of this one by a message. Whatever gate assigns the rows then assigns them 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.gates.gate import Gate
+from gmmlab.gates.around import Around
 from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels.logspace import normalise_
-from gmmlab.record import Record, shared
+from gmmlab.record import shared
 
 
-class Told(Record):
+class Told(Around):
     """A gate bound to rows, and the log evidence of each component in what is told of each of them.
 
     One line of it is told of all rows alike. Where rows may belong to none, a last column may tell of that. A row that
     cannot be (its label is a component without weight) goes by what is told of it alone, and has the evidence -inf.
     """
 
-    gate: Gate
     log_evidence: Float[Tensor, "n j"] = shared()
-
-    @property
-    def weights(self) -> Float[Tensor, "k"]:
-        """Mixing weights of the gate."""
-        return self.gate.weights
-
-    @property
-    def n_parameters(self) -> int:
-        """Free parameters of the gate: what is told has none."""
-        return self.gate.n_parameters
 
     def at(self, rows: Float[Tensor, "n d"]) -> Told:
         """The gate of these rows. Raises `ValueError` unless it is told of just as many."""
@@ -49,7 +35,7 @@ class Told(Record):
                 f"{len(rows)} rows are to be assigned by what is told of {len(self.log_evidence)}; expected as many. "
                 "Tell of a chunk when it comes."
             )
-        return self.replace(gate=self.gate.at(rows))
+        return super().at(rows)
 
     def joint(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Log density of each row, and of what is told of it, together with each component."""
@@ -91,30 +77,6 @@ class Told(Record):
             return self.gate.assign(self._added(table))
         best = self.outcomes(table).max(1).indices
         return torch.where(best == table.shape[1], -1, best)
-
-    def weigh(self, posterior: Posterior, weight: Float[Tensor, "n ..."]) -> Posterior:
-        """Rows that count `weight` times."""
-        return self.gate.weigh(posterior, weight)
-
-    def stats(self, posterior: Posterior) -> Any:
-        """Those of the gate."""
-        return self.gate.stats(posterior)
-
-    def refit(self, stats: Any) -> Told:
-        """The gate refitted; what is told stays."""
-        return self.replace(gate=self.gate.refit(stats))
-
-    def penalty(self) -> Float[Tensor, ""]:
-        """That of the gate."""
-        return self.gate.penalty()
-
-    def sample(self, n: int, rng: torch.Generator) -> Int[Tensor, "n"]:
-        """Labels of n rows of which nothing is told, as the gate draws them."""
-        return self.gate.sample(n, rng)
-
-    def marginal(self, columns: Sequence[int]) -> Told:
-        """The same of rows of which only some columns are seen."""
-        return self.replace(gate=self.gate.marginal(columns))
 
     def _added(self, table: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """In the wider of the two dtypes: what is told may cancel what is seen."""
