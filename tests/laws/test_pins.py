@@ -40,6 +40,9 @@ def climbs(model, source, pins, tol, n=12):
     return last
 
 
+WEIGHTED = [name for name in cases.GATES if name != "markov"]  # its weights are what a chain comes to
+
+
 @pytest.mark.parametrize("pins", PINS.values(), ids=PINS.keys())
 @pytest.mark.parametrize("data", ["blobs", "one column", "far from zero", "overlapping"], indirect=True)
 @cases.few_structures("EEV", "VVE", "VVV")
@@ -48,7 +51,7 @@ def test_the_objective_never_falls(mixture, x, pins, tol):
 
 
 @pytest.mark.parametrize("pins", PINS.values(), ids=PINS.keys())
-@pytest.mark.parametrize("gate", cases.GATES)
+@pytest.mark.parametrize("gate", WEIGHTED)
 @pytest.mark.parametrize("family", [name for name in cases.FAMILIES if "analy" not in name])
 def test_every_family_and_gate_climbs(family, gate, pins, rng):
     x = cases.blobs(rng)
@@ -97,7 +100,7 @@ def test_a_pinned_mean_leaves_the_scatter_about_it(rng):
     torch.testing.assert_close(after.components.cov[[0, 2]], free.components.cov[[0, 2]])
 
 
-@pytest.mark.parametrize("gate", cases.GATES)
+@pytest.mark.parametrize("gate", WEIGHTED)
 def test_pinned_weights_leave_the_rest_in_proportion(gate, rng):
     x = cases.blobs(rng)
     model = Mixture(cases.gaussians(Full(), x, 3, rng), cases.GATES[gate](x, 3))
