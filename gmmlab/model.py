@@ -12,12 +12,10 @@ from typing import Any
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.families import Components, FactorAnalyzers, Gaussian, NormalWishart, Student
+from gmmlab.families import Built, Components, Gaussian
 from gmmlab.gates import Gate, Noisy, Posterior, join
 from gmmlab.kernels.chunks import chunks
 from gmmlab.record import Record
-
-BUILT = Student | FactorAnalyzers | NormalWishart  # what is built on Gaussians
 
 
 class Mixture(Record):
@@ -41,12 +39,12 @@ class Mixture(Record):
         expect.
         """
         components = self.components
-        return components.gaussian if isinstance(components, BUILT) else self.gaussian
+        return components.gaussian if isinstance(components, Built) else self.gaussian
 
     def relocated(self, **changes: Any) -> Mixture:
         """The same mixture with changes of the Gaussians that `located` names."""
         gaussian, components = self.located.replace(**changes), self.components
-        if isinstance(components, BUILT):
+        if isinstance(components, Built):
             return self.replace(components=components.replace(gaussian=gaussian))
         return self.replace(components=gaussian)
 

@@ -1,5 +1,6 @@
 """What a component can be: how a row is scored."""
 
+from gmmlab.families.built import Built
 from gmmlab.families.components import Components
 from gmmlab.families.factor import FactorAnalyzers
 from gmmlab.families.gaussian import Gaussian
@@ -18,6 +19,7 @@ __all__ = [
     "EIGEN",
     "EII",
     "VII",
+    "Built",
     "Components",
     "Diagonal",
     "Eigen",

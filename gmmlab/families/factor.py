@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.families.built import Built
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.structures import Diagonal, Structure
 from gmmlab.kernels.cholesky import safe_cholesky
@@ -28,7 +29,7 @@ from gmmlab.kernels.chunks import Buffers
 from gmmlab.kernels.forms import ALLOWED
 from gmmlab.kernels.groups import Groups
 from gmmlab.kernels.principal import leading
-from gmmlab.record import Record, shared
+from gmmlab.record import shared
 from gmmlab.stats import Additive, Moments
 
 
@@ -58,13 +59,12 @@ class _Natural(NamedTuple):
     scoring: Float[Tensor, "k q d"]
 
 
-class FactorAnalyzers(Record):
+class FactorAnalyzers(Built):
     """k factor analysers: Gaussians with axis-aligned noise, whose means are those of the rows, and loadings.
 
     Loadings are free up to a rotation of the q factors. A ridge, or a prior, of the Gaussians is one of the noise.
     """
 
-    gaussian: Gaussian
     loadings: Float[Tensor, "k d q"]
 
     @classmethod
@@ -127,24 +127,9 @@ class FactorAnalyzers(Record):
         )
 
     @property
-    def k(self) -> int:
-        """Number of components."""
-        return self.gaussian.k
-
-    @property
-    def d(self) -> int:
-        """Number of features."""
-        return self.gaussian.d
-
-    @property
     def q(self) -> int:
         """Number of factors of each component."""
         return self.loadings.shape[2]
-
-    @property
-    def mean(self) -> Float[Tensor, "k d"]:
-        """Means."""
-        return self.gaussian.mean
 
     @property
     def noise(self) -> Float[Tensor, "k d"]:
@@ -176,10 +161,6 @@ class FactorAnalyzers(Record):
     def width(self) -> int:
         """Numbers that the kernel holds per row, for the size of chunks."""
         return self.gaussian.width + 2 * self.k * self.q
-
-    def features(self, x: Float[Tensor, "n d"], buffers: Buffers | None = None) -> Float[Tensor, "f n"]:
-        """What both halves of a step need of a chunk of rows, computed once."""
-        return self.gaussian.features(x, buffers)
 
     def table(self, features: Float[Tensor, "f n"], buffers: Buffers | None = None) -> Float[Tensor, "n k"]:
         """Log density of each row under each component: that of the noise, and what the factors explain of it.

@@ -26,24 +26,24 @@ import math
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.families.built import Built
 from gmmlab.families.gaussian import Gaussian
 from gmmlab.families.prior import Prior
 from gmmlab.families.structures import Diagonal, Full, Spherical, Structure
 from gmmlab.families.student import Fixed, Student
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
 from gmmlab.kernels.chunks import Buffers
-from gmmlab.record import Record, static
+from gmmlab.record import static
 from gmmlab.stats import Moments
 
 
-class NormalWishart(Record):
+class NormalWishart(Built):
     """k posteriors: a Gaussian of means m_k and covariances C_k, whose `prior` is that of all, and rows seen by each.
 
     `ridge` is added to the variance of every row, in squared data units, as scikit-learn's reg_covar: the bound is not
     told of it.
     """
 
-    gaussian: Gaussian
     w: Float[Tensor, "k"]
     ridge: float = static(default=0.0)
 
@@ -79,21 +79,6 @@ class NormalWishart(Record):
         return cls(Gaussian(prior.mean.clone(), chol, jitter, origin, structure, 0.0, prior), mean.new_zeros(k), ridge)
 
     @property
-    def k(self) -> int:
-        """Number of components."""
-        return self.gaussian.k
-
-    @property
-    def d(self) -> int:
-        """Number of features."""
-        return self.gaussian.d
-
-    @property
-    def mean(self) -> Float[Tensor, "k d"]:
-        """Expected means m_k."""
-        return self.gaussian.mean
-
-    @property
     def prior(self) -> Prior:
         """The prior, as rows that were never seen."""
         assert self.gaussian.prior is not None
@@ -116,19 +101,10 @@ class NormalWishart(Record):
         return self.gaussian.n_parameters
 
     @property
-    def width(self) -> int:
-        """Numbers that the kernel holds per row, for the size of chunks."""
-        return self.gaussian.width
-
-    @property
     def offset(self) -> Float[Tensor, "k"]:
         """o_k, what an expected log density is below that of the Gaussian; never above 0."""
         nu = self.dof
         return 0.5 * (_digammas(nu, self.d) - self.d * (0.5 * nu).log() - self.d / self.kappa)
-
-    def features(self, x: Float[Tensor, "n d"], buffers: Buffers | None = None) -> Float[Tensor, "f n"]:
-        """What both halves of a step need of a chunk of rows, computed once."""
-        return self.gaussian.features(x, buffers)
 
     def table(self, features: Float[Tensor, "f n"], buffers: Buffers | None = None) -> Float[Tensor, "n k"]:
         """Expected log density of each row under each component. See Bishop (2006), eqs. 10.46, 10.64 and 10.65."""
@@ -206,12 +182,6 @@ class NormalWishart(Record):
         return Student(
             self.gaussian.replace(chol=chol, structure=_own(self.gaussian.structure), prior=None), dof, Fixed()
         )
-
-    @property
-    def _log_det(self) -> Float[Tensor, "k"]:
-        """log|C_k|."""
-        chol = self.gaussian.chol
-        return 2 * (chol if chol.ndim == 2 else chol.diagonal(dim1=-2, dim2=-1)).log().sum(-1)
 
     @property
     def _log_det_w(self) -> Float[Tensor, "k"]:

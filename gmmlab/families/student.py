@@ -18,10 +18,10 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.families.gaussian import Gaussian
+from gmmlab.families.built import Built
 from gmmlab.kernels.chunks import Buffers
 from gmmlab.kernels.special import inverse_log_digamma
-from gmmlab.record import Record, static
+from gmmlab.record import static
 from gmmlab.stats import Additive, Moments
 
 
@@ -87,25 +87,14 @@ class Scaled(Additive):
     log_u: Float[Tensor, "k"]  # sum_i r_ik E[log u - u]
 
 
-class Student(Record):
+class Student(Built):
     """k Student-t distributions: Gaussians, which hold means and scale matrices, and degrees of freedom.
 
     A ridge, or a prior, of the Gaussians is one of the scale matrices.
     """
 
-    gaussian: Gaussian
     dof: Float[Tensor, "k"]
     rule: Dof = static(default=Own())
-
-    @property
-    def k(self) -> int:
-        """Number of components."""
-        return self.gaussian.k
-
-    @property
-    def d(self) -> int:
-        """Number of features."""
-        return self.gaussian.d
 
     @property
     def mean(self) -> Float[Tensor, "k d"]:
@@ -126,10 +115,6 @@ class Student(Record):
     def width(self) -> int:
         """Numbers that the kernel holds per row, for the size of chunks."""
         return self.gaussian.width + 2 * self.k
-
-    def features(self, x: Float[Tensor, "n d"], buffers: Buffers | None = None) -> Float[Tensor, "f n"]:
-        """What both halves of a step need of a chunk of rows, computed once."""
-        return self.gaussian.features(x, buffers)
 
     def table(self, features: Float[Tensor, "f n"], buffers: Buffers | None = None) -> Float[Tensor, "n k"]:
         """Log density of each row under each component."""
@@ -175,11 +160,6 @@ class Student(Record):
         u = torch._standard_gamma(half.to(rng.device), generator=rng).to(half) / half  # distributions take no generator
         centre = self.mean[z]
         return centre + (self.gaussian.sample(z, rng) - centre) / u.sqrt()[:, None]
-
-    @property
-    def _log_det(self) -> Float[Tensor, "k"]:
-        chol = self.gaussian.chol
-        return 2 * (chol if chol.ndim == 2 else chol.diagonal(dim1=-2, dim2=-1)).log().sum(-1)
 
     def _delta(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "n k"]:
         """Squared Mahalanobis distance of each row to each centre, out of the Gaussian log density."""
