@@ -23,6 +23,7 @@ SYSTEMS: dict[str, str] = {
     "experts/gmr": "gmmlab.experts.GMRegressor",
     "experts/logistic-moe": "gmmlab.experts.LogisticMoE",
     "experts/softmax-moe": "gmmlab.experts.SoftmaxMoE",
+    "experts/topk-moe": "gmmlab.experts.TopKMoE",
     "processes/ar-hmm": "gmmlab.sequences.ARHMM",
     "processes/hmm": "gmmlab.sequences.HMM",
 }

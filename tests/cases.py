@@ -42,6 +42,7 @@ from gmmlab.gates import (
     Softmax,
     StickWeights,
     Told,
+    TopK,
 )
 from gmmlab.init import METHODS
 from gmmlab.kernels.groups import Groups
@@ -257,11 +258,18 @@ def softmax(*, ridge: float = 0.0, curved: bool = True) -> Callable[[Tensor, int
     return make
 
 
+def best_few(top_k: int, *, rank_with_bias: bool) -> Callable[[Tensor, int], TopK]:
+    """The same of which only the best few are active."""
+    return lambda x, k: TopK.among(softmax()(x, k), min(top_k, k), rank_with_bias=rank_with_bias)
+
+
 # these look at rows, so that they assign only those that they are bound to
 LOOKING: dict[str, Callable[[Tensor, int], Gate]] = {
     "softmax": softmax(),
     "softmax, ridge": softmax(ridge=3.0),
     "softmax without curvature": softmax(curved=False),
+    "best two": best_few(2, rank_with_bias=False),
+    "best two, ranked with bias": best_few(2, rank_with_bias=True),
 }
 
 

@@ -6,7 +6,8 @@ from gmmlab.experts.gmr import GMRegressor
 from gmmlab.experts.logistic_moe import LogisticMoE
 from gmmlab.experts.polish import polish
 from gmmlab.experts.softmax_moe import SoftmaxMoE
-from gmmlab.experts.voronoi import voronoi_loss
+from gmmlab.experts.topk_moe import TopKMoE
+from gmmlab.experts.voronoi import required_topk, voronoi_loss
 
 __all__ = [
     "Blended",
@@ -14,8 +15,10 @@ __all__ = [
     "GMRegressor",
     "LogisticMoE",
     "SoftmaxMoE",
+    "TopKMoE",
     "blended",
     "conditional",
     "polish",
+    "required_topk",
     "voronoi_loss",
 ]

@@ -92,7 +92,7 @@ class Experts(BaseEstimator, ABC):
         return STARTS[self.init](rows[:, [*task.inputs, *task.outputs]], task.p, k, rng)
 
     def _best(self, task: Task) -> fitting.Climbed:
-        """The start that comes highest, as far as `tol` asks; a climb that has not settled is warned of."""
+        """The start that comes highest, as far as `tol` asks."""
         rng = generator(self.random_state, task.rows.device)
         starts = int(self.n_init) if isinstance(self.init, str) and self.n_experts > 1 else 1
         begins = (self._begin(task, self._responsibilities(task, rng)) for _ in range(starts))
@@ -103,13 +103,6 @@ class Experts(BaseEstimator, ABC):
         if first > tol and (left := most - len(best.bounds)) > 0:
             rest = fitting.climb(self._up(best.model, task, tol), left)
             best = rest._replace(bounds=best.bounds + rest.bounds)
-        if not best.converged:
-            warn(
-                f"The fit did not settle in max_iter={self.max_iter} steps: the last one still changed the mean "
-                f"log-likelihood by tol={self.tol:g} or more. Try a larger max_iter or tol, or a reg_gate above 0 if "
-                "the gate tells rows apart without error.",
-                ConvergenceWarning,
-            )
         return best
 
     def _up(self, begin: Mixture, task: Task, tol: float) -> Iterator[Step]:
@@ -117,7 +110,14 @@ class Experts(BaseEstimator, ABC):
         return fitting.steps(begin, task.rows, task.weight, tol=tol)
 
     def _keep(self, X: Any, task: Task, best: fitting.Climbed) -> None:
-        """The attributes that all fits have."""
+        """The attributes that all fits have; a climb that has not settled is warned of."""
+        if not best.converged:
+            warn(
+                f"The fit did not settle in max_iter={self.max_iter} steps: the last one still changed the mean "
+                f"log-likelihood by tol={self.tol:g} or more. Try a larger max_iter or tol, or a reg_gate above 0 if "
+                "the gate tells rows apart without error.",
+                ConvergenceWarning,
+            )
         validate_data(self, head(X), reset=True, skip_check_array=True)
         self._of_gate = task.g
         self.mixture_ = best.model

@@ -44,14 +44,32 @@ def voronoi_loss(fit: Mixture, truth: Mixture, *, over: bool = False) -> float:
     The infimum over the shift is sought from every pair of a fitted and a true atom that a shift brings together, by
     medians. Raises `TypeError` for other kinds of mixtures.
     """
-    ours, theirs = _Atoms(fit), _Atoms(truth)
-    shifts = (ours.w[:, None] - theirs.w[None]).flatten(0, 1)
-    return min(_at(ours, theirs, shift, over) for shift in shifts)
+    return _aligned(fit, truth, over)[0]
+
+
+def required_topk(fit: Mixture, truth: Mixture, K_true: int) -> int:
+    """How many experts of a fit must be active, where `K_true` of the truth are, for densities to converge for sure.
+
+    The largest total of any K_true cells: whichever true experts answer, all that the fit has near them then can. With
+    fewer active a fit may still come close; it is not guaranteed. See Nguyen, Akbarian, Yan and Ho (2024), section 3.
+    Raises `ValueError` unless 1 <= K_true <= the number of true experts.
+    """
+    if not 1 <= K_true <= truth.k:
+        raise ValueError(f"K_true={K_true}; expected 1 to {truth.k}, the number of true experts.")
+    own = cells(fit, truth, _aligned(fit, truth, over=False)[1])
+    return int(torch.bincount(own, minlength=truth.k).sort(descending=True).values[:K_true].sum())
 
 
 def cells(fit: Mixture, truth: Mixture, shift: Float[Tensor, "p"]) -> Int[Tensor, "k"]:
     """The true atom that each fitted one is nearest to, with the gate's slopes shifted by so much."""
     return _offsets(_Atoms(fit), _Atoms(truth), shift).square().sum(2).argmin(1)
+
+
+def _aligned(fit: Mixture, truth: Mixture, over: bool) -> tuple[float, Float[Tensor, "p"]]:
+    """The least loss, and the shift of the gate's slopes that it is at."""
+    ours, theirs = _Atoms(fit), _Atoms(truth)
+    shifts = (ours.w[:, None] - theirs.w[None]).flatten(0, 1)
+    return min((_at(ours, theirs, shift, over) for shift in shifts), key=lambda found: found[0])
 
 
 def _offsets(ours: _Atoms, theirs: _Atoms, shift: Float[Tensor, "p"]) -> Float[Tensor, "k j f"]:
@@ -61,18 +79,18 @@ def _offsets(ours: _Atoms, theirs: _Atoms, shift: Float[Tensor, "p"]) -> Float[T
     return places[0][:, None] - places[1][None]
 
 
-def _at(ours: _Atoms, theirs: _Atoms, shift: Float[Tensor, "p"], over: bool) -> float:
-    """The loss, with the shift improved from where it is."""
-    best = float("inf")
+def _at(ours: _Atoms, theirs: _Atoms, shift: Float[Tensor, "p"], over: bool) -> tuple[float, Tensor]:
+    """The loss, with the shift improved from where it is; and that shift."""
+    best, where = float("inf"), shift
     for _ in range(ROUNDS):
         offsets = _offsets(ours, theirs, shift)
         cell = offsets.square().sum(2).argmin(1)
         found = _loss(ours, theirs, offsets, cell, over)
         if found > best - 1e-12:
             break
-        best = found
+        best, where = found, shift
         shift = _median(ours.w - theirs.w[cell], ours.log_mass.exp())
-    return best
+    return best, where
 
 
 def _loss(ours: _Atoms, theirs: _Atoms, offsets: Float[Tensor, "k j f"], cell: Int[Tensor, "k"], over: bool) -> float:

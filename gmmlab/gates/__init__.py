@@ -12,6 +12,7 @@ from gmmlab.gates.stacked import Stacked
 from gmmlab.gates.sticks import Known, Learned, StickWeights
 from gmmlab.gates.tempered import Tempered
 from gmmlab.gates.told import Told, labels_told
+from gmmlab.gates.topk import TopK
 
 __all__ = [
     "BoundSoftmax",
@@ -30,6 +31,7 @@ __all__ = [
     "StickWeights",
     "Tempered",
     "Told",
+    "TopK",
     "join",
     "labels_told",
 ]

@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gmmlab.experts import GMRegressor, LogisticMoE, SoftmaxMoE
+from gmmlab.experts import GMRegressor, LogisticMoE, SoftmaxMoE, TopKMoE
 
 ESTIMATORS = [SoftmaxMoE(n_init=1, max_iter=30, tol=1e-4), LogisticMoE(n_init=1, max_iter=20, tol=1e-4), GMRegressor(2)]
+ESTIMATORS = [
+    SoftmaxMoE(n_init=2, max_iter=100),
+    TopKMoE(2, 1, n_init=1, max_iter=30),
+    LogisticMoE(n_init=1, max_iter=50),
+    GMRegressor(2),
+]
 
 
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's checks fit odd data on purpose
