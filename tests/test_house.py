@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -135,3 +136,12 @@ def test_import_is_light():
     assert not loaded_by("from gmmlab import Mixture, Gaussian, run") & heavy
     ours, peers = loaded_by("from gmmlab import GaussianMixture"), loaded_by("import torch, sklearn.mixture")
     assert {name.partition(".")[0] for name in ours - peers} == {"gmmlab"}, "what its peers load is enough"
+
+
+def test_pictures_stay_what_they_are():
+    """A submodule of the same name would take a function's place once it is loaded."""
+    from gmmlab import plot
+
+    for name in plot._DRAWN:
+        for _ in range(2):
+            assert not inspect.ismodule(getattr(plot, name)), name

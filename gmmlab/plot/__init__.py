@@ -17,7 +17,7 @@ _DRAWN = {
     "conditional": "gmmlab.plot.given",
     "covariance_families": "gmmlab.plot.shapes",
     "curves": "gmmlab.plot.lines",
-    "experts": "gmmlab.plot.experts",
+    "experts": "gmmlab.plot.expert_lines",
     "fit_check": "gmmlab.plot.adequacy",
     "landscape": "gmmlab.plot.choice",
     "merge_tree": "gmmlab.plot.choice",
