@@ -51,7 +51,7 @@ def required_topk(fit: Mixture, truth: Mixture, K_true: int) -> int:
     """How many experts of a fit must be active, where `K_true` of the truth are, for densities to converge for sure.
 
     The largest total of any K_true cells: whichever true experts answer, all that the fit has near them then can. With
-    fewer active a fit may still come close; it is not guaranteed. See Nguyen, Akbarian, Yan and Ho (2024), section 3.
+    fewer active a fit may still come close; it is not guaranteed. See Nguyen, Akbarian, Yan and Ho (2024).
     Raises `ValueError` unless 1 <= K_true <= the number of true experts.
     """
     if not 1 <= K_true <= truth.k:

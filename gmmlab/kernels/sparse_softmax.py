@@ -3,7 +3,7 @@
     log p_ij = s_ij + b_j - log sum_{l in A_i} exp(s_il + b_l) for j in A_i,      A_i = the k largest of s_i
 
 The biases have no say in who is active; for the rule in which they have, rank by s + b and add nothing. See Nguyen,
-Akbarian, Yan and Ho (2024), equations 1 and 2, and Shazeer et al. (2017), section 2.1, for the other rule.
+Akbarian, Yan and Ho (2024), and Shazeer et al. (2017), section 2.1, for the other rule.
 """
 
 from __future__ import annotations

@@ -11,9 +11,6 @@ ESTIMATORS = [
     SoftmaxMoE(n_init=1, max_iter=30, tol=1e-4),
     TopKMoE(2, 1, n_init=1, max_iter=20, tol=1e-4),
     LogisticMoE(n_init=1, max_iter=20, tol=1e-4),
-    SoftmaxMoE(n_init=2, max_iter=100),
-    TopKMoE(2, 1, n_init=1, max_iter=30),
-    LogisticMoE(n_init=1, max_iter=50),
     GMRegressor(2),
 ]
 
