@@ -66,7 +66,15 @@ class Conditional(NamedTuple):
         return (self.log_w.exp()[:, None] * torch.special.ndtr(z)).sum(2)
 
     def quantile(self, p: Float[Tensor, "j"]) -> Float[Tensor, "n j"]:
-        """Where the distribution function of one output reaches each p, by bisection."""
+        """Where the distribution function of one output reaches each p, by bisection.
+
+        Raises `ValueError` for several outputs, and unless each p is between 0 and 1.
+        """
+        if not bool(((p > 0) & (p < 1)).all()):
+            raise ValueError(f"p is {p.tolist()}; expected probabilities between 0 and 1.")
+        if self.mean.shape[2] > 1:
+            raise ValueError("Several outputs have no quantiles together; fit one of them, or ask predict_dist.")
+        p = p.to(self.mean)
         mean, sd = self.mean[..., 0], self.sd[..., 0]
         low = (mean - _FAR * sd).amin(1, keepdim=True).expand(-1, len(p)).clone()
         high = (mean + _FAR * sd).amax(1, keepdim=True).expand(-1, len(p)).clone()

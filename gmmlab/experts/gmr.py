@@ -251,13 +251,7 @@ class GMRegressor(RegressorMixin, BaseEstimator):
 
     def predict_quantiles(self, X: Any, p: Any) -> Any:
         """The values (n, j) that y stays below with probabilities p (j), for one output."""
-        levels = torch.atleast_1d(sk.as_tensor(p).double())
-        if not bool(((levels > 0) & (levels < 1)).all()):
-            raise ValueError(f"p is {levels.tolist()}; expected probabilities between 0 and 1.")
-        found = self.conditional(X)
-        if found.mean.shape[2] > 1:
-            raise ValueError("Several outputs have no quantiles together; fit one of them, or ask predict_dist.")
-        return sk.like(X, found.quantile(levels.to(found.mean)))
+        return sk.like(X, self.conditional(X).quantile(torch.atleast_1d(sk.as_tensor(p).double())))
 
     def predict_proba_components(self, X: Any) -> Any:
         """The weights w_k(x) of the components (n, K), before y is known."""
