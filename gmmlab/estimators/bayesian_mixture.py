@@ -124,12 +124,10 @@ class BayesianGaussianMixture(ClimbingMixture):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from gmmlab import BayesianGaussianMixture
-    >>> X = np.array([[1, 2], [1, 4], [1, 0], [4, 2], [12, 4], [10, 7]])
-    >>> model = BayesianGaussianMixture(n_components=2, random_state=0).fit(X)
-    >>> sorted(model.means_[:, 0].round(2).tolist())
-    [2.49, 8.45]
+    >>> import gmmlab
+    >>> model = gmmlab.BayesianGaussianMixture(5, weight_concentration_prior=0.01, random_state=0)
+    >>> model.fit(gmmlab.faithful()).weights_.round(2).tolist()
+    [0.64, 0.36, 0.0, 0.0, 0.0]
     """
 
     covariance_type: str = "full"

@@ -81,9 +81,9 @@ class LogisticMoE(ClassifierMixin, Experts):
     --------
     >>> import numpy as np
     >>> from gmmlab.experts import LogisticMoE
-    >>> X = np.random.default_rng(0).uniform(-1, 1, size=(600, 2))
+    >>> X = np.random.default_rng(0).uniform(-1, 1, size=(300, 2))
     >>> y = X[:, 0] * X[:, 1] > 0
-    >>> float(LogisticMoE(2, random_state=0).fit(X, y).score(X, y)) > 0.95
+    >>> float(LogisticMoE(2, ridge=0.1, random_state=0).fit(X, y).score(X, y)) > 0.95
     True
     """
 
