@@ -337,16 +337,8 @@ def _warmed(model: Mixture, sample: Sample, size: int, rng: torch.Generator) -> 
     def refit(model: Mixture, stats: MixtureStats) -> Mixture:
         return m_step(model, stats * (sample.n / float(stats.n)))
 
-    batches = (
-        [Chunk(piece.x, piece.weight) for piece in sample.pieces]
-        if not sample.complete
-        else _batches(sample, size, rng)
-    )
+    if sample.complete:
+        batches = sample.batches(evenly(len(sample.x), size), rng)
+    else:
+        batches = [Chunk(piece.x, piece.weight) for piece in sample.pieces]
     return last(stream_steps(model, batches, exact=False, refit=refit)).model
-
-
-def _batches(sample: Sample, size: int, rng: torch.Generator) -> list[Chunk]:
-    """Rows in a random order, in batches of about equal size."""
-    order = torch.randperm(len(sample.x), generator=rng, device=rng.device).to(sample.x.device)
-    weight = sample.weight
-    return [Chunk(sample.x[i], None if weight is None else weight[i]) for i in order.split(evenly(len(order), size))]

@@ -288,11 +288,7 @@ class DeconvolvedGaussianMixture(SourcedMixture):
         return evidence + checked(region.selection(seen.x), len(seen.x)).to(evidence).log() - shown.log()
 
     def _loglik(self, X: Any, sample_weight: Any, errors: Any, projection: Any) -> tuple[float, float]:
-        each = self._evidence(X, errors, projection).double()
-        if sample_weight is None:
-            return float(each.sum()), len(each)
-        weight = sk.check_sample_weight(sample_weight, each[:, None])
-        return float(weight @ each), float(weight.sum())
+        return sk.total(self._evidence(X, errors, projection), sample_weight)
 
 
 def _start_rows(rows: Rows, seen: Measured, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -119,6 +119,15 @@ def check_sample_weight(value: Any, x: Tensor) -> Tensor:
     return weight
 
 
+def total(each: Tensor, sample_weight: Any) -> tuple[float, float]:
+    """The sum of what each row has, and how many rows they are: both by weight, where rows have weights."""
+    each = each.double()
+    if sample_weight is None:
+        return float(each.sum()), float(len(each))
+    weight = check_sample_weight(sample_weight, each[:, None])
+    return float(weight @ each), float(weight.sum())
+
+
 def check_weights(value: Any, k: int) -> Tensor:
     """Given mixing weights. Raises `ValueError` unless they are k numbers in [0, 1] that sum to one."""
     weights = check_shape(value, (k,), "weights")

@@ -38,11 +38,7 @@ class Predictions(ABC):
 
     def _total(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """Log-likelihood of all rows, and how many they are: the sum of their weights."""
-        each = self._over(X, _log_prob).double()
-        if sample_weight is None:
-            return float(each.sum()), len(each)
-        weight = sk.check_sample_weight(sample_weight, each[:, None])
-        return float(weight @ each), float(weight.sum())
+        return sk.total(self._over(X, _log_prob), sample_weight)
 
     def predict(self, X: Any) -> Any:
         """Most probable component of each row; -1 for noise."""

@@ -20,6 +20,7 @@ from gmmlab.estimators import parameters as sk
 from gmmlab.fit import Source
 from gmmlab.fit.missing import check_columns, nothing_observed, start_rows
 from gmmlab.fit.pieces import Piece, chunked, complete, over, with_gaps
+from gmmlab.kernels.chunks import Chunk
 
 FROM_STREAM = 20_000  # rows of a stream that its fit starts from
 
@@ -39,6 +40,12 @@ class Sample(NamedTuple):
     def source(self) -> Source:
         """The statistics of all rows."""
         return over(self.pieces) if self.told is None else self.told
+
+    def batches(self, size: int, rng: torch.Generator) -> list[Chunk]:
+        """Complete rows in a random order, so many at a time."""
+        order = torch.randperm(len(self.x), generator=rng, device=rng.device).to(self.x.device)
+        weight = self.weight
+        return [Chunk(self.x[i], None if weight is None else weight[i]) for i in order.split(size)]
 
     @property
     def counting(self) -> tuple[Tensor, Tensor | None]:

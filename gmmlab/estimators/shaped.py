@@ -131,11 +131,7 @@ class ShapedMixture(CovarianceMixture):
                 f"batch_size={self.batch_size} was given with rows that are a stream or have missing entries; expected "
                 "complete rows in memory. Leave it out, or give the batches of a stream to partial_fit."
             )
-        order = torch.randperm(len(sample.x), generator=rng, device=rng.device).to(sample.x.device)
-        weight = sample.weight
-        return by_blocks(
-            [Chunk(sample.x[i], None if weight is None else weight[i]) for i in order.split(int(self.batch_size))]
-        )
+        return by_blocks(sample.batches(int(self.batch_size), rng))
 
 
 def _prior(given: Any, structure: Structure, k: int, sample: Sample) -> Prior | None:

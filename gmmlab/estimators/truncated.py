@@ -114,9 +114,7 @@ class TruncatedGaussianMixture(SourcedMixture):
         return super().score_samples(X)
 
     def _total(self, X: Any, sample_weight: Any) -> tuple[float, float]:
-        each = self._over(X, self._log_seen).double()
-        weight = sk.check_sample_weight(1.0 if sample_weight is None else sample_weight, each[:, None])
-        loglik, n = float(weight @ each), float(weight.sum())
+        loglik, n = sk.total(self._over(X, self._log_seen), sample_weight)
         if self.n_unseen is None:
             return loglik, n
         left = max(1 - self.observed_fraction_, np.finfo(float).tiny)

@@ -260,11 +260,7 @@ class LogisticMoE(ClassifierMixin, Experts):
 
     def _total(self, X: Any, y: Any, sample_weight: Any) -> tuple[float, float]:
         with torch.no_grad():
-            each = self.mixture_.log_prob(self._with(X, y)).double()
-        if sample_weight is None:
-            return float(each.sum()), float(len(each))
-        weight = sk.check_sample_weight(sample_weight, each[:, None])
-        return float(weight @ each), float(weight.sum())
+            return sk.total(self.mixture_.log_prob(self._with(X, y)), sample_weight)
 
 
 def _labels(y: Any) -> np.ndarray:

@@ -289,11 +289,7 @@ class SoftmaxMoE(RegressorMixin, Experts):
             return self.mixture_.log_prob(self._with(X, y, Xg))
 
     def _total(self, X: Any, y: Any, sample_weight: Any, Xg: Any) -> tuple[float, float]:
-        each = self._log_prob(X, y, Xg).double()
-        if sample_weight is None:
-            return float(each.sum()), float(len(each))
-        weight = sk.check_sample_weight(sample_weight, each[:, None])
-        return float(weight @ each), float(weight.sum())
+        return sk.total(self._log_prob(X, y, Xg), sample_weight)
 
     def _shaped(self, X: Any, value: Float[Tensor, "n q"]) -> Any:
         """Outputs in the shape and the dtype of those that were fitted."""

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from itertools import count
 
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import NormalInverseWishart
-from gmmlab.gates import Constant
 from gmmlab.kernels.rank_one import updated
 from gmmlab.model import Mixture
 from gmmlab.record import cat
-from gmmlab.sample.draws import Belief, Draw, Sweep, assigned, compact, sets
+from gmmlab.sample.draws import Belief, Moves, Sweep, sets, sweeps
 from gmmlab.sample.process import Gamma, Restaurant
-from gmmlab.sample.random import log_dirichlet
 
 
 def collapsed_gibbs(
@@ -38,20 +35,15 @@ def collapsed_gibbs(
     Rows come in random order. The models are those of the groups that have rows, their weights without the share that a
     new group would have. `evidence` is of the model before the sweep, as everywhere.
     """
-    belief, origin = Belief(prior, Restaurant()), x.mean(0)
-    labels, evidence = assigned(model, x, rng)
-    for i in count(1):
-        labels = swept(x, compact(labels), prior, alpha, rng)
-        groups = sets(x, labels, origin)
-        if learn is not None:
-            alpha = belief.process.concentration(groups.w, alpha, learn, rng)
-        model = Mixture(prior.posterior(groups).sample(rng, origin), Constant(log_dirichlet(groups.w, rng)))
-        draw = Draw(labels, groups, alpha, belief.log_joint(groups, alpha), evidence)
-        sent = yield Sweep(i, model, draw)
-        if sent is None:
-            evidence = float(model.log_prob(x).mean(dtype=torch.float64))
-        else:
-            labels, evidence = assigned(sent, x, rng)
+
+    def move(labels: Int[Tensor, "n"], alpha: float) -> tuple[Int[Tensor, "n"], Moves]:
+        return swept(x, labels, prior, alpha, rng), Moves()
+
+    def again(model: Mixture, labels: Int[Tensor, "n"], alpha: float) -> tuple[Int[Tensor, "n"], float]:  # noqa: ARG001
+        return labels, float(model.log_prob(x).mean(dtype=torch.float64))
+
+    belief = Belief(prior, Restaurant())
+    return sweeps(model, x, belief, rng, alpha=alpha, learn=learn, move=move, again=again)
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from itertools import count
 from typing import NamedTuple
 
 import torch
@@ -12,7 +14,8 @@ from gmmlab.families.niw import grouped
 from gmmlab.gates import Constant
 from gmmlab.model import Mixture
 from gmmlab.record import cat
-from gmmlab.sample.process import Process
+from gmmlab.sample.process import Gamma, Process
+from gmmlab.sample.random import log_dirichlet
 from gmmlab.stats import Moments
 
 
@@ -98,3 +101,35 @@ def compact(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
 def sets(x: Float[Tensor, "n d"], labels: Int[Tensor, "n"], origin: Float[Tensor, "d"]) -> Moments:
     """Moments of the groups of compact labels."""
     return grouped(x, labels, int(labels.max()) + 1, origin)
+
+
+Move = Callable[[Tensor, float], tuple[Tensor, Moves]]  # from labels and alpha to labels: rows that go to other groups
+Again = Callable[[Mixture, Tensor, float], tuple[Tensor, float]]  # from a model: labels to move, and its evidence
+
+
+def sweeps(
+    model: Mixture,
+    x: Float[Tensor, "n d"],
+    belief: Belief,
+    rng: torch.Generator,
+    *,
+    alpha: float,
+    learn: Gamma | None,
+    move: Move,
+    again: Again,
+) -> Generator[Sweep, Mixture | None, None]:
+    """The loop of samplers that have as many groups as the rows ask for; weights leave out what a new one would have.
+
+    A model gives the first labels. `move` changes them, parameters are drawn given the groups, and `again` makes of the
+    new model the labels to go on from. A model sent in gives labels anew.
+    """
+    origin = x.mean(0)
+    labels, evidence = assigned(model, x, rng)
+    for i in count(1):
+        labels, moves = move(compact(labels), alpha)
+        groups = sets(x, labels, origin)
+        if learn is not None:
+            alpha = belief.process.concentration(groups.w, alpha, learn, rng)
+        model = Mixture(belief.prior.posterior(groups).sample(rng, origin), Constant(log_dirichlet(groups.w, rng)))
+        sent = yield Sweep(i, model, Draw(labels, groups, alpha, belief.log_joint(groups, alpha), evidence, moves))
+        labels, evidence = again(model, labels, alpha) if sent is None else assigned(sent, x, rng)

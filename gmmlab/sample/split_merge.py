@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from itertools import count
 from typing import NamedTuple
 
 import torch
@@ -26,12 +25,11 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import NormalInverseWishart
 from gmmlab.families.niw import grouped
-from gmmlab.gates import Constant
 from gmmlab.kernels.chunks import chunk_rows, chunks
 from gmmlab.kernels.forms import Whitened
 from gmmlab.model import Mixture
 from gmmlab.record import cat
-from gmmlab.sample.draws import Belief, Draw, Moves, Sweep, assigned, compact, sets
+from gmmlab.sample.draws import Belief, Moves, Sweep, sweeps
 from gmmlab.sample.process import Gamma, Restaurant
 from gmmlab.sample.random import log_betas, log_dirichlet
 from gmmlab.stats import Moments
@@ -60,22 +58,18 @@ def split_merge(
 
     The models are those of the groups that have rows; their weights leave out what a new group would have.
     """
-    belief, origin = Belief(prior, Restaurant()), x.mean(0)
-    labels, evidence = assigned(model, x, rng)
-    for i in count(1):
-        labels, moves = compact(labels), Moves()
+
+    def move(labels: Int[Tensor, "n"], alpha: float) -> tuple[Int[Tensor, "n"], Moves]:
+        moves = Moves()
         for _ in range(proposals if len(x) > 1 else 0):
             labels, moves = _moved(x, labels, Base(prior, alpha), moves, rng)
-        groups = sets(x, labels, origin)
-        if learn is not None:
-            alpha = belief.process.concentration(groups.w, alpha, learn, rng)
-        model = Mixture(prior.posterior(groups).sample(rng, origin), Constant(log_dirichlet(groups.w, rng)))
-        draw = Draw(labels, groups, alpha, belief.log_joint(groups, alpha), evidence, moves)
-        sent = yield Sweep(i, model, draw)
-        if sent is None:
-            labels, evidence = sliced(model, labels, x, Base(prior, alpha), rng)
-        else:
-            labels, evidence = assigned(sent, x, rng)
+        return labels, moves
+
+    def again(model: Mixture, labels: Int[Tensor, "n"], alpha: float) -> tuple[Int[Tensor, "n"], float]:
+        return sliced(model, labels, x, Base(prior, alpha), rng)
+
+    belief = Belief(prior, Restaurant())
+    return sweeps(model, x, belief, rng, alpha=alpha, learn=learn, move=move, again=again)
 
 
 @torch.no_grad()

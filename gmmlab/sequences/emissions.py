@@ -12,11 +12,25 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData
-from gmmlab.families import Components, FactorAnalyzers, Structure, Student
+from gmmlab.families import Components, FactorAnalyzers, Gaussian, Structure, Student
 from gmmlab.families.student import Own
 from gmmlab.init import from_responsibilities, kmeans, one_hot
 
 BEGIN = 10.0  # degrees of freedom of Student-t states before the first step
+
+
+class Start(NamedTuple):
+    """Rows, the states that they belong to, and what is asked of components."""
+
+    x: Float[Tensor, "n d"]
+    resp: Float[Tensor, "n s"]
+    structure: Structure
+    ridge: float
+    rng: torch.Generator
+
+    def gaussians(self, resp: Float[Tensor, "n k"]) -> Gaussian:
+        """Those of one M-step from responsibilities."""
+        return from_responsibilities(self.x, resp, self.structure, ridge=self.ridge).gaussian
 
 
 class Begun(NamedTuple):
@@ -30,47 +44,26 @@ class Begun(NamedTuple):
 class Emission(Protocol):
     """A way to the first components of states."""
 
-    def begin(
-        self,
-        x: Float[Tensor, "n d"],
-        resp: Float[Tensor, "n s"],
-        structure: Structure,
-        ridge: float,
-        rng: torch.Generator,
-    ) -> Begun:
-        """Components of rows that belong to states by `resp`."""
+    def begin(self, start: Start) -> Begun:
+        """Components of rows that belong to states."""
 
 
 @dataclass(frozen=True)
 class GaussianEmission:
     """A Gaussian for each state."""
 
-    def begin(
-        self,
-        x: Float[Tensor, "n d"],
-        resp: Float[Tensor, "n s"],
-        structure: Structure,
-        ridge: float,
-        rng: torch.Generator,  # noqa: ARG002 - the protocol's arguments
-    ) -> Begun:
+    def begin(self, start: Start) -> Begun:
         """One M-step."""
-        return Begun(from_responsibilities(x, resp, structure, ridge=ridge).components)
+        return Begun(start.gaussians(start.resp))
 
 
 @dataclass(frozen=True)
 class StudentEmission:
     """A Student-t distribution for each state, whose degrees of freedom are fitted: outliers do not end a regime."""
 
-    def begin(
-        self,
-        x: Float[Tensor, "n d"],
-        resp: Float[Tensor, "n s"],
-        structure: Structure,
-        ridge: float,
-        rng: torch.Generator,  # noqa: ARG002 - the protocol's arguments
-    ) -> Begun:
+    def begin(self, start: Start) -> Begun:
         """One M-step of Gaussians."""
-        gaussian = from_responsibilities(x, resp, structure, ridge=ridge).gaussian
+        gaussian = start.gaussians(start.resp)
         return Begun(Student(gaussian, torch.full_like(gaussian.mean[:, 0], BEGIN), Own()))
 
 
@@ -80,15 +73,9 @@ class FactorEmission:
 
     n_factors: int = 1
 
-    def begin(
-        self,
-        x: Float[Tensor, "n d"],
-        resp: Float[Tensor, "n s"],
-        structure: Structure,
-        ridge: float,
-        rng: torch.Generator,
-    ) -> Begun:
+    def begin(self, start: Start) -> Begun:
         """Principal components of the rows of each state."""
+        x, resp, structure, ridge, rng = start
         return Begun(FactorAnalyzers.near(x, resp, self.n_factors, structure, rng=rng, ridge=ridge))
 
 
@@ -99,23 +86,17 @@ class GMMEmission:
     n_components: int = 2
     tied: bool = False
 
-    def begin(
-        self,
-        x: Float[Tensor, "n d"],
-        resp: Float[Tensor, "n s"],
-        structure: Structure,
-        ridge: float,
-        rng: torch.Generator,
-    ) -> Begun:
+    def begin(self, start: Start) -> Begun:
         """Clusters of k-means among the rows of each state, or among all rows of a pool.
 
         Raises `BadData` for states with fewer rows than components.
         """
+        x, resp, rng = start.x, start.resp, start.rng
         c, s = self.n_components, resp.shape[1]
         if self.tied:
             groups = one_hot(kmeans(x, c, rng), c, x.dtype)
             parts = groups.T.double() @ resp.double() + 1 / len(x)
-            return Begun(from_responsibilities(x, groups, structure, ridge=ridge).components, parts / parts.sum(0))
+            return Begun(start.gaussians(groups), parts / parts.sum(0))
         state, cluster = resp.argmax(1), torch.zeros(len(x), dtype=torch.long, device=x.device)
         for j in range(s):
             rows = (state == j).nonzero().flatten()
@@ -125,4 +106,4 @@ class GMMEmission:
         groups = one_hot(state * c + cluster, s * c, x.dtype)
         of = torch.arange(s * c, device=x.device) // c
         parts = torch.where(of[:, None] == torch.arange(s, device=x.device), groups.sum(0).double()[:, None], 0.0)
-        return Begun(from_responsibilities(x, groups, structure, ridge=ridge).components, parts / parts.sum(0))
+        return Begun(start.gaussians(groups), parts / parts.sum(0))

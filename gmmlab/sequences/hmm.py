@@ -20,7 +20,7 @@ from gmmlab.gates.markov import Along
 from gmmlab.kernels.packing import Packing
 from gmmlab.model import Mixture
 from gmmlab.sequences.base import SequenceModel
-from gmmlab.sequences.emissions import Emission, GaussianEmission
+from gmmlab.sequences.emissions import Emission, GaussianEmission, Start
 from gmmlab.sequences.given import Given
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class HMM(SequenceModel):
 
     def _begun(self, rows: Given, resp: Float[Tensor, "n s"], gate: Markov, rng: torch.Generator) -> Mixture:
         emission: Emission = self.emission
-        begun = emission.begin(rows.x, resp, sk.structure(self.covariance_type), float(self.reg_covar), rng)
+        begun = emission.begin(Start(rows.x, resp, sk.structure(self.covariance_type), float(self.reg_covar), rng))
         if begun.parts is not None:
             parts = Markov.of(gate.start.exp(), gate.moves.exp(), begun.parts)
             gate = gate.replace(parts=parts.parts, share=parts.share)
