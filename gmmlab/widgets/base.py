@@ -16,6 +16,8 @@ from gmmlab.widgets.publisher import Flow, Message, Publisher
 anywidget = needs("anywidget")
 
 STATIC = Path(__file__).parent / "static"
+ANSWERS = 100  # the last of them that are kept, for messages that are said again
+UNCOUNTED = ("ready", "ack")  # what may be obeyed any number of times
 
 
 class LabWidget(anywidget.AnyWidget):  # type: ignore[name-defined]
@@ -32,6 +34,7 @@ class LabWidget(anywidget.AnyWidget):  # type: ignore[name-defined]
     def __init__(self, **traits: Any) -> None:
         refuse_unknown(traits, self.options(), type(self).__name__)
         self.publisher = Publisher(self.send, self.compose, flow=Flow(rate=self.rate))
+        self._answers: dict[Any, dict[str, Any]] = {}
         super().__init__(**traits)
         self.on_msg(self._receive)
 
@@ -67,19 +70,31 @@ class LabWidget(anywidget.AnyWidget):  # type: ignore[name-defined]
         return f"{type(self).__name__}()"
 
     def _receive(self, _: Any, content: Any, __: Any) -> None:
-        """Obeys a message and answers it; whatever is wrong with it becomes the answer."""
-        seq = content.get("seq") if isinstance(content, dict) else None
-        reply: dict[str, Any] = {"type": "reply", "re": seq, "ok": True}
+        """Obeys a message and answers it; whatever is wrong with it becomes the answer.
+
+        A page that has heard no answer says a message again, with its number: it is answered and not obeyed again.
+        """
+        said = content if isinstance(content, dict) else {}
+        seq, op = said.get("seq"), said.get("op")
+        counted = isinstance(seq, int) and op not in UNCOUNTED
+        reply = self._answers.get(seq) if counted else None
+        if reply is None:
+            reply = self._obeyed(content) | {"type": "reply", "re": seq}
+        if counted:
+            self._answers[seq] = reply
+            if len(self._answers) > ANSWERS:
+                del self._answers[next(iter(self._answers))]
+        if op != "ack" or not reply["ok"]:  # up to thirty times a second: silence is consent
+            self.publisher.post(lambda: (reply, []))
+
+    def _obeyed(self, content: Any) -> dict[str, Any]:
         try:
-            op = messages.operation(content, self.ops)
-            self.ops[op](self, content)
-            if op == "ack":
-                return  # up to thirty times a second: silence is consent
+            self.ops[messages.operation(content, self.ops)](self, content)
         except messages.Invalid as err:
-            reply |= {"ok": False, "error": str(err)}
+            return {"ok": False, "error": str(err)}
         except Exception as err:  # noqa: BLE001 - an exception in a handler would vanish
-            reply |= {"ok": False, "error": f"{type(err).__name__}: {err}"}
-        self.publisher.post(lambda: (reply, []))
+            return {"ok": False, "error": f"{type(err).__name__}: {err}"}
+        return {"ok": True}
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data: dict[str, Any] = {"text/plain": self.describe()}

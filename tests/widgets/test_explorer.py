@@ -402,6 +402,33 @@ def test_what_is_no_message_is_answered_too(explorer, told, message):
     assert Page(explorer, told).until(lambda m: not m["ok"])
 
 
+def test_what_is_said_again_is_answered_again_and_obeyed_once(page, explorer, told):
+    page.say("step")
+    step = explorer.wait(PATIENCE).step
+    told.clear()
+    page.seq -= 1
+    assert page.say("step")["ok"]
+    assert explorer.wait(PATIENCE).step == step
+    assert page.say("step")["ok"]
+    assert explorer.wait(PATIENCE).step == step + 1
+
+
+def test_a_refusal_that_is_asked_for_again_is_the_same(page, told):
+    first = page.say("remove", k=9)
+    told.clear()
+    page.seq -= 1
+    assert page.say("remove", k=9) == first
+
+
+def test_a_page_that_says_again_that_it_is_ready_is_shown_everything(page, told):
+    page.say("ready")
+    page.frame()
+    told.clear()
+    page.seq -= 1
+    page.say("ready")
+    page.frame()
+
+
 def test_acknowledgements_are_not_answered(page, explorer, told):
     page.say("ready")
     page.frame()

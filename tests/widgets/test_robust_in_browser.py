@@ -134,6 +134,17 @@ def test_a_fit_that_plays_on_while_the_line_is_down_goes_on_and_stops_when_it_is
         view.locator(".gl-facts", has_text=f"step {step}").wait_for()
 
 
+def test_a_command_that_is_lost_on_its_way_is_said_again(lab: Lab) -> None:
+    explorer = lab.show(SLOW.format(panels=("trace",)))
+    explorer.get_by_role("button", name="Play").click()
+    lab.until("snap().step > 2")
+    lab.page.evaluate(f"() => {{ ({LINE})()._ws.send = () => {{}} }}")  # nothing that the page says arrives
+    explorer.get_by_role("button", name="Stop").click()
+    lab.page.evaluate(f"() => {{ delete ({LINE})()._ws.send }}")
+    lab.until("snap().play == 'idle'")
+    lab.page.locator(".gl-explorer:not([data-stale])").wait_for()
+
+
 def test_a_widget_that_is_closed_while_it_plays_leaves_a_fit_that_stops(lab: Lab) -> None:
     explorer = lab.show(SLOW.format(panels=("trace",)))
     explorer.get_by_role("button", name="Play").click()

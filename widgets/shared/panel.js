@@ -169,6 +169,7 @@ export class Panel {
   /** The connection has changed: it is taken for lost until the kernel answers. */
   #doubt() {
     this.change({ connected: false });
+    this.wire.again();
     this.wire.send("ready");
   }
 

@@ -1,14 +1,16 @@
 // Commands to the kernel. Each has a number that the kernel's answer repeats; what waits for an answer for more
-// than a second makes the widget look stale.
+// than a second makes the widget look stale. What is given in the moment in which a lost line comes back can be lost with
+// it: what is not answered is said again, with its number, by which the kernel knows what it has obeyed.
 
 const VERSION = 1;
 const STALE = 1000;
 const LOST = 4000; // an answer that late does not hold up the next edit
+const AGAIN = [1500, 3000, 6000, 12000, 24000]; // what waits so long is said again; then a kernel is busy, or gone
 
 export class Wire {
   #model;
   #seq = Math.floor(Math.random() * 1e9) * 1000; // views of one model hear each other's answers
-  #waiting = new Map();
+  #waiting = new Map(); // from numbers to messages, when they were first sent, and how often again
   #heard;
 
   /** @param {{changed: () => void, refused: (sentence: string) => void, gone: () => void}} heard */
@@ -21,15 +23,24 @@ export class Wire {
 
   /** Sends a command; its number is returned. Acknowledgements are not answered. */
   send(op, fields = {}, answered = op !== "ack") {
-    const seq = ++this.#seq;
-    if (answered) this.#waiting.set(seq, performance.now());
+    const message = { v: VERSION, op, seq: ++this.#seq, ...fields };
+    if (answered) this.#waiting.set(message.seq, { message, since: performance.now(), again: 0 });
+    this.#say(message);
+    return message.seq;
+  }
+
+  /** Says again what waits for an answer, in its order. */
+  again() {
+    for (const { message } of [...this.#waiting.values()]) this.#say(message);
+  }
+
+  #say(message) {
     try {
-      this.#model.send({ v: VERSION, op, seq, ...fields });
+      this.#model.send(message);
     } catch {
       this.#waiting.clear();
       this.#heard.gone();
     }
-    return seq;
   }
 
   /** An answer of the kernel; true if it is ours. */
@@ -42,15 +53,19 @@ export class Wire {
   }
 
   waitsFor(seq) {
-    const since = this.#waiting.get(seq);
-    return since !== undefined && performance.now() - since < LOST;
+    const waiting = this.#waiting.get(seq);
+    return waiting !== undefined && performance.now() - waiting.since < LOST;
   }
 
   #look() {
     const oldest = this.#waiting.values().next().value;
-    const stale = oldest !== undefined && performance.now() - oldest > STALE;
-    if (stale === this.stale) return;
-    this.stale = stale;
+    const waited = oldest === undefined ? 0 : performance.now() - oldest.since;
+    if (waited > AGAIN[oldest?.again]) {
+      oldest.again += 1;
+      this.again();
+    }
+    if (waited > STALE === this.stale) return;
+    this.stale = waited > STALE;
     this.#heard.changed();
   }
 

@@ -66,3 +66,29 @@ test("a closed connection is told, not thrown", () => {
   wire.send("play");
   assert.deepEqual(said, ["gone"]);
 });
+
+test("what is not answered is said again with its number, and what was answered is not", (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  const model = fakeModel();
+  const wire = new Wire(model, { changed() {}, refused() {}, gone() {} });
+  const pass = (ms) => {
+    now += ms;
+    t.mock.timers.tick(250);
+  };
+  wire.send("play");
+  wire.receive({ re: model.sent[0].seq, ok: true });
+  const seq = wire.send("stop");
+  pass(1400);
+  assert.equal(model.sent.length, 2);
+  pass(200);
+  pass(200);
+  assert.deepEqual(model.sent.slice(1).map((message) => [message.op, message.seq]), [["stop", seq], ["stop", seq]]);
+  for (let i = 0; i < 60; i++) pass(1000);
+  assert.equal(model.sent.length, 2 + 5); // not for ever
+  wire.receive({ re: seq, ok: true });
+  wire.again();
+  assert.equal(model.sent.length, 2 + 5);
+  wire.close();
+});
