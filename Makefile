@@ -61,6 +61,7 @@ bench: setup ## measure speed and print the tables
 	@$(BIN)/python benchmarks/mclust.py
 	@$(BIN)/python benchmarks/stream.py
 	@$(BIN)/python benchmarks/acceleration.py
+	@$(BIN)/python benchmarks/incremental.py
 	@$(BIN)/python benchmarks/hmm.py
 	@$(BIN)/python benchmarks/sdp.py
 	@$(BIN)/python benchmarks/experts.py

@@ -28,8 +28,9 @@ def curves(
 ) -> Picture:
     """Curves through pairs of numbers, each under its name in a key, with a colour and a dash of its own.
 
-    `x` and `y` say what the numbers are. With `log` both axes are logarithmic, and pairs that are not positive are left
-    out. Pairs that are not finite are left out too. Raises `ValueError` when a curve has nothing to draw.
+    `x` and `y` say what the numbers are; where all x are whole, so are the ticks. With `log` both axes are logarithmic,
+    and pairs that are not positive are left out. Pairs that are not finite are left out too. Raises `ValueError` when a
+    curve has nothing to draw.
     """
     look = style(theme)
     shown = {name: _drawable(curve, log) for name, curve in named.items()}
@@ -47,6 +48,8 @@ def curves(
         axes.set(xscale="log", yscale="log")
         axes.minorticks_off()
     else:
+        counts = all((curve[:, 0] % 1 == 0).all() for curve in shown.values())
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=counts))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.ticklabel_format(useOffset=False)
     axes.grid(axis="y", color=look.grid, lw=0.6)
