@@ -9,13 +9,12 @@ import numpy as np
 from gmmlab.plot.heat import AROUND, heat
 from gmmlab.plot.optima import peaks
 from gmmlab.plot.painter import paint
-from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
+from gmmlab.plot.picture import Picture, Ticks  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.style import Style, colour, css, ink, style
 from gmmlab.score import MergeTree
 
 from matplotlib.axes import Axes  # isort: skip
 from matplotlib.patheffects import withStroke  # isort: skip
-from matplotlib.ticker import MaxNLocator  # isort: skip
 
 CELL = (54, 22)  # of the map, in nominal pixels
 LETTER = 5.6  # room for a letter of its names and of its title
@@ -81,7 +80,7 @@ def _draw_tree(axes: Axes, tree: MergeTree, elbow: int | None, look: Style) -> N
         axes.axhline(elbow - 0.5, color=look.quiet, lw=0.9, ls=(0, (4, 3)), zorder=0)
     axes.set(xlim=(-0.6, tree.k - 0.4), ylim=(0.4, tree.k + 0.5), xticks=[])
     axes.spines["bottom"].set_visible(False)
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
+    axes.yaxis.set_major_locator(Ticks(9, whole=True))
     title = f"merges; cut at the bend, {elbow} clusters" if elbow else "merges"
     axes.set_title(title, loc="left", color=look.quiet, fontsize=8, pad=6)
     _label(axes, "components", "clusters left", look)
@@ -117,8 +116,8 @@ def _draw_entropy(axes: Axes, tree: MergeTree, elbow: int | None, look: Style) -
         axes.annotate(str(k), point, (0, 8), color=look.ink if k == elbow else look.quiet, **text)
         if k == elbow:
             axes.plot(*point, "o", ms=9.5, mfc="none", mec=bend, mew=1.6, zorder=4)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.xaxis.set_major_locator(Ticks(5, whole=True))
+    axes.yaxis.set_major_locator(Ticks(4))
     axes.set_title("entropy, by number of clusters", loc="left", color=look.quiet, fontsize=8, pad=6)
     _label(axes, "merged rows, cumulative", "entropy (nats)", look)
 

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
+from gmmlab.plot.picture import Picture, Ticks  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.style import css, dash, line, style
-
-from matplotlib.ticker import MaxNLocator  # isort: skip
 
 Curve = Sequence[tuple[float, float]]
 
@@ -49,8 +47,8 @@ def curves(
         axes.minorticks_off()
     else:
         counts = all((curve[:, 0] % 1 == 0).all() for curve in shown.values())
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=counts))
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.xaxis.set_major_locator(Ticks(8, whole=counts))
+        axes.yaxis.set_major_locator(Ticks(5))
         axes.ticklabel_format(useOffset=False)
     axes.grid(axis="y", color=look.grid, lw=0.6)
     axes.set_axisbelow(True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from gmmlab.axes import Tensor
 from gmmlab.plot import chart as spec
-from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
+from gmmlab.plot.picture import Picture, Ticks  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.raster import raster
 from gmmlab.plot.style import NOISE, Rgb, Style, blend, colour, css, dash, ink, parse, style
 
@@ -22,7 +22,6 @@ from matplotlib.collections import PolyCollection  # isort: skip
 from matplotlib.lines import Line2D  # isort: skip
 from matplotlib.patches import Rectangle  # isort: skip
 from matplotlib.patheffects import withStroke  # isort: skip
-from matplotlib.ticker import MaxNLocator  # isort: skip
 
 GAP, TITLE, FOOT, FOOT_TITLED = 14, 24, 22, 36  # around a frame, in nominal pixels
 LETTER = 5.4  # the width of one
@@ -90,7 +89,7 @@ def _left(frame: spec.Frame, y_range: spec.Range) -> float:
         return 10 + LETTER * max(map(len, frame.y_names))
     if not frame.ticks:
         return 6.0
-    values = MaxNLocator(nbins=4).tick_values(*sorted(y_range))
+    values = Ticks(4).tick_values(*sorted(y_range))
     return 14 + LETTER * max(len(f"{value:.4g}") for value in values)
 
 
@@ -100,8 +99,8 @@ def _ticks(axes: Axes, frame: spec.Frame, look: Style) -> None:
         for spine in axes.spines.values():
             spine.set(visible=True, color=look.grid, linewidth=0.8)
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=frame.whole))
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.xaxis.set_major_locator(Ticks(6, whole=frame.whole))
+        axes.yaxis.set_major_locator(Ticks(4))
         axes.ticklabel_format(useOffset=False)
     extent = axes.get_window_extent()
     width = LETTER * max(map(len, frame.x_names), default=0) + 4

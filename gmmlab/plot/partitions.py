@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
+from gmmlab.plot.picture import Picture, Ticks  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.style import colour, css, style
 
 from matplotlib.axes import Axes  # isort: skip
-from matplotlib.ticker import MaxNLocator  # isort: skip
 
 
 def co_clustering(sampled: Any, *, theme: str = "light", size: tuple[int, int] = (640, 300)) -> Picture:
@@ -29,7 +28,7 @@ def co_clustering(sampled: Any, *, theme: str = "light", size: tuple[int, int] =
     shown = np.flatnonzero(p > 0)
     left.bar(shown, p[shown], width=0.7, color=css(colour(0, theme)))
     left.set(xlim=(shown[0] - 0.7, shown[-1] + 0.7))
-    left.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
+    left.xaxis.set_major_locator(Ticks(10, whole=True))
     _named(left, "groups", "their probability", look)
     right = picture.panel((size[0] - square - 14, 40, square, square), look)
     order = labels.argsort(kind="stable")

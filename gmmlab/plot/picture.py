@@ -17,6 +17,7 @@ needs("matplotlib")
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import MaxNLocator  # noqa: E402
 from PIL import Image  # noqa: E402
 
 MEDIAN, OCTREE = Image.Quantize.MEDIANCUT, Image.Quantize.FASTOCTREE
@@ -34,6 +35,13 @@ LADDER = (
 )
 CORNER = 8  # radius of the corners, in nominal pixels
 LEVELS = 8  # of opacity along them; each takes one of the 256 colours of a PNG
+
+
+class Ticks(MaxNLocator):
+    """Ticks at multiples of 1, 2 or 5 times a power of ten, as in the browser; `whole` for what is counted."""
+
+    def __init__(self, most: int, *, whole: bool = False) -> None:
+        super().__init__(nbins=most, steps=[1, 2, 5, 10], integer=whole)
 
 
 class Picture(Figure):

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
+from gmmlab.plot.picture import Picture, Ticks  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.style import Style, colour, css, style
 
 from matplotlib.axes import Axes  # isort: skip
 from matplotlib.patheffects import withStroke  # isort: skip
-from matplotlib.ticker import MaxNLocator  # isort: skip
 
 LEFT, BOTTOM, TOP, RIGHT = 58, 38, 30, 26  # margins in nominal pixels
 LETTER, LINE, RADIUS = 6.0, 11.0, 4.0  # of the labels and dots, in the same
@@ -68,8 +67,8 @@ def parsimony(
     _write_names(axes, shown, best, look)
     axes.grid(axis="y", color=look.grid, lw=0.6)
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    axes.xaxis.set_major_locator(Ticks(9, whole=True))
+    axes.yaxis.set_major_locator(Ticks(5))
     axes.set_xlabel("free parameters", color=look.ink, fontsize=8, labelpad=3)
     title = "log-likelihood" + (f"; dashed, all that is as good as {best} by BIC" if best else "")
     axes.set_title(title, loc="left", color=look.quiet, fontsize=8, pad=8)
