@@ -48,6 +48,8 @@ def as_rows(data: Any, *, min_rows: int = 1, missing: bool = False) -> Rows:
 
 def as_table(data: Any) -> Rows:
     """A tensor of numbers that may not be finite, and the names of its columns where they have some."""
+    if hasattr(data, "fit") or hasattr(data, "log_prob"):
+        raise BadData(f"Expected rows, got a model ({type(data).__name__}). Rows come first, then the model.")
     names = _column_names(data)
     return Rows(_from_tensor(data) if isinstance(data, Tensor) else _from_array(data, names), names)
 

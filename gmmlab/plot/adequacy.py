@@ -146,16 +146,16 @@ def density_of(model: Mixture, x: Float[Tensor, "n d"], column: int, every: int 
 
 
 def fit_check(
-    x: Any, model: Any, *, column: int = 0, component: int | None = None, theme: str = "light", width: int = 640
+    X: Any, model: Any, *, column: int = 0, component: int | None = None, theme: str = "light", width: int = 640
 ) -> Any:
     """Whether rows look as if they came from a mixture, as a picture; see `score.adequacy` for what is compared.
 
-    `x` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator. One column
+    `X` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator. One column
     is looked at more closely, and the distances of one component, of all unless given.
     """
     from gmmlab.plot.painter import paint
 
-    rows, mixture = as_rows(x, missing=True), getattr(model, "mixture_", model)
+    rows, mixture = as_rows(X, missing=True), getattr(model, "mixture_", model)
     density = density_of(mixture, rows.x, column)
     chart = adequacy(check(mixture, rows.x), density, rows.names, column=column, component=component)
     return paint(chart, theme=theme, width=width)

@@ -117,13 +117,13 @@ def _confusion(table: Float[Tensor, "i j"], k: int) -> Frame:
     )
 
 
-def responsibilities(x: Any, model: Any, *, threshold: float = 0.5, theme: str = "light", width: int = 640) -> Any:
+def responsibilities(X: Any, model: Any, *, threshold: float = 0.5, theme: str = "light", width: int = 640) -> Any:
     """How sure a mixture is of rows, as a picture: stacked bars, relative entropies, and what is taken for what.
 
-    `x` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator. Rows whose
+    `X` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator. Rows whose
     relative entropy is above `threshold` are counted as unsure.
     """
     from gmmlab.plot.painter import paint
 
-    rows, mixture = as_rows(x, missing=True), getattr(model, "mixture_", model)
+    rows, mixture = as_rows(X, missing=True), getattr(model, "mixture_", model)
     return paint(ambiguity(memberships(mixture, rows.x), threshold=threshold), theme=theme, width=width)

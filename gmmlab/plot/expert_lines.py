@@ -18,9 +18,9 @@ FEW = 2_000  # rows that are drawn
 
 
 def experts(
-    model: Any,
     X: Any,
     y: Any,
+    model: Any,
     *,
     names: tuple[str, str] = ("x", "y"),
     title: str = "",

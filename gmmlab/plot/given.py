@@ -57,8 +57,8 @@ def given(model: Mixture, question: Question, at: float, *, height: int = 360) -
 
 
 def conditional(
-    model: Any,
     X: Any,
+    model: Any,
     *,
     target: int | str = 1,
     predictor: int | str = 0,

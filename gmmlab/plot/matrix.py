@@ -79,14 +79,14 @@ def _column(model: Mixture, own: Histogram, j: int) -> list[Mark]:
     return [bars, *parts]
 
 
-def pairs(x: Any, model: Any, *, columns: Sequence[int] | None = None, theme: str = "light", width: int = 640) -> Any:
+def pairs(X: Any, model: Any, *, columns: Sequence[int] | None = None, theme: str = "light", width: int = 640) -> Any:
     """The scatter matrix of rows and their mixture, as a picture: the first four columns unless others are given.
 
-    `x` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator.
+    `X` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator.
     """
     from gmmlab.plot.painter import Rows, paint
 
-    rows, mixture = as_rows(x, missing=True), getattr(model, "mixture_", model)
+    rows, mixture = as_rows(X, missing=True), getattr(model, "mixture_", model)
     shown = list(range(min(4, rows.x.shape[1]))) if columns is None else list(columns)
     x, names = rows.x[:, shown], [rows.names[j] for j in shown]
     chart = scatter_matrix(marginal(mixture, shown), len(x), [Spread.of(column) for column in x.T], names)

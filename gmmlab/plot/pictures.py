@@ -33,7 +33,7 @@ FINE = 2000  # points that are drawn as sharply as the lines
 
 
 def scatter(
-    x: Any,
+    X: Any,
     model: Any,
     *,
     dims: tuple[int, int] = (0, 1),
@@ -53,7 +53,7 @@ def scatter(
 
     (Those of Student-t components are of their scale matrices.)
 
-    `x` is a frame, an array or a tensor; `model` is a `Mixture` or a fitted estimator.
+    `X` is a frame, an array or a tensor; `model` is a `Mixture` or a fitted estimator.
     Components are numbered from 1. `labels` are those of `model` unless given; rows of noise (-1) are grey. Rows that
     have no value (NaN) in a shown column stand in the margin, beyond a dashed line. `trace`, pairs of step and
     log-likelihood, is drawn in a strip below, with a mark at `step` (the last one unless given).
@@ -61,7 +61,7 @@ def scatter(
     `truth` is another mixture, drawn faintly; `contours` are those of the model's density in these columns. Rows that
     are not `marked` are grey. With `doubt`, one number from 0 to 1 for each row, colours say that, pale for 0.
     """
-    rows = as_rows(x, missing=True)
+    rows = as_rows(X, missing=True)
     x, names, model = rows.x, names or rows.names, getattr(model, "mixture_", model)
     if x.shape[1] < 2:
         raise BadData(f"The picture shows two columns, and these rows have one, {names[0]!r}; expected two or more.")

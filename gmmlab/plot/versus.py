@@ -101,16 +101,16 @@ def summary(sides: tuple[Side, Side], found: Comparison) -> str:
 
 
 def compare(
+    X: Any,
     left: Any,
     right: Any,
-    X: Any,
     *,
     dims: Sequence[int] = (0, 1),
     names: tuple[str, str] = ("the left", "the right"),
     theme: str = "light",
     size: tuple[int, int] = (640, 420),
 ) -> Any:
-    """Two mixtures or fitted estimators on the same rows, as a picture.
+    """Two mixtures or fitted estimators on the same rows `X`, as a picture.
 
     Above the rows in two columns (of a single column: densities), once with the labels and the ellipses of each, the
     colours of the components on the right being those of the components that they match. Below how many rows have each

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
+import gmmlab
+from gmmlab import plot
 from gmmlab.data import as_rows, faithful, load_table
 from gmmlab.errors import BadData, DataWarning
 from gmmlab.extras import needs
@@ -102,3 +104,10 @@ def test_rows_keep_names_dtype_and_memory():
     frozen.flags.writeable = False
     assert as_rows(frozen).x.shape == (3, 2)
     assert as_rows(np.ones((3, 2))[::-1]).x.shape == (3, 2)
+
+
+def test_a_model_in_the_place_of_rows_gets_a_sentence():
+    model = gmmlab.GaussianMixture(2).fit(faithful())
+    for wrong in (model, model.mixture_):
+        with pytest.raises(BadData, match="Rows come first"):
+            plot.fit_check(wrong, faithful())

@@ -169,7 +169,7 @@ def test_a_page_that_waits_sees_some_rows_before_all(x: torch.Tensor, monkeypatc
 
 
 def test_the_picture_for_everyone(x: torch.Tensor) -> None:
-    picture = plot.compare(MODELS["three"].fit(x), MODELS["one"].fit(x), x, dims=(0, 2), names=("A", "B"))
+    picture = plot.compare(x, MODELS["three"].fit(x), MODELS["one"].fit(x), dims=(0, 2), names=("A", "B"))
     assert picture.alt.startswith("A has 3 components, B 1; adjusted Rand index 0.000")
     assert picture.png()
 
@@ -185,7 +185,7 @@ def test_a_search_is_no_mixture(x: torch.Tensor) -> None:
 def test_gain_is_the_difference_of_log_densities(x: torch.Tensor) -> None:
     one, other = MODELS["three"].fit(x), MODELS["one"].fit(x)
     gain = float((algebra.log_prob(one.mixture_, x) - algebra.log_prob(other.mixture_, x)).sum())
-    assert f"the rows are {gain:,.1f} nats" in plot.compare(one, other, x).alt
+    assert f"the rows are {gain:,.1f} nats" in plot.compare(x, one, other).alt
 
 
 def test_two_models_that_are_the_same_look_the_same() -> None:

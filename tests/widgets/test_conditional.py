@@ -129,8 +129,8 @@ def test_gaps_are_no_matter_and_one_column_is_refused(x: torch.Tensor) -> None:
 
 def test_the_picture_for_everyone(x: torch.Tensor) -> None:
     model = MODELS["three"].fit(x)
-    picture = plot.conditional(model, x, target="x1", predictor="x2", at=0.5, held={"x0": 1.0})
+    picture = plot.conditional(x, model, target="x1", predictor="x2", at=0.5, held={"x0": 1.0})
     assert picture.alt.startswith("Given x2 = 0.5, x0 = 1: x1 ")
     assert picture.png()
     with pytest.raises(BadData, match="no column 'x9'; the rows have x0, x1, x2"):
-        plot.conditional(model, x, target="x9")
+        plot.conditional(x, model, target="x9")

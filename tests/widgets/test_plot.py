@@ -367,10 +367,10 @@ def test_curves_are_told_apart_and_named_and_what_cannot_be_drawn_is_left_out():
 
 
 def test_what_is_counted_has_no_ticks_between():
-    for last, whole in ((3, True), (2.5, False)):
+    for last, counted in ((3, True), (2.5, False)):
         picture = gp.curves({"a": [(0, 1.0), (last, 2.0)]}, x="sweep", y="groups", size=(440, 250))
         picture.png()
-        assert all(float(tick).is_integer() for tick in picture.axes[0].get_xticks()) == whole
+        assert all(float(tick).is_integer() for tick in picture.axes[0].get_xticks()) == counted
 
 
 def test_every_ellipse_is_inside_its_panel():
