@@ -21,6 +21,7 @@ from gmmlab.clustering.sdp.rounds import Refit, rounds, shrinkage
 from gmmlab.errors import BadData
 from gmmlab.families import EIGEN, Full
 from gmmlab.kernels.agreement import adjusted_rand
+from gmmlab.kernels.spectral import SPARE, Lower
 
 EII = next(structure for structure in EIGEN if structure.name == "EII")
 VVI = next(structure for structure in EIGEN if structure.name == "VVI")
@@ -149,6 +150,60 @@ def test_the_gradient_of_the_lagrangian():
     seen, gradient = f.with_gradient(u.detach())
     assert seen == pytest.approx(value.item())
     torch.testing.assert_close(gradient, u.grad)
+
+
+def symmetric(values: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """A matrix with these eigenvalues for each row of them."""
+    k, n = values.shape
+    turns = torch.linalg.qr(torch.randn(k, n, n, generator=rng(seed), dtype=torch.float64)).Q
+    return (turns * values[:, None]) @ turns.mT
+
+
+def negative(a: torch.Tensor) -> torch.Tensor:
+    """The negative part of symmetric matrices, out of all eigenvectors."""
+    values, vectors = torch.linalg.eigh(a)
+    return (vectors * values.clamp(max=0)[:, None]) @ vectors.mT
+
+
+@pytest.mark.parametrize("below", [(0, 0), (3, 1), (40, 7), (60, 60)], ids=str)
+def test_the_negative_part_is_whole(below):
+    values = torch.linspace(1, 2, 60, dtype=torch.float64).repeat(2, 1)
+    for row, count in zip(values, below, strict=True):
+        row[:count] -= 3
+    a = symmetric(values)
+    lower = Lower.of(a)
+    torch.testing.assert_close(-lower.root @ lower.root.mT, negative(a))
+    assert lower.root.shape[2] == max(below)
+    assert lower.m <= min(60, max(below) + SPARE)
+
+
+def test_the_negative_part_follows_matrices_that_settle():
+    a = symmetric(torch.cat([torch.tensor([-90.0, -2, -0.1]), torch.linspace(0.02, 2, 57)]).double().repeat(2, 1))
+    move = symmetric(torch.linspace(-1, 1, 60).double().repeat(2, 1), 1)
+    lower, wrong = Lower.of(a + move), []
+    for i in range(1, 60):
+        now = a + 0.7**i * move
+        lower = lower.moved(now)
+        wrong.append(float((negative(now) + lower.root @ lower.root.mT).norm()))
+    assert wrong[-1] < 1e-6
+    assert wrong[-1] < 1e-3 * wrong[9]
+
+
+def test_more_negative_eigenvalues_than_can_be_followed_are_found():
+    a = symmetric(torch.linspace(1, 2, 60, dtype=torch.float64).repeat(2, 1))
+    lower = Lower.of(a).moved(-a)
+    torch.testing.assert_close(lower.root @ lower.root.mT, a)
+
+
+@pytest.mark.parametrize("apart", [3.0, 6.0])
+def test_following_eigenvectors_takes_as_many_rounds_as_finding_them(apart, monkeypatch):
+    _, y, _, a = problem(n=48, apart=apart)
+    near = last(admm(1e-4)(a, a.factor(y)))
+    monkeypatch.setattr(Lower, "moved", lambda self, a: Lower.of(a, self.m))
+    exact = last(admm(1e-4)(a, a.factor(y)))
+    assert near.rounds <= 1.1 * exact.rounds + 20
+    assert near.value == pytest.approx(exact.value, rel=1e-5)
+    assert near.bound == pytest.approx(exact.bound, rel=1e-5)
 
 
 def test_soft_covariances_of_a_partition_are_its_hard_ones():

@@ -5,7 +5,9 @@
 
 The augmented Lagrangian of the dual is minimised over (y, s, B) by a sweep there and back, and then over the psd
 slack, which takes the eigenvectors of few eigenvalues; the multiplier of the dual constraint is Z. Such sweeps converge
-(Sun, Toh and Yang, 2015) and take a fraction of the rounds that consensus among copies of Z does.
+(Sun, Toh and Yang, 2015) and take a fraction of the rounds that consensus among copies of Z does. As the matrices move
+little from round to round, their eigenvectors are followed; every so often they are computed, and only then are points
+judged.
 
 For any y and B >= 0, s_k = lambda_max(A_k + B_k - (y 1' + 1 y')/2) is feasible: every round gives an upper bound.
 """
@@ -21,11 +23,11 @@ import torch
 from gmmlab.axes import Float, Tensor
 from gmmlab.clustering.sdp.affinities import Affinities
 from gmmlab.clustering.sdp.relaxed import Relaxed, Solver
-from gmmlab.kernels.spectral import negative_part
+from gmmlab.kernels.spectral import Lower, lowest
 
 STEP = 1.618  # of the multiplier; below the golden ratio sweeps converge
 PENALTY = 0.2  # times |Z| / |A|, of which both are known beforehand
-EVERY = 20  # rounds between two looks
+EVERY = 20  # rounds between two looks, at which eigenvectors are exact
 
 
 def admm(tol: float, max_rounds: int = 5000) -> Solver:
@@ -37,25 +39,28 @@ def admm(tol: float, max_rounds: int = 5000) -> Solver:
     def solve(a: Affinities, begin: Float[Tensor, "k n r"]) -> Iterator[Relaxed]:
         problem = _Problem.of(a)
         z = begin @ begin.mT
-        slack = above = torch.zeros_like(z)
+        slack = torch.zeros_like(z)
         penalty = PENALTY * (a.trace * len(a.b)) ** 0.5 / float(problem.cost.norm())
         needed = problem.needed / penalty
+        over = torch.zeros_like(needed)
+        lower, guess = None, None
         for i in count(1):
+            look = i % EVERY == 0 or i == max_rounds
             rest = torch.sub(problem.cost, z, alpha=1 / penalty)
             left = rest - slack
             sums = _sums(left) + needed
-            _subtract(left, problem.multipliers(sums - _sums(above)))
-            above = left.clamp_(min=0)
-            ys = problem.multipliers(sums - _sums(above))
+            above = _subtract(left, problem.multipliers(sums - over)).clamp_(min=0)
+            over = _sums(above)
+            ys = problem.multipliers(sums - over)
             _subtract(rest.sub_(above), ys)
-            values, vectors = negative_part(rest)
-            u = vectors * (-penalty * values).sqrt()[:, None]
-            new = u @ u.mT
-            slack = rest.add_(new, alpha=1 / penalty)
-            gap = new.sub_(z)
-            z.add_(gap, alpha=STEP)
-            if i % EVERY == 0 or i == max_rounds:
-                dual = float(gap.norm()) / penalty / (1 + float(problem.cost.norm()))
+            lower = lower.moved(rest) if lower and not look else Lower.of(rest, guess)
+            guess = lower.m
+            u = penalty**0.5 * lower.root
+            slack = rest.baddbmm_(u, u.mT, alpha=1 / penalty)
+            z.baddbmm_(u, u.mT, beta=1 - STEP, alpha=STEP)
+            if look:
+                gap = float((z - u @ u.mT).norm()) / (STEP - 1)  # from the z before to u u'
+                dual = gap / penalty / (1 + float(problem.cost.norm()))
                 residual = max(problem.residual(z), dual)
                 yield Relaxed(u, a.value(u), residual, i, problem.bound(ys, above))
                 if residual < tol or i == max_rounds:
@@ -105,7 +110,7 @@ class _Problem(NamedTuple):
         """An upper bound of the maximum, in its own units: the best s for y and `above`."""
         n = self.cost.shape[1]
         slack = _subtract(self.cost - above, torch.cat([ys[:n], torch.zeros_like(ys[n:])]))
-        least = torch.linalg.eigvalsh(slack)[:, 0].sum()
+        least = lowest(slack, 1)[0].sum()
         return -self.scale * float(ys[:n].sum() + self.trace * least) + self.mean * n
 
 
