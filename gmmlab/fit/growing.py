@@ -22,16 +22,18 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import Full, Gaussian
 from gmmlab.gates import Constant
 from gmmlab.kernels import precision as kernel
 from gmmlab.kernels.tails import distance_at
+from gmmlab.kernels.threads import one_blas_thread
 from gmmlab.model import Mixture
 from gmmlab.record import Record, shared
 
@@ -40,15 +42,16 @@ PRUNE = 50  # rows after which components are looked at that may die, or are to 
 LOG_2PI = math.log(2 * math.pi)
 LEAST = 1e-16  # a row that moves a component by less leaves it as it is, to rounding
 
-Coefficient = Callable[[kernel.Vector], kernel.Vector]
+Coefficient = Callable[[float], float]
+Index = NDArray[np.intp]
 
 
-def exact(w: kernel.Vector) -> kernel.Vector:
+def exact(w: float) -> float:
     """The coefficient of weighted moments, w (1 - w)."""
     return w * (1 - w)
 
 
-def published(w: kernel.Vector) -> kernel.Vector:
+def published(w: float) -> float:
     """The coefficient of the papers, w (1 - 3 w + w^2)."""
     return w * (1 - 3 * w + w * w)
 
@@ -159,132 +162,134 @@ class Step:
 def grow(
     grown: Grown, x: Float[Tensor, "n d"], rule: Rule, weight: Float[Tensor, "n"] | None = None, every: int = 1
 ) -> Iterator[Step]:
-    """Steps of `every` rows, in their order. Entries may be missing (NaN); rows without any are passed over."""
-    garden, log_p, happened = _Garden(grown, rule), list[float](), list[Event]()
-    x, weights = x.double(), [1.0] * len(x) if weight is None else weight.tolist()
-    for i, (times, gaps) in enumerate(zip(weights, torch.isnan(x).sum(1).tolist(), strict=True), 1):
-        if gaps < x.shape[1] and times > 0:
-            seen = garden.take(x[i - 1], times, gaps)
-            happened += seen.events
-            log_p += seen.log_prob
-        else:
-            garden.rows += 1
-        if i % every == 0 or i == len(x):
-            evidence = sum(log_p) / len(log_p) if log_p else float("nan")
-            yield Step(i, garden.snapshot(), evidence, tuple(happened))
-            log_p, happened = [], []
+    """Steps of `every` rows, in their order. Entries may be missing (NaN); rows without any are passed over.
+
+    Rows come one by one, each with some small products: that is done on the host, wherever they are.
+    """
+    garden, rows = _Garden(grown, rule), x.double().cpu().numpy()
+    weights = np.ones(len(rows)) if weight is None else weight.double().cpu().numpy()
+    gaps = np.isnan(rows).sum(1)
+    for i in range(0, len(rows), every):
+        some = slice(i, i + every)
+        each = zip(rows[some], weights[some].tolist(), gaps[some].tolist(), strict=True)
+        with one_blas_thread():
+            seen = [garden.take(*one) for one in each]
+        log_p = [value for one in seen for value in one.log_prob]
+        evidence = sum(log_p) / len(log_p) if log_p else float("nan")
+        happened = tuple(event for one in seen for event in one.events)
+        yield Step(min(i + every, len(rows)), garden.snapshot(), evidence, happened)
 
 
 class _Seen(NamedTuple):
-    log_prob: list[float]  # of the row under the mixture before it, if there was one
-    events: list[Event]
+    log_prob: tuple[float, ...] = ()  # of the row under the mixture before it, if there was one
+    events: tuple[Event, ...] = ()
 
 
 class _Garden:
-    """The mixture while it grows, in its own memory: what is of size k on the host, where it costs least."""
+    """The mixture while it grows, in its own memory on the host."""
+
+    HELD = ("mean", "precision", "log_det", "sp", "age", "name")
 
     def __init__(self, grown: Grown, rule: Rule) -> None:
-        self.rule, self.mean, self.precision = rule, grown.mean.clone(), grown.precision.clone()
-        names = ("log_det", "sp", "age", "name")
-        self.log_det, self.sp, self.age, self.name = (getattr(grown, name).cpu().numpy().copy() for name in names)
+        self.rule, self.device, self.width = rule, grown.mean.device, rule.width.double().cpu().numpy()
+        held = (getattr(grown, name).cpu().numpy().copy() for name in self.HELD)
+        self.mean, self.precision, self.log_det, self.sp, self.age, self.name = held
         self.rows, self.born, self.updates = int(grown.seen), int(grown.born), self.age.copy()
 
     def snapshot(self) -> Grown:
-        names = ("log_det", "sp", "age", "name")
-        held = {name: torch.tensor(getattr(self, name), device=self.mean.device) for name in names}
+        held = {name: torch.tensor(getattr(self, name), device=self.device) for name in self.HELD}
         seen, born = (torch.tensor(count, dtype=torch.int64) for count in (self.rows, self.born))
-        return Grown(mean=self.mean.clone(), precision=self.precision.clone(), **held, seen=seen, born=born)
+        return Grown(**held, seen=seen, born=born)
 
-    def take(self, row: Float[Tensor, "d"], times: float, gaps: int) -> _Seen:
-        """See a row of which so many entries are missing."""
+    def take(self, row: kernel.Array, times: float, gaps: int) -> _Seen:
+        """See a row that counts so many times, and of which so many entries are missing."""
         self.rows += 1
-        if not len(self.sp):
-            return _Seen([], [self._born(row, times)])
-        missing = torch.isnan(row).nonzero().flatten() if gaps else None
-        at = kernel.apart(self.mean, self.precision, row) if missing is None else self._completed(row, missing)
-        distance, log_det = at.distance.cpu().numpy(), self.log_det
-        if missing is not None:
-            log_det = log_det + self._marginal_log_det(missing)
         shown, rule = len(row) - gaps, self.rule
-        joint = np.log(self.sp) - 0.5 * (shown * LOG_2PI + log_det + distance)
+        if not shown or not times > 0:
+            return _Seen()
+        if not len(self.sp):
+            return _Seen((), (self._born(row, times),))
+        missing = np.flatnonzero(np.isnan(row)) if gaps else None
+        at = kernel.apart(self.precision, row - self.mean if missing is None else self._completed(row, missing))
+        log_det = self.log_det if missing is None else self.log_det + self._marginal_log_det(missing)
+        joint = np.log(self.sp) - 0.5 * (shown * LOG_2PI + log_det + at.distance)
         top = joint.max()
         resp = np.exp(joint - top)
         total = resp.sum()
-        log_p = float(top + np.log(total) - np.log(self.sp.sum()))
-        if (rule.most is None or len(self.sp) < rule.most) and float(distance.min()) >= rule.far(shown):
-            return _Seen([log_p], [self._born(row, times)])
-        self._move(at, distance, resp * (times / total), missing)
-        return _Seen([log_p], self._pruned() if self.rows % PRUNE == 0 else [])
+        log_p = float(top + np.log(total / self.sp.sum()))
+        if (rule.most is None or len(self.sp) < rule.most) and at.distance.min() >= rule.far(shown):
+            return _Seen((log_p,), (self._born(row, times),))
+        self._move(at, resp * (times / total), missing)
+        if self.rows % PRUNE:
+            return _Seen((log_p,))
+        self._refresh()
+        return _Seen((log_p,), self._pruned())
 
-    def _born(self, row: Float[Tensor, "d"], times: float) -> Event:
-        width = self.rule.width.to(row)
-        share = torch.from_numpy(self.sp / self.sp.sum()).to(row) if len(self.sp) else None
-        centre = torch.zeros_like(row) if share is None else share @ self.mean
-        self.mean = torch.cat([self.mean, torch.where(torch.isnan(row), centre, row)[None]])
-        self.precision = torch.cat([self.precision, torch.diag_embed(width**-2)[None]])
+    def _born(self, row: kernel.Array, times: float) -> Event:
+        centre = self.sp @ self.mean / self.sp.sum() if len(self.sp) else np.zeros_like(row)
         self.sp *= self.rule.forgetting
-        for name, value in (("log_det", 2 * float(width.log().sum())), ("sp", times), ("age", 1.0), ("updates", 0.0)):
-            setattr(self, name, np.append(getattr(self, name), value))
-        self.name = np.append(self.name, self.born)
+        self.mean = np.append(self.mean, np.where(np.isnan(row), centre, row)[None], axis=0)
+        self.precision = np.append(self.precision, np.diag(self.width**-2.0)[None], axis=0)
+        self.log_det = np.append(self.log_det, 2 * np.log(self.width).sum())
+        self.sp, self.age = np.append(self.sp, times), np.append(self.age, 1.0)
+        self.name, self.updates = np.append(self.name, self.born), np.append(self.updates, 0.0)
         self.born += 1
         return Event(self.rows, BIRTH, self.born - 1)
 
-    def _move(self, at: kernel.Apart, distance: Any, resp: Any, missing: Tensor | None) -> None:
+    def _move(self, at: kernel.Apart, resp: kernel.Array, missing: Index | None) -> None:
         """Counts of all, and parameters of those that the row moves."""
         self.sp *= self.rule.forgetting
         self.sp += resp
         self.age += 1
         w = resp / self.sp
-        touched = np.flatnonzero(w * (1 + distance) > LEAST)
-        share = w[touched]
-        made = kernel.change(share, self.rule.coefficient(share), distance[touched], self.mean.shape[1])
-        self.mean.addcmul_(at.offset, torch.from_numpy(w)[:, None].to(self.mean))
-        self.updates[touched] += 1
-        if not made.sound.all():
-            touched, share, made = touched[made.sound], share[made.sound], made.only(made.sound)
-        before = None if missing is None else self.precision[touched].clone()
-        kernel.rank_one_(self.precision, at.solved, made, touched.tolist())
-        self.log_det[touched] += made.log_det
-        if before is not None and missing is not None:
-            self._blurred(touched, torch.from_numpy(share).to(before), before, missing)
-        if self.rows % PRUNE == 0 and (self.updates >= REFRESH).any():
-            self._refresh()
+        self.mean += w[:, None] * at.offset
+        for j, (share, distance) in enumerate(zip(w.tolist(), at.distance.tolist(), strict=True)):
+            if not share * (1 + distance) > LEAST:
+                continue
+            self.updates[j] += 1
+            made = kernel.change(share, self.rule.coefficient(share), distance, len(self.width))
+            if made is None:
+                continue
+            before = None if missing is None else self.precision[j].copy()
+            kernel.rank_one_(self.precision[j], at.solved[j], made)
+            self.log_det[j] += made.log_det
+            if before is not None and missing is not None:
+                self._blur(j, share, before, missing)
 
     def _refresh(self) -> None:
-        """Log-determinants anew, from precisions that are symmetric again."""
+        """Log-determinants anew where many rows have come, from precisions that are symmetric again."""
         old = np.flatnonzero(self.updates >= REFRESH)
-        precision = (self.precision[old] + self.precision[old].mT) / 2
-        self.precision[old], self.log_det[old] = precision, -torch.linalg.slogdet(precision)[1].cpu().numpy()
-        self.updates[old] = 0
+        if len(old):
+            precision = (self.precision[old] + self.precision[old].transpose(0, 2, 1)) / 2
+            self.precision[old], self.log_det[old] = precision, -np.linalg.slogdet(precision)[1]
+            self.updates[old] = 0
 
-    def _pruned(self) -> list[Event]:
+    def _pruned(self) -> tuple[Event, ...]:
         """Old components with few rows go, unless none would be left."""
         keep = (self.age <= self.rule.oldest) | (self.sp >= self.rule.fewest)
         if keep.all() or not keep.any():
-            return []
-        events = [Event(self.rows, DEATH, int(name)) for name in self.name[~keep]]
-        for name in ("mean", "precision", "log_det", "sp", "age", "name", "updates"):
-            setattr(self, name, getattr(self, name)[np.flatnonzero(keep)])
+            return ()
+        events = tuple(Event(self.rows, DEATH, name) for name in self.name[~keep].tolist())
+        for name in (*self.HELD, "updates"):
+            setattr(self, name, getattr(self, name)[keep])
         return events
 
     # rows with gaps
 
-    def _completed(self, row: Float[Tensor, "d"], missing: Int[Tensor, "t"]) -> kernel.Apart:
+    def _completed(self, row: kernel.Array, missing: Index) -> kernel.Array:
         """Deviations whose missing entries are what the others make one expect: distances are those of the others."""
-        offset = (row - self.mean).nan_to_num()
-        pulled = (self.precision[:, missing] @ offset[:, :, None]).squeeze(-1)
-        offset[:, missing] = -torch.linalg.solve(self.precision[:, missing][:, :, missing], pulled)
-        solved = torch.bmm(self.precision, offset[:, :, None]).squeeze(-1)
-        return kernel.Apart(offset, solved, (offset * solved).sum(-1))
+        offset = np.nan_to_num(row - self.mean)
+        pulled = self.precision[:, missing] @ offset[:, :, None]
+        offset[:, missing] = -np.linalg.solve(self.precision[:, missing][:, :, missing], pulled)[:, :, 0]
+        return offset
 
-    def _marginal_log_det(self, missing: Int[Tensor, "t"]) -> Any:
+    def _marginal_log_det(self, missing: Index) -> kernel.Array:
         """What the missing columns take from the log-determinants."""
-        return torch.linalg.slogdet(self.precision[:, missing][:, :, missing])[1].cpu().numpy()
+        return np.linalg.slogdet(self.precision[:, missing][:, :, missing])[1]
 
-    def _blurred(self, at: Any, w: Float[Tensor, "j"], before: Float[Tensor, "j d d"], missing: Tensor) -> None:
+    def _blur(self, j: int, w: float, before: kernel.Array, missing: Index) -> None:
         """Missing entries are known up to their conditional covariance, which is added back: O(d^3)."""
-        cov = torch.linalg.inv(self.precision[at])
-        cov[:, missing[:, None], missing] += w[:, None, None] * torch.linalg.inv(before[:, missing][:, :, missing])
-        precision = torch.linalg.inv(cov)
-        self.precision[at] = (precision + precision.mT) / 2
-        self.log_det[at] = torch.linalg.slogdet(cov)[1].cpu().numpy()
+        block, cov = np.ix_(missing, missing), np.linalg.inv(self.precision[j])
+        cov[block] += w * np.linalg.inv(before[block])
+        precision = np.linalg.inv(cov)
+        self.precision[j], self.log_det[j] = (precision + precision.T) / 2, np.linalg.slogdet(cov)[1]

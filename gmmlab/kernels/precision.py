@@ -9,47 +9,38 @@ Its inverse L follows by Sherman and Morrison, its log-determinant by the matrix
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg.blas import dgemm
 
 from gmmlab.axes import Float, Tensor
 
-Vector = NDArray[np.float64]
+Array = NDArray[np.float64]
 
 
 class Apart(NamedTuple):
     """How a row lies to each component: deviation e, L e, and the squared Mahalanobis distance e'L e."""
 
-    offset: Float[Tensor, "k d"]
-    solved: Float[Tensor, "k d"]
-    distance: Float[Tensor, "k"]
+    offset: Array  # (k, d)
+    solved: Array  # (k, d)
+    distance: Array  # (k,)
 
 
 class Change(NamedTuple):
-    """What a row does to each component, in numbers that the host holds: L <- scale L + outer z z'.
+    """What a row does to a component: L <- scale L + outer z z', and `log_det` is added to log|C|."""
 
-    `sound` where that is positive definite if L is.
-    """
-
-    scale: Vector
-    outer: Vector
-    log_det: Vector  # added to log|C|
-    sound: NDArray[np.bool_]
-
-    def only(self, which: NDArray[np.bool_]) -> Change:
-        """Of some components."""
-        return Change(self.scale[which], self.outer[which], self.log_det[which], self.sound[which])
+    scale: float
+    outer: float
+    log_det: float
 
 
-def apart(mean: Float[Tensor, "k d"], precision: Float[Tensor, "k d d"], x: Float[Tensor, "d"]) -> Apart:
-    """Deviations and distances of one row, O(k d^2)."""
-    offset = x - mean
-    solved = torch.bmm(precision, offset[:, :, None]).squeeze(-1)
-    return Apart(offset, solved, (offset * solved).sum(-1))
+def apart(precision: Array, offset: Array) -> Apart:
+    """Distances of one row from its deviations (k, d), for precisions (k, d, d): O(k d^2)."""
+    solved = np.matmul(precision, offset[:, :, None])
+    return Apart(offset, solved[:, :, 0], np.matmul(offset[:, None], solved)[:, 0, 0])
 
 
 def log_density(log_det: Float[Tensor, "k"], distance: Float[Tensor, "n k"], d: int) -> Float[Tensor, "n k"]:
@@ -57,22 +48,24 @@ def log_density(log_det: Float[Tensor, "k"], distance: Float[Tensor, "n k"], d: 
     return -0.5 * (d * math.log(2 * math.pi) + log_det + distance)
 
 
-def change(w: Vector, a: Vector, distance: Vector, d: int) -> Change:
-    """Of rows of weight w and coefficient a, at these squared distances."""
+def change(w: float, a: float, distance: float, d: int) -> Change | None:
+    """Of a row of weight w and coefficient a, at this squared distance; None where C would lose its positivity."""
     keep = 1 - w
     grown = 1 + a / keep * distance
-    sound = grown > 0
-    safe = np.where(sound, grown, 1.0)
-    return Change(1 / keep, -a / (keep * keep * safe), d * np.log1p(-w) + np.log(safe), sound)
+    if not grown > 0:
+        return None
+    return Change(1 / keep, -a / (keep * keep * grown), d * math.log1p(-w) + math.log(grown))
 
 
-def rank_one_(
-    precision: Float[Tensor, "k d d"], solved: Float[Tensor, "k d"], made: Change, which: Sequence[int]
-) -> None:
-    """The precisions of the components `which` after a row, in their own memory; one pass over each of them."""
-    for j, scale, outer in zip(which, made.scale.tolist(), made.outer.tolist(), strict=True):
-        z = solved[j]
-        precision[j].addr_(z, z, beta=scale, alpha=outer)
+def rank_one_(precision: Array, solved: Array, made: Change) -> None:
+    """A precision (d, d) after a row with this z: in its own memory, and in one pass over it.
+
+    Raises `ValueError` unless it lies there row by row.
+    """
+    if not precision.flags.c_contiguous:  # else BLAS would change a copy
+        raise ValueError("The precision does not lie in memory row by row; expected a contiguous one.")
+    z = solved[:, None]
+    dgemm(made.outer, z, z.T, beta=made.scale, c=precision.T, overwrite_c=True)
 
 
 class Given(NamedTuple):
