@@ -43,9 +43,8 @@ def given_responsibilities(value: Any, n: int, k: int) -> Float[Tensor, "n k"]:
 
 def _of_labels(value: Any, k: int) -> Float[Tensor, "n k"]:
     device = value.device if isinstance(value, Tensor) else None
-    cells = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, dtype=object).ravel()
-    known = np.array([is_known(cell) for cell in cells])
-    names = set(cells[known].tolist())
+    cells = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, dtype=object).ravel().tolist()
+    names = {name for name in set(cells) if is_known(name)}
     if all(isinstance(name, int | float | np.number) and name in range(k) for name in names):
         number = {name: int(name) for name in names}
     else:
@@ -57,8 +56,9 @@ def _of_labels(value: Any, k: int) -> Float[Tensor, "n k"]:
                 "as components; -1 or NaN leaves a row out of the start."
             )
     resp = torch.zeros(len(cells), k, dtype=torch.float64)
-    rows = np.flatnonzero(known)
-    resp[rows, [number[cell] for cell in cells[rows]]] = 1
+    component = np.array([number.get(cell, -1) for cell in cells])
+    rows = np.flatnonzero(component >= 0)
+    resp[rows, component[rows]] = 1
     return resp.to(device)
 
 
