@@ -199,29 +199,52 @@ def merged_in_rounds(moments: Array, scales: Sequence[float], k: int) -> Array:
     In each round every group finds the one that it would join at least cost; pairs that find each other are joined,
     the cheapest first and equally many at all scales: a few rounds in place of many merges. Labels are numbered by
     their first groups; there are k, or m if that is less.
+
+    Groups are numbered through all scales. What is joined takes the place of the first of the two, and that of the
+    second stays empty, at an infinite cost: a round finds the costs of what it has joined, and no others.
     """
-    m, side = moments.shape[:2]
-    term, flat = _Term.of(moments, np.array(scales)[:, None]), moments.reshape(m, -1).T
-    labels, every, t = np.tile(np.arange(m), (len(scales), 1)), np.arange(len(scales))[:, None], m
+    s, (m, side) = len(scales), moments.shape[:2]
+    term, sums = _Term.of(moments, np.array(scales)[:, None, None]), moments.transpose(1, 2, 0)
+    own, cost = _of_all_pairs(term, sums)
+    sums, number, t = np.tile(sums, s), np.arange(s * m).reshape(s, m), m
+    begin, every, label = number[:, :1], np.arange(s)[:, None], number
     while t > k:
-        number, (i, j, pair) = np.arange(t), _pairs(t)
-        own = (labels.T[:, :, None] == np.arange(t + 1)).astype(float).reshape(m, -1)
-        sums = (flat @ own).reshape(side, side, len(scales), t + 1)
-        size = max(1, _BLOCK // sums[..., 0].size)
-        blocks = (slice(at, at + size) for at in range(0, len(i), size))
-        terms = np.concatenate([term(sums.take(i[at], 3) + sums.take(j[at], 3)) for at in blocks], 1)
-        terms[:, t:] -= terms.take(i[t:], 1) + terms.take(j[t:], 1)
-        terms[:, 0] = np.inf
-        cost = terms.take(pair, 1)
-        nearest = cost.argmin(2)
-        mutual = (nearest[every, nearest] == number) & (number < nearest)
+        nearest, least = cost.argmin(2), cost.min(2)
+        mutual = (nearest[every, nearest] == number[0]) & (number[0] < nearest)
         joined = min(t - k, int(mutual.sum(1).min()))
-        first = np.where(mutual, cost.min(2), np.inf).argsort(1)[:, :joined]
-        into = number + 0 * every
-        into[every, nearest[every, first]] = first
-        labels = ((into == number).cumsum(1) - 1)[every, into[every, labels]]
-        t -= joined
-    return labels
+        a = np.where(mutual, least, np.inf).argsort(1)[:, :joined]
+        b = nearest[every, a]
+        first, second = a + begin, b + begin
+        into = number.flatten()
+        into[second] = first
+        label, t = into.take(label), t - joined
+        sums[:, :, first] = both = sums.take(first, 2) + sums.take(second, 2)
+        alone = own.take(first) + own.take(second) + least.take(first)
+        own.put(first, alone)
+        own.put(second, -np.inf)
+        rise = term(both[..., None] + sums.reshape(side, side, s, 1, m)) - (alone[..., None] + own[:, None])
+        cost[every, b] = cost[every, :, b] = np.inf
+        cost[every, a] = cost[every, :, a] = rise
+        cost[every, a, a] = np.inf
+    left = np.zeros(s * m, dtype=bool)
+    left[label] = True
+    return (left.reshape(s, m).cumsum(1) - 1).take(label)
+
+
+def _of_all_pairs(term: _Term, sums: Array) -> tuple[Array, Array]:
+    """Terms (s, m) of groups with these sums (1 + d, 1 + d, m), and what it costs to join them in pairs, (s, m, m)."""
+    m = sums.shape[2]
+    i, j, pair = _pairs(m)
+    size = max(1, _BLOCK // sums[..., 0].size)
+    sums = np.concatenate([sums, np.zeros_like(sums[..., :1])], 2)
+    blocks = (slice(at, at + size) for at in range(0, len(i), size))
+    unions = np.concatenate(
+        [term((sums.take(i[at], 2) + sums.take(j[at], 2))[:, :, None, None])[:, 0] for at in blocks], 1
+    )
+    own = unions[:, :m].copy()
+    unions[:, m:] -= own.take(i[m:], 1) + own.take(j[m:], 1)
+    unions[:, 0] = np.inf
+    return own, unions.take(pair, 1)
 
 
 @lru_cache(maxsize=32)
@@ -240,7 +263,8 @@ class _Term(NamedTuple):
     """What a group has in the determinant criterion of rows multiplied by `scale`.
 
     n log(|W / n| scale^2d + (tr W + floor) scale^2 / n), without |W / n| for at most d rows. In sums S of
-    (1, x)(1, x)', the first step of Gaussian elimination leaves W; the pivots of the others multiply to |W|.
+    (1, x)(1, x)', the first step of Gaussian elimination leaves W; the pivots of the others multiply to |W|. Scales
+    that lie along axes before those of the groups have the elimination in common.
     """
 
     square: Array  # of the scale
@@ -257,17 +281,18 @@ class _Term(NamedTuple):
     def __call__(self, sums: Array) -> Array:
         """The terms of groups along the last axes of `sums`, (1 + d, 1 + d, ...)."""
         n, d = sums[0, 0], len(sums) - 1
-        left = (sums[1:, 1:] - sums[1:, :1] * (sums[:1, 1:] / n)) * (self.square / n)
-        trace = np.einsum("ii...", left) + self.floor * self.square / n
-        full = n > d
+        left = sums[1:, 1:] - sums[1:, :1] * (sums[:1, 1:] / n)
+        trace = left.reshape(d * d, *n.shape)[:: d + 1].sum(0) + self.floor
+        full, unit = n > d, self.square / n
         if d > _FEW or not full.any():
-            det = np.zeros_like(n)
-            det[full] = np.linalg.det(left[:, :, full].transpose(2, 0, 1))
+            scaled, full = left * unit, np.broadcast_to(full, unit.shape)
+            det = np.zeros(unit.shape)
+            det[full] = np.linalg.det(np.moveaxis(scaled[:, :, full], 2, 0))
         else:  # many at once, step by step: LAPACK takes one matrix after the other
-            det = full.astype(float)
+            det = unit * full
             for _ in range(d - 1):
                 pivot = np.maximum(left[0, 0], _ZERO * trace)
-                det *= pivot
+                det = det * (pivot * unit)
                 left = left[1:, 1:] - left[1:, :1] * (left[:1, 1:] / pivot)
-            det *= left[0, 0]
-        return n * np.log(np.minimum(np.maximum(det, 0), 1e300) + trace)
+            det = det * left[0, 0]
+        return n * np.log(np.minimum(np.maximum(det, 0), 1e300) + trace * unit)
