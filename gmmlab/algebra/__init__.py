@@ -8,8 +8,10 @@ from gmmlab.algebra.kernel_density import (
     ModeTree,
     as_mixture,
     kernel_modes,
+    lifted_modes,
     mode_tree,
     projected_modes,
+    projection,
     shifts,
 )
 from gmmlab.algebra.missing import assign, impute, log_prob, posterior, sample_missing
@@ -44,6 +46,7 @@ __all__ = [
     "impute",
     "kernel_modes",
     "level_set",
+    "lifted_modes",
     "log_prob",
     "marginal",
     "mean",
@@ -51,6 +54,7 @@ __all__ = [
     "overlap",
     "posterior",
     "projected_modes",
+    "projection",
     "quantile",
     "regress",
     "regress_quantile",

@@ -185,12 +185,31 @@ def projected_modes(
 
     Raises `ValueError` for more dimensions than there are columns.
     """
+    matrix = projection(density, q, rng)
+    small = KernelDensity(density.rows @ matrix.T, density.bandwidth, density.profile)
+    found = kernel_modes(small, None if starts is None else starts @ matrix.T, tol, max_iter, radius)
+    return lifted_modes(density, small, found, tol=tol, max_iter=max_iter, radius=radius)
+
+
+def projection(density: KernelDensity, q: int, rng: torch.Generator) -> Float[Tensor, "q d"]:
+    """Random numbers P_ij ~ N(0, 1/q). Raises `ValueError` for more dimensions than there are columns."""
     d = density.rows.shape[1]
     if not 1 <= q <= d:
         raise ValueError(f"Asked for a projection of {d} columns to {q} dimensions; expected 1 to {d}.")
-    matrix = torch.randn(q, d, generator=rng, dtype=torch.float64, device=rng.device).to(density.rows) / q**0.5
-    small = KernelDensity(density.rows @ matrix.T, density.bandwidth, density.profile)
-    found = kernel_modes(small, None if starts is None else starts @ matrix.T, tol, max_iter, radius)
+    return torch.randn(q, d, generator=rng, dtype=torch.float64, device=rng.device).to(density.rows) / q**0.5
+
+
+@torch.no_grad()
+def lifted_modes(
+    density: KernelDensity,
+    small: KernelDensity,
+    found: KernelModes,
+    *,
+    tol: float = 1e-8,
+    max_iter: int = 500,
+    radius: float = SAME,
+) -> Lifted:
+    """The modes of a density that those of its projection, which were `found` in a `small` one, climb to."""
     lifted = torch.cat([small.mean(t, density.rows) for t in small.squares(found.points)])
     modes = kernel_modes(density, lifted, tol, max_iter, radius)
     return Lifted(found.points, found.heights, found.basins, lifted, density.log_height(lifted), modes)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from gmmlab.algebra import KernelDensity, kernel_modes, projected_modes
+from gmmlab.algebra import KernelDensity, kernel_modes, lifted_modes, projection, shifts
+from gmmlab.algebra.modes import SAME
 from gmmlab.axes import Float, Tensor
-from gmmlab.clustering.base import Clusterer
+from gmmlab.clustering.base import MixtureClusterer
+from gmmlab.clustering.climbing import Climbing, Whereabouts, blobs, met
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.kernels.profiles import Cauchy, Epanechnikov, Generalised, Logistic, Normal, Profile, Secant
@@ -37,11 +41,12 @@ KERNELS: dict[str, Kernel] = {
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MeanShift(Clusterer):
+class MeanShift(MixtureClusterer):
     """Groups of rows that climb to the same mode of a kernel density. Their number follows from the bandwidth.
 
     Every row climbs by mean shifts, which guesses at their limit shorten; see `gmmlab.algebra.kernel_modes`. A step
-    takes the distances of all rows that still climb to all rows, O(n^2 d). Columns are taken in their units.
+    takes the distances of all rows that still climb to all rows, O(n^2 d). Columns are taken in their units. A session
+    that watches the steps sees a Gaussian for the rows that have met, and the mean log height of where they are.
 
     Parameters
     ----------
@@ -73,6 +78,8 @@ class MeanShift(Clusterer):
     heights_ : array of shape (m,)
         Log heights of the density there, at most 0: that of a single row.
     bandwidth_ : float
+    mixture_ : Mixture
+        The groups as Gaussians, of the mean and the covariance of each group's share of the density.
     n_iter_ : int
         Steps of the longest way up.
 
@@ -93,7 +100,7 @@ class MeanShift(Clusterer):
     tol: float = 1e-6
     max_iter: int = 500
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = Clusterer._parameter_constraints | {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = MixtureClusterer._parameter_constraints | {
         "bandwidth": [StrOptions({"auto"}), Interval(Real, 0.0, None, closed="neither")],
         "kernel": [StrOptions(set(KERNELS))],
         "project_dim": [None, Interval(Integral, 1, None, closed="left")],
@@ -112,27 +119,49 @@ class MeanShift(Clusterer):
         return sk.like(X, torch.cdist(rows, self._centres.to(rows.device)).argmin(1))
 
     def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
+        (end,) = deque(self._steps(x, rng), maxlen=1)
+        modes = end.info.modes
+        assert modes is not None  # of the last step
+        self._density, self._centres = self._density_of(x.double()), modes.points
+        return {
+            "labels_": end.info.labels,
+            "cluster_centers_": modes.points,
+            "heights_": modes.heights,
+            "bandwidth_": self._density.bandwidth,
+            "mixture_": end.model,
+            "n_iter_": max(1, end.i),
+        }
+
+    def _steps(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Iterator[Climbing]:
+        """Rows, or their images in a projection, climb; the last step has the modes that they came to."""
         density = self._density_of(x.double())
         radius = KERNELS[self.kernel].radius if isinstance(self.merge_radius, str) else float(self.merge_radius)
-        tol, most, d = float(self.tol), int(self.max_iter), x.shape[1]
-        if self.project_dim is None:
-            modes = kernel_modes(density, tol=tol, max_iter=most, radius=radius)
-            labels = modes.basins
-        elif self.project_dim > d:
+        tol, most = float(self.tol), int(self.max_iter)
+        small = density if self.project_dim is None else self._projected(density, rng)
+        variance = (density.bandwidth / KERNELS[self.kernel].widen(x.shape[1])) ** 2
+
+        def gathered(points: Tensor, heights: Tensor) -> Any:
+            return blobs(x, met(points / density.bandwidth, heights), variance)
+
+        for climb in shifts(small, small.rows, max(tol, SAME), most):
+            where = Whereabouts(climb.points, float(climb.heights.mean()))
+            yield Climbing(climb.i, where, partial(gathered, climb.points, climb.heights))
+        found = modes = kernel_modes(small, climb.points, tol, most, radius)
+        labels = found.basins
+        if self.project_dim is not None:
+            modes = lifted_modes(density, small, found, tol=tol, max_iter=most, radius=radius).modes
+            labels = modes.basins[labels]
+        where = Whereabouts(found.points[found.basins], float(found.heights[found.basins].mean()), labels, modes)
+        yield Climbing(climb.i + modes.steps, where, lambda: blobs(x, labels, variance))
+
+    def _projected(self, density: KernelDensity, rng: torch.Generator) -> KernelDensity:
+        """The density of the images of the rows. Raises `BadData` for more dimensions than columns."""
+        if int(self.project_dim or 0) > (d := density.rows.shape[1]):
             raise BadData(
                 f"project_dim={self.project_dim} is more than the {d} columns of the rows; expected 1 to {d}."
             )
-        else:
-            lifted = projected_modes(density, int(self.project_dim), rng, tol=tol, max_iter=most, radius=radius)
-            modes, labels = lifted.modes, lifted.modes.basins[lifted.basins]
-        self._density, self._centres = density, modes.points
-        return {
-            "labels_": labels,
-            "cluster_centers_": modes.points,
-            "heights_": modes.heights,
-            "bandwidth_": density.bandwidth,
-            "n_iter_": max(1, modes.steps),
-        }
+        images = density.rows @ projection(density, int(self.project_dim or 0), rng).T
+        return KernelDensity(images, density.bandwidth, density.profile)
 
     def _density_of(self, x: Float[Tensor, "n d"]) -> KernelDensity:
         kernel, d = KERNELS[self.kernel], x.shape[1]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.validation import check_is_fitted
 
-from gmmlab.algebra import Modes, find_modes, ridge_starts
-from gmmlab.axes import Float, Tensor
-from gmmlab.clustering.base import Clusterer
+from gmmlab.algebra import Modes, ascent, find_modes, ridge_starts
+from gmmlab.axes import Float, Int, Tensor
+from gmmlab.clustering.base import MixtureClusterer
+from gmmlab.clustering.climbing import Climbing, Whereabouts, blobs, met
 from gmmlab.errors import BadData
 from gmmlab.estimators import GaussianMixture
 from gmmlab.estimators import parameters as sk
@@ -22,11 +23,12 @@ from gmmlab.model import Mixture
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ModalClustering(Clusterer):
+class ModalClustering(MixtureClusterer):
     """One cluster for each mode of a Gaussian mixture, however many components make it.
 
     A mixture needs several components for one bent or skewed group. They are one cluster if their density has one peak:
-    every row climbs, and goes with where it comes to (Li, Ray and Lindsay, 2007).
+    every row climbs, and goes with where it comes to (Li, Ray and Lindsay, 2007). A session that watches the steps sees
+    a Gaussian for the rows that have met, and the mean log density of where they are.
 
     Parameters
     ----------
@@ -69,9 +71,7 @@ class ModalClustering(Clusterer):
     n_components: int = 4
     rows_climb: bool = True
 
-    mixture_: ClassVar[Mixture]
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = Clusterer._parameter_constraints | {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = MixtureClusterer._parameter_constraints | {
         "estimator": [None, Mixture, HasMethods("fit")],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "rows_climb": ["boolean"],
@@ -82,29 +82,52 @@ class ModalClustering(Clusterer):
         x = self._again(X)
         return sk.like(X, self._labels(self.mixture_.to(x.device), x))
 
-    def to_mixture(self) -> GaussianMixture:
-        """The mixture that was climbed, as a fitted `GaussianMixture`."""
-        check_is_fitted(self)
-        return GaussianMixture.from_mixture(self.mixture_)
+    def _steps(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Iterator[Climbing]:  # noqa: ARG002
+        """All starts climb together; the last step has the groups that `fit` finds."""
+        mixture = self._mixture(x)
+        cov = mixture.gaussian.cov
+        root = torch.linalg.cholesky(torch.einsum("k,kde->de", mixture.weights / mixture.weights.sum(), cov))
+        least = float(torch.linalg.eigvalsh(cov).min())
+
+        def gathered(points: Tensor, heights: Tensor) -> Mixture:
+            places = torch.linalg.solve_triangular(root, points.T, upper=False).T
+            return blobs(x, self._goes(mixture, x, met(places, heights)), least)
+
+        def where(points: Tensor, heights: Tensor, *found: Any) -> Whereabouts:
+            rows = slice(-len(x), None) if self.rows_climb else slice(mixture.k)
+            return Whereabouts(points[rows], float(heights[rows].mean()), *found)
+
+        for climb in ascent(mixture, self._starts(mixture, x)):
+            yield Climbing(climb.i, where(climb.points, climb.heights), partial(gathered, climb.points, climb.heights))
+        modes = find_modes(mixture, climb.points)
+        labels = self._goes(mixture, x, modes.basins)
+        labels = _numbered(labels, len(modes.points)).number[labels]
+        end = where(modes.points[modes.basins], climb.heights, labels, modes)
+        yield Climbing(climb.i + 1, end, lambda: blobs(x, labels, least))
+
+    def _starts(self, mixture: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "s d"]:
+        """What climbs: the means, points of the ridgeline, and the rows."""
+        starts = [mixture.gaussian.mean, ridge_starts(mixture)]
+        return torch.cat(starts + ([x.double()] if self.rows_climb else []))
+
+    def _goes(self, mixture: Mixture, x: Float[Tensor, "n d"], basins: Int[Tensor, "s"]) -> Int[Tensor, "n"]:
+        """Where each row goes, of where the starts have come to; -1 for noise."""
+        if not self.rows_climb:
+            return _of_components(mixture, x, basins[: mixture.k])
+        return torch.where(mixture.labels(x) < 0, -1, basins[-len(x) :])
 
     def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:  # noqa: ARG002
         mixture = self._mixture(x)
-        k, centres = mixture.k, mixture.gaussian.mean
-        starts = torch.cat([centres, ridge_starts(mixture)] + ([x.double()] if self.rows_climb else []))
-        modes = find_modes(mixture, starts)
-        components = modes.basins[:k]
-        labels = modes.basins[-len(x) :] if self.rows_climb else _of_components(mixture, x, components)
-        labels = torch.where(mixture.labels(x) < 0, -1, labels)
-        seen = labels[labels >= 0].unique()  # sorted, so by height
-        number = torch.full((len(modes.points) + 1,), -1, dtype=torch.int64, device=x.device)  # the last is for none
-        number[seen] = torch.arange(len(seen), device=x.device)
+        modes = find_modes(mixture, self._starts(mixture, x))
+        labels = self._goes(mixture, x, modes.basins)
+        seen, number = _numbered(labels, len(modes.points))
         self._modes, self._number = modes, number
         return {
             "labels_": number[labels],
             "modes_": modes.points[seen],
             "heights_": modes.heights[seen],
             "covariances_": modes.cov[seen],
-            "components_": number[components],
+            "components_": number[modes.basins[: mixture.k]],
             "mixture_": mixture,
         }
 
@@ -135,6 +158,20 @@ class ModalClustering(Clusterer):
         if not isinstance(mixture := getattr(fitted, "mixture_", None), Mixture):
             raise BadData(f"{type(model).__name__} has no mixture_ once it is fitted; expected a GaussianMixture.")
         return mixture
+
+
+class _Numbers(NamedTuple):
+    """Modes that rows belong to, the highest first."""
+
+    seen: Int[Tensor, "s"]
+    number: Int[Tensor, "m"]  # of each mode among these, -1 for others; the last is for none
+
+
+def _numbered(labels: Int[Tensor, "n"], m: int) -> _Numbers:
+    seen = labels[labels >= 0].unique()  # sorted, so by height
+    number = torch.full((m + 1,), -1, dtype=torch.int64, device=labels.device)
+    number[seen] = torch.arange(len(seen), device=labels.device)
+    return _Numbers(seen, number)
 
 
 def _of_components(mixture: Mixture, x: Float[Tensor, "n d"], components: Tensor) -> Tensor:
