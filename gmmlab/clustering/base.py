@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
@@ -90,7 +90,7 @@ class MixtureClusterer(Clusterer):
         """Watch the clustering of rows `X` in a notebook; see `gmmlab.explore` for the options."""
         from gmmlab.widgets.opening import explore, watching
 
-        return explore(session=watching(X, self), **options)
+        return explore(session=watching(X, partial(self.steps, X)), **options)
 
     def predict(self, X: Any) -> Any:
         """The group of greatest classification likelihood, log weight plus log density, of each row."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -148,7 +149,7 @@ class CategoryDiscoveryGMM(MixtureClusterer):
         """Watch the search over rows `X` in a notebook; see `gmmlab.explore` for the options."""
         from gmmlab.widgets.opening import explore, watching
 
-        return explore(session=watching(X, _Watched(self, y)), **options)
+        return explore(session=watching(X, partial(copy(self).steps, X, y)), **options)
 
     def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
         return self._ended(*_told(None, x), rng)
@@ -204,16 +205,6 @@ class CategoryDiscoveryGMM(MixtureClusterer):
             return Prior.of(structure, k, mean=mean, kappa=kappa, dof=dof, scale=scale)
 
         return Beliefs(structure, marginal, mode, float(self.alpha))
-
-
-class _Watched:
-    """A search with its labels, for a session."""
-
-    def __init__(self, search: CategoryDiscoveryGMM, y: Any) -> None:
-        self._search, self._y = copy(search), y
-
-    def steps(self, X: Any) -> Iterator[Sweep]:
-        return self._search.steps(X, self._y)
 
 
 def _pooled(rows: Float[Tensor, "m d"], z: Int[Tensor, "m"], x: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,13 +18,17 @@ from gmmlab.clustering.base import MixtureClusterer
 from gmmlab.clustering.sdp.admm import admm
 from gmmlab.clustering.sdp.lowrank import low_rank
 from gmmlab.clustering.sdp.relaxed import Solver, memberships, only_point
-from gmmlab.clustering.sdp.rounding import ROUNDINGS, filled
+from gmmlab.clustering.sdp.rounding import ROUNDINGS, check_enough, filled
 from gmmlab.clustering.sdp.rounds import Info, Partition, Refit, Round, rounds, shrinkage
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.families import EIGEN, Structure
-from gmmlab.init import RESPONSIBILITIES, from_labels, given_responsibilities, one_hot
+from gmmlab.init import RESPONSIBILITIES, from_responsibilities, given_responsibilities, one_hot
 from gmmlab.init.hierarchy import standardised
+from gmmlab.model import Mixture
+
+if TYPE_CHECKING:
+    from gmmlab.widgets.explorer import Explorer
 
 FEW, SOME = 300, 3000  # rows up to which `auto` keeps n x n matrices, and up to which it keeps all rows
 MOST = 4 << 30  # bytes that the matrices of a solver may take
@@ -43,6 +49,34 @@ class Record(NamedTuple):
     residual: float
     solver_rounds: int
     labels: Int[Tensor, "n"]
+
+
+class Part(NamedTuple):
+    """Some of the rows that were given: those that count, or a sketch of them."""
+
+    x: Float[Tensor, "m d"]
+    weight: Float[Tensor, "m"]
+    number: Int[Tensor, "m"]  # among all that were given
+    given: int  # how many these were
+
+    @classmethod
+    def counting(cls, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None) -> Part:
+        """Those of weight above zero."""
+        whole = cls(x, x.new_ones(len(x)) if weight is None else weight, torch.arange(len(x), device=x.device), len(x))
+        counts = whole.weight > 0
+        return whole if bool(counts.all()) else whole.take(counts.nonzero().flatten())
+
+    def take(self, rows: Int[Tensor, "r"]) -> Part:
+        """Some of these."""
+        return Part(self.x[rows], self.weight[rows], self.number[rows], self.given)
+
+    def spread(self, value: Tensor, others: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"]) -> Tensor:
+        """Of all rows x what these have, and what the others get."""
+        if len(self.x) == self.given:
+            return value
+        every = others(x).to(value.dtype)
+        every[self.number] = value
+        return every
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -93,8 +127,9 @@ class SDPClustering(MixtureClusterer):
     Attributes
     ----------
     labels_ : array of shape (n,)
+        Rows of weight zero are no part of the problem: they go where `predict` puts them.
     objective_ : float
-        Classification log-likelihood of the partition, under covariances fitted to it.
+        Classification log-likelihood of the partition, under covariances fitted to it; rows count by weight.
     relaxation_gap_ : float
         How much higher any partition could be at most, under the covariances of the round that found this one.
         Infinite where the solver gives no bound.
@@ -102,14 +137,15 @@ class SDPClustering(MixtureClusterer):
         Whether that is at most 1e-4 a row: this is the best partition for its covariances, whatever the start was. Of a
         sketch, it speaks of the sketched rows.
     responsibilities_ : array of shape (n, k)
-        Relaxed memberships Z_k 1; of a sketch, those under `mixture_`.
+        Relaxed memberships Z_k w, with w the weights of rows; those under `mixture_` for a sketch, and for rows of
+        weight zero.
     means_, covariances_ : arrays of shape (k, d), (k, d, d)
     mixture_ : Mixture
         The groups with their shares as weights.
     factors_ : array of shape (blocks, n, r)
         Thin factors of the membership matrices, of the rows `sketch_`.
     sketch_ : array
-        Numbers of the rows that were parted by the relaxation.
+        Numbers of the rows that were parted by the relaxation. They are drawn evenly, and keep their weights.
     history_ : list of Record
         What came of each round.
     n_iter_ : int
@@ -162,37 +198,63 @@ class SDPClustering(MixtureClusterer):
         u = self.factors_
         return u @ u.swapaxes(1, 2)
 
-    def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
-        sketch = self._sketch(x, rng)
-        done = [step.info for step in self._rounds(x, sketch, rng) if step.info.done]
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002 - handed to all
+        """Find the groups of rows `X`, each of which counts `sample_weight` times; `y` is ignored."""
+        x, rng = self._checked(X)
+        self._keep(X, self._found(x, rng, _weights(sample_weight, x)))
+        return self
+
+    def steps(self, X: Any, sample_weight: Any = None) -> Iterator[Round]:
+        """The steps that `fit` would take, one by one; a `Session` can show them. Bad parameters raise at once."""
+        self._validate_params()
+        x, rng = self._checked(X)
+        return self._steps(x, rng, _weights(sample_weight, x))
+
+    def explore(self, X: Any, sample_weight: Any = None, **options: Any) -> Explorer:
+        """Watch the clustering of rows `X` in a notebook; see `gmmlab.explore` for the options."""
+        from gmmlab.widgets.opening import explore, watching
+
+        return explore(session=watching(X, partial(self.steps, X, sample_weight)), **options)
+
+    def _found(
+        self, x: Float[Tensor, "n d"], rng: torch.Generator, weight: Float[Tensor, "n"] | None = None
+    ) -> Mapping[str, Any]:
+        rows = Part.counting(x, weight)
+        sketch = self._sketch(rows, rng)
+        done = [step.info for step in self._rounds(sketch, rng) if step.info.done]
         best = max(done, key=lambda info: (info.partition.likelihood, info.round))  # its own covariances, if it stayed
-        labels, model, likelihood = self._lifted(x, best.partition) if len(sketch) < len(x) else best.partition
-        gaussian = model.gaussian
+        whole = len(sketch.x) == len(rows.x)
+        partition = best.partition if whole else self._lifted(rows, best.partition)
+        resp = self._memberships(best) if whole else partition.model.posterior(rows.x).resp
         return {
-            "labels_": labels,
-            "objective_": likelihood,
+            "labels_": rows.spread(partition.labels, partition.model.labels, x),
+            "objective_": partition.likelihood,
             "relaxation_gap_": best.gap,
             "certified_": best.certified,
-            "responsibilities_": self._memberships(best) if len(sketch) == len(x) else model.posterior(x).resp,
-            "means_": gaussian.mean,
-            "covariances_": gaussian.cov,
-            "mixture_": model,
-            "factors_": best.relaxed.u,
-            "sketch_": sketch,
+            "responsibilities_": rows.spread(resp, lambda x: partition.model.posterior(x).resp, x),
+            "means_": partition.model.gaussian.mean,
+            "covariances_": partition.model.gaussian.cov,
+            "mixture_": partition.model,
+            "factors_": best.relaxed.u / best.weight.sqrt()[:, None],
+            "sketch_": sketch.number,
             "history_": [_record(info) for info in done],
             "n_iter_": len(done),
         }
 
-    def _steps(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Iterator[Round]:
-        return self._rounds(x, self._sketch(x, rng), rng)
+    def _steps(
+        self, x: Float[Tensor, "n d"], rng: torch.Generator, weight: Float[Tensor, "n"] | None = None
+    ) -> Iterator[Round]:
+        return self._rounds(self._sketch(Part.counting(x, weight), rng), rng)
 
-    def _rounds(self, every: Float[Tensor, "n d"], rows: Int[Tensor, "m"], rng: torch.Generator) -> Iterator[Round]:
-        """The rounds over the rows that are parted, of which `rows` has the numbers."""
-        x = every[rows]
-        k, structure = int(self.n_clusters), sk.structure(self.covariance_type)
+    def _rounds(self, part: Part, rng: torch.Generator) -> Iterator[Round]:
+        """The rounds over the rows that are parted."""
+        x, k, structure = part.x, int(self.n_clusters), sk.structure(self.covariance_type)
         share = None if isinstance(self.shrink, str) else float(self.shrink)
-        refit = Refit(x, k, structure if self.adjust else SPHERES, shrinkage(x.shape[1], share), float(self.reg_covar))
-        solver, begin = self._solver(len(x), rng), filled(self._begin(x, rows, len(every), rng), x, k)
+        shrink, ridge = shrinkage(x.shape[1], share), float(self.reg_covar)
+        check_enough(len(x), k)
+        refit = Refit(x, k, structure if self.adjust else SPHERES, shrink, ridge, part.weight)
+        solver, begin = self._solver(len(x), rng), filled(self._begin(part, rng), x, k)
         return rounds(
             refit,
             begin,
@@ -205,18 +267,18 @@ class SDPClustering(MixtureClusterer):
             tol=float(self.tol),
         )
 
-    def _begin(self, x: Float[Tensor, "m d"], rows: Int[Tensor, "m"], n: int, rng: torch.Generator) -> Int[Tensor, "m"]:
-        """The first partition of some of n rows."""
-        k = int(self.n_clusters)
+    def _begin(self, part: Part, rng: torch.Generator) -> Int[Tensor, "m"]:
+        """The first partition; starts other than 'sdp' part rows whatever their weights are."""
+        x, k = part.x, int(self.n_clusters)
         if not isinstance(self.init, str):
-            return given_responsibilities(self.init, n, k)[rows.cpu()].argmax(1).to(x.device)
-        z = standardised(x)
+            return given_responsibilities(self.init, part.given, k)[part.number.cpu()].argmax(1).to(x.device)
+        z = standardised(x, part.weight)
         if self.init in RESPONSIBILITIES:
             return RESPONSIBILITIES[self.init](z, k, rng).argmax(1)
         begin = RESPONSIBILITIES["ward"](z, k, rng).argmax(1)
         if not self.adjust:
             return begin
-        spheres = Refit(z, k, SPHERES, shrinkage(x.shape[1], 0.0), 1e-6)
+        spheres = Refit(z, k, SPHERES, shrinkage(x.shape[1], 0.0), 1e-6, part.weight)
         solver = self._solver(len(x), rng)
         *_, last = rounds(spheres, filled(begin, z, k), solver, ROUNDINGS["spectral"], rng, adjust=False, tol=START)
         return last.info.partition.labels
@@ -235,36 +297,42 @@ class SDPClustering(MixtureClusterer):
             )
         return admm(float(self.tol) / POLISH)
 
-    def _sketch(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Int[Tensor, "m"]:
-        """The numbers of the rows that are parted by relaxation: all, or some of them."""
-        n, k = len(x), int(self.n_clusters)
+    def _sketch(self, rows: Part, rng: torch.Generator) -> Part:
+        """The rows that are parted by relaxation: all, or some of them."""
+        n, k = len(rows.x), int(self.n_clusters)
         if self.solver != "sketch" and (self.solver != "auto" or n <= SOME):
-            return torch.arange(n, device=x.device)
+            return rows
         size = max(int(self.sketch_size), 10 * k)
-        return torch.randperm(n, generator=rng, device=rng.device)[:size].sort().values.to(x.device)
+        return rows.take(torch.randperm(n, generator=rng, device=rng.device)[:size].sort().values.to(rows.x.device))
 
-    def _lifted(self, x: Float[Tensor, "n d"], partition: Partition) -> Partition:
+    def _lifted(self, rows: Part, partition: Partition) -> Partition:
         """All rows assigned by the groups of some, and sweeps of classification EM."""
-        model, k = partition.model, int(self.n_clusters)
+        model, k, ridge = partition.model, int(self.n_clusters), float(self.reg_covar)
         for _ in range(SWEEPS):
-            labels = filled(model.labels(x), x, k)
-            ridge = float(self.reg_covar)
-            model = from_labels(x, labels, model.gaussian.structure, ridge=ridge)
-        return Partition(labels, model, _likelihood(model, x, labels))
+            labels = filled(model.labels(rows.x), rows.x, k)
+            resp = one_hot(labels, k, rows.x.dtype)
+            structure = model.gaussian.structure
+            model = from_responsibilities(rows.x, resp, structure, ridge=ridge, weight=rows.weight)
+        return Partition(labels, model, _likelihood(model, rows, labels))
 
     def _memberships(self, info: Info) -> Float[Tensor, "n k"]:
-        """Z_k 1, or Z times the indicators of the groups where there is one block; what `tol` left is scaled away."""
-        u = info.relaxed.u
-        one = one_hot(info.partition.labels, int(self.n_clusters), u.dtype)
-        parts = (memberships(u).T if len(u) > 1 else u[0] @ (u[0].T @ one)).clamp(min=0)
+        """Z_k w, or Z times the groups, by weight, where there is one block; what `tol` left is scaled away."""
+        u, root = info.relaxed.u, info.weight.sqrt()
+        one = one_hot(info.partition.labels, int(self.n_clusters), u.dtype) * root[:, None]
+        parts = (memberships(u, root).T if len(u) > 1 else u[0] @ (u[0].T @ one)).clamp(min=0)
         return parts / parts.sum(1, keepdim=True)
 
 
-def _likelihood(model: Any, x: Float[Tensor, "n d"], labels: Int[Tensor, "n"]) -> float:
+def _weights(sample_weight: Any, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"] | None:
+    return None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
+
+
+def _likelihood(model: Mixture, rows: Part, labels: Int[Tensor, "n"]) -> float:
     """Classification log-likelihood, chunk by chunk."""
     total, at = 0.0, 0
-    for table in model.tables(x):
-        total += float(table.gather(1, labels[at : at + len(table), None]).sum(dtype=torch.float64))
+    for table in model.tables(rows.x):
+        some = slice(at, at + len(table))
+        total += float((table.gather(1, labels[some, None])[:, 0] * rows.weight[some]).sum(dtype=torch.float64))
         at += len(table)
     return total
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
 
 from gmmlab.axes import Tensor
 from gmmlab.estimators import parameters as sk
@@ -76,12 +77,16 @@ def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator, goal: G
 def grouped(clusterer: Any, sample: Sample, rng: torch.Generator) -> Any:
     """What a clusterer finds in the rows of a start: responsibilities where it has them, or labels.
 
-    A copy of it is fitted, with random numbers of this fit unless it has some of its own.
+    A copy of it is fitted, with random numbers of this fit unless it has some of its own, and with the weights of rows
+    if it takes any.
     """
     copy = clone(clusterer)
     if copy.get_params(deep=False).get("random_state", 0) is None:
         copy.set_params(random_state=int(torch.randint(2**31, (), generator=rng, device=rng.device)))
-    copy.fit(sample.x.cpu().numpy())
+    more = {}
+    if sample.weight is not None and sample.weight.ndim == 1 and has_fit_parameter(copy, "sample_weight"):
+        more = {"sample_weight": sample.weight.cpu().numpy()}
+    copy.fit(sample.x.cpu().numpy(), **more)
     return getattr(copy, "responsibilities_", copy.labels_)
 
 

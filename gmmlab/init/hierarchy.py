@@ -72,10 +72,18 @@ def by_first_row(labels: Array) -> Array:
     return first.argsort().argsort()[inverse]
 
 
-def standardised(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Centred columns of unit variance, in float64; columns that do not vary become zero."""
-    centred = (x - x.mean(0)).double()
-    std = centred.square().mean(0).sqrt()
+def standardised(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None = None) -> Float[Tensor, "n d"]:
+    """Centred columns of unit variance, in float64; columns that do not vary become zero.
+
+    A row of weight 2 counts as two rows.
+    """
+    if weight is None:
+        centred = (x - x.mean(0)).double()
+        std = centred.square().mean(0).sqrt()
+    else:
+        share = weight.double() / weight.sum(dtype=torch.float64)
+        centred = (x - share.to(x) @ x).double()
+        std = (share @ centred.square()).sqrt()
     varies = std > torch.finfo(x.dtype).eps * x.double().abs().amax(0)
     return torch.where(varies, centred / torch.where(varies, std, 1.0), 0.0)
 

@@ -36,11 +36,16 @@ def nearest(
 
 
 def kmeans_plus_plus(
-    x: Float[Tensor, "n d"], k: int, rng: torch.Generator, *, beside: Float[Tensor, "b d"] | None = None
+    x: Float[Tensor, "n d"],
+    k: int,
+    rng: torch.Generator,
+    *,
+    beside: Float[Tensor, "b d"] | None = None,
+    weight: Float[Tensor, "n"] | None = None,
 ) -> Int[Tensor, "k"]:
     """Indices of k rows, spread out: each is drawn in proportion to its squared distance to those before.
 
-    So it is to the places `beside` which they shall stand, if some are given.
+    So it is to the places `beside` which they shall stand, if some are given. A row of weight 2 counts as two rows.
 
     Of 2 + log k candidates the one that lowers the sum of squared distances most is taken. Of many rows a sample is
     looked at.
@@ -48,66 +53,87 @@ def kmeans_plus_plus(
     size = max(SEEDED, 200 * k)
     rows = _draw(torch.ones(len(x), device=x.device), size, rng).unique() if len(x) > size else None
     y = x if rows is None else x[rows]
+    w = 1 if weight is None else weight.to(x) if rows is None else weight[rows].to(x)
     origin = y.mean(0)
     y = y - origin
     norm = y.square().sum(1)
     known = 0 if beside is None else len(beside)
     trials = 2 + int(math.log(k + known))
     if beside is None or not known:
-        chosen = _draw(torch.ones(len(y), device=x.device), 1, rng)
+        chosen = _draw(w * torch.ones_like(y[:, 0]), 1, rng)
         square = _distances(y, norm, chosen)[0]
     else:
         chosen = torch.empty(0, dtype=torch.long, device=x.device)
         square = nearest(y, beside.to(y) - origin)[1]
     while len(chosen) < k:
-        candidates = _draw(square, trials, rng)
+        candidates = _draw(w * square, trials, rng)
         after = torch.minimum(square, _distances(y, norm, candidates))
-        best = after.sum(dim=1).argmin()
+        best = (w * after).sum(dim=1).argmin()
         chosen, square = torch.cat([chosen, candidates[best : best + 1]]), after[best]
     return chosen if rows is None else rows[chosen]
 
 
 def kmeans(
-    x: Float[Tensor, "n d"], k: int, rng: torch.Generator, *, max_iter: int = 300, tol: float = 1e-4
+    x: Float[Tensor, "n d"],
+    k: int,
+    rng: torch.Generator,
+    *,
+    weight: Float[Tensor, "n"] | None = None,
+    max_iter: int = 300,
+    tol: float = 1e-4,
 ) -> Int[Tensor, "n"]:
-    """Labels of Lloyd's algorithm from k-means++ seeds.
+    """Labels of Lloyd's algorithm from k-means++ seeds; a row of weight 2 counts as two rows.
 
     Stops when the centres move by less than `tol` times the mean variance in all. A centre that loses all its rows
     stays where it was. Above LARGE rows a sample is clustered first, and its centres take a few steps over all rows.
     """
     origin = x.mean(0)  # distances are differences: keep their digits
     if len(x) > LARGE:
-        part = x[_draw(torch.ones(len(x), device=x.device), LARGE, rng)] - origin
-        centres = origin + _lloyd(part, part[kmeans_plus_plus(part, k, rng)], max_iter, tol)
+        drawn = torch.ones(len(x), device=x.device) if weight is None else weight
+        part = x[_draw(drawn, LARGE, rng)] - origin
+        centres = origin + _lloyd(part, part[kmeans_plus_plus(part, k, rng)], None, max_iter, tol)
         for _ in range(min(FINAL, max_iter)):
-            centres = origin + _means(x, centres - origin, origin)
+            centres = origin + _means(x, centres - origin, origin, weight)
         return nearest(x, centres, origin=origin)[0]
     y = x - origin
-    return nearest(y, _lloyd(y, y[kmeans_plus_plus(y, k, rng)], max_iter, tol))[0]
+    return nearest(y, _lloyd(y, y[kmeans_plus_plus(y, k, rng, weight=weight)], weight, max_iter, tol))[0]
 
 
-def _lloyd(y: Float[Tensor, "n d"], centres: Float[Tensor, "k d"], max_iter: int, tol: float) -> Float[Tensor, "k d"]:
+def _lloyd(
+    y: Float[Tensor, "n d"],
+    centres: Float[Tensor, "k d"],
+    weight: Float[Tensor, "n"] | None,
+    max_iter: int,
+    tol: float,
+) -> Float[Tensor, "k d"]:
     """Centres after convergence, from centred rows."""
     limit = tol * float(y.square().mean())
     origin = torch.zeros_like(y[0])
     for _ in range(max_iter):
-        moved = _means(y, centres, origin)
+        moved = _means(y, centres, origin, weight)
         shift, centres = float((moved - centres).square().sum()), moved
         if shift <= limit:
             break
     return centres
 
 
-def _means(x: Float[Tensor, "n d"], centres: Float[Tensor, "k d"], origin: Float[Tensor, "d"]) -> Float[Tensor, "k d"]:
+def _means(
+    x: Float[Tensor, "n d"],
+    centres: Float[Tensor, "k d"],
+    origin: Float[Tensor, "d"],
+    weight: Float[Tensor, "n"] | None = None,
+) -> Float[Tensor, "k d"]:
     """Mean of the rows nearest to each centre, in one pass; centres and means are about the origin."""
-    counts = torch.zeros(len(centres), dtype=torch.int64, device=x.device)
+    counts = torch.zeros(len(centres), dtype=torch.float64, device=x.device)
     sums = torch.zeros_like(centres, dtype=torch.float64)
+    at = 0
     for rows in chunks(x, x.shape[1] + 2 * len(centres)):
-        y = rows - origin
+        y, w = rows - origin, None if weight is None else weight[at : at + len(rows)].to(x)
         labels = _scores(y, centres).min(dim=1).indices  # argmin is several times slower
-        counts += torch.bincount(labels, minlength=len(centres))
-        sums += torch.zeros_like(centres).index_add_(0, labels, y)
-    means = (sums / counts.clamp(min=1)[:, None]).to(centres)
+        counts += torch.bincount(labels, w, minlength=len(centres))
+        sums += torch.zeros_like(centres).index_add_(0, labels, y if w is None else y * w[:, None])
+        at += len(rows)
+    means = (sums / torch.where(counts > 0, counts, 1.0)[:, None]).to(centres)
     return torch.where(counts[:, None] > 0, means, centres)
 
 

@@ -15,19 +15,26 @@ LEAST = 1e-7  # a gap a row below this is drawn as this
 
 
 @torch.no_grad()
-def shares(u: Float[Tensor, "k n r"], labels: Int[Tensor, "n"], block: int | None = None) -> Float[Tensor, "m m"]:
+def shares(
+    u: Float[Tensor, "k n r"],
+    labels: Int[Tensor, "n"],
+    block: int | None = None,
+    weight: Float[Tensor, "n"] | None = None,
+) -> Float[Tensor, "m m"]:
     """How much pairs of rows belong together, 0 to 1, rows in the order of their groups.
 
     The mean of sum_k u_k u_k' (or of one block) over as many rows a cell as 48 cells ask for, times the rows of the
-    smaller of two groups: where the relaxation is a partition, 1 within groups and 0 between them.
+    smaller of two groups: where the relaxation is a partition, 1 within groups and 0 between them. Of rows with weights
+    u is times their roots.
     """
     n = len(labels)
     order = labels.argsort(stable=True)
     cell = torch.arange(n, device=u.device) * min(n, SIDE) // n
     size = torch.bincount(cell).double()
-    weight = torch.bincount(labels).double()[labels][order].sqrt()
+    weight = u.new_ones(n) if weight is None else weight.double()
+    scale = (torch.bincount(labels, weight)[labels] / weight)[order].sqrt()
     chosen = u[:, order] if block is None else u[block : block + 1, order]
-    scaled = chosen * weight[:, None]
+    scaled = chosen * scale[:, None]
     sums = scaled.new_zeros(len(chosen), len(size), u.shape[2]).index_add_(1, cell, scaled)
     means = sums / size[:, None]
     return (means @ means.mT).sum(0).clamp(0, 1)

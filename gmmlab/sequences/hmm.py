@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -156,12 +155,12 @@ class HMM(SequenceModel):
         rows = X if hasattr(X, "columns") else given.x  # whose names are shown
         packing = Packing(given.lengths, given.x.device)
 
-        def steps(_: Any) -> Iterator[Step]:
+        def steps() -> Iterator[Step]:
             for step in self.steps(X, lengths):
                 gate = Along.rows_of(_chain(step.model), packing)
                 yield step._replace(model=step.model.replace(gate=gate))
 
-        return explore(session=watching(rows, SimpleNamespace(steps=steps)), **options)
+        return explore(session=watching(rows, steps), **options)
 
 
 def _chain(model: Mixture) -> Markov:

@@ -8,7 +8,7 @@ explorer.result()
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sklearn.base import clone
@@ -125,15 +125,15 @@ def session_of(
     return Session(rows.x, begin, fit=fit, names=rows.names, name=name or called(what, rows.x, rows.names))
 
 
-def watching(X: Any, clusterer: Any, *, name: str | None = None) -> Session:
-    """A session that shows the `steps` of a clusterer on rows `X`, from the model of the first one.
+def watching(X: Any, steps: Callable[[], Iterator[Any]], *, name: str | None = None) -> Session:
+    """A session that shows steps on rows `X`, those of a clusterer say, from the model of the first one.
 
     They go their own way: they can be paused and stopped, looked back at and begun anew, not steered.
     """
     rows = as_rows(X, min_rows=2)
     check_columns(rows.x)
-    begin = next(clusterer.steps(X)).model
-    fit = Recipe(lambda: lambda _: clusterer.steps(X), steers=False)
+    begin = next(steps()).model
+    fit = Recipe(lambda: lambda _: steps(), steers=False)
     return Session(rows.x, begin, fit=fit, names=rows.names, name=name or called("Explorer", rows.x, rows.names))
 
 

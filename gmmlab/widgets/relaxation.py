@@ -31,9 +31,8 @@ class Relaxation(ChartWidget):
         if not hasattr(info, "relaxed"):
             return said("No relaxation yet: play the session of a semidefinite clustering.")
         block = self.block if 0 <= self.block < len(info.relaxed.u) else None
-        n = len(info.partition.labels)
-        gaps, residuals = [look.gap / n for look in info.looks], [look.residual for look in info.looks]
-        share = shares(info.relaxed.u, info.partition.labels, block)
+        gaps, residuals = [look.gap / info.rows for look in info.looks], [look.residual for look in info.looks]
+        share = shares(info.relaxed.u, info.partition.labels, block, info.weight)
         return relaxation(share, gaps, residuals, _facts(info), certified=CERTIFIED)
 
     def controls(self) -> list[Control]:

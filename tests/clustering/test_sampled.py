@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -98,7 +100,7 @@ def test_its_picture_says_what_is_in_it(fitted):
 
 def test_it_can_be_watched():
     X, _ = blobs(8)
-    session = watching(X, SampledGaussianMixture(n_samples=3, burn_in=1, random_state=0))
+    session = watching(X, partial(SampledGaussianMixture(n_samples=3, burn_in=1, random_state=0).steps, X))
     try:
         session.play()
         session.wait(60)

@@ -50,6 +50,11 @@ def problem(structure=Full(), **options) -> tuple[torch.Tensor, torch.Tensor, Re
     return x, y, refit, Affinities.of(x, refit.partition(y).model.gaussian)
 
 
+def counts(n: int, seed: int = 2) -> torch.Tensor:
+    """Weights of 1 to 3."""
+    return torch.randint(1, 4, (n,), generator=rng(seed)).double()
+
+
 def last(steps):
     *_, end = steps
     return end
@@ -76,14 +81,15 @@ def test_affinities_act_without_their_matrices():
     assert a.value(u) == pytest.approx(float((a.dense() * (u @ u.mT)).sum()))
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize("common", [False, True], ids=["adjusted", "of k-means"])
-def test_a_general_solver_agrees(common):
-    x, y, refit, a = problem(n=15)
-    if common:
-        a = Affinities.common(x, refit.partition(y).model.gaussian)
-    dense = a.dense().numpy()
+def test_a_general_solver_agrees(common, weighted):
+    x, y, refit, _ = problem(n=15)
+    weight = counts(15) / 3 if weighted else torch.ones(15, dtype=torch.float64)
+    a = (Affinities.common if common else Affinities.of)(x, refit.partition(y).model.gaussian, weight)
+    dense, r = a.dense().numpy(), weight.sqrt().numpy()
     z = [cvxpy.Variable((a.n, a.n), PSD=True) for _ in dense]
-    met = [sum(z) @ np.ones(a.n) == 1] + [cvxpy.trace(one) == a.trace for one in z] + [one >= 0 for one in z]
+    met = [sum(z) @ r == r] + [cvxpy.trace(one) == a.trace for one in z] + [one >= 0 for one in z]
     task = cvxpy.Problem(cvxpy.Maximize(sum(cvxpy.trace(ak @ zk) for ak, zk in zip(dense, z, strict=True))), met)
     optimum = task.solve(solver="CLARABEL")
     end = last(admm(1e-7)(a, a.factor(y)))
@@ -100,7 +106,7 @@ def test_points_are_feasible_and_bounds_hold_in_every_round(common):
     points = list(admm(1e-6)(a, a.factor(y)))
     u = points[-1].u
     z = u @ u.mT
-    torch.testing.assert_close(memberships(u).sum(0), torch.ones(30, dtype=torch.float64), atol=1e-4, rtol=0)
+    torch.testing.assert_close(memberships(u, a.root).sum(0), torch.ones(30, dtype=torch.float64), atol=1e-4, rtol=0)
     torch.testing.assert_close(u.square().sum((1, 2)), torch.full((len(u),), a.trace).double(), atol=1e-4, rtol=0)
     assert float(z.min()) > -1e-5
     assert all(point.bound >= points[-1].value - 1e-4 for point in points)
@@ -139,10 +145,11 @@ def test_factors_reach_what_matrices_reach(seed):
 def test_the_gradient_of_the_lagrangian():
     from gmmlab.clustering.sdp.lowrank import _Lagrangian
 
-    _, _, _, a = problem()
+    x, y, refit, _ = problem()
+    a = Affinities.of(x, refit.partition(y).model.gaussian, counts(len(x)))
     u = torch.rand(3, a.n, 2, generator=rng(), dtype=torch.float64).requires_grad_()
     y, t = torch.randn(a.n, generator=rng(), dtype=torch.float64), torch.ones(3, dtype=torch.float64)
-    f = _Lagrangian(a, 2.0, y, t, 10.0)
+    f = _Lagrangian(a, a.unit, 2.0, y, t, 10.0)
     rows, traces = f.broken(u)
     value = -(a.dense() * (u @ u.mT)).sum() / 2 + y @ rows + 5 / a.n * rows.square().sum() + (t * traces).sum()
     value = value + 5 * traces.square().sum()
@@ -220,6 +227,100 @@ def test_soft_covariances_are_those_of_pairs():
     apart = x[:, None] - x
     pairs = torch.einsum("kij,ijd,ije->kde", z, apart, apart) / (2 * z.sum((1, 2)))[:, None, None]
     torch.testing.assert_close(plain.soft(u).gaussian.cov, pairs)
+
+
+@pytest.mark.parametrize("kind", [Affinities.of, Affinities.common], ids=["adjusted", "of k-means"])
+def test_whole_weights_are_copies_of_rows(kind):
+    x, y, refit, _ = problem(n=20)
+    weight = counts(20)
+    copies = weight.long()
+
+    def copied(rows, dim=0):
+        return rows.repeat_interleave(copies, dim)
+
+    several, refit = refit._replace(x=copied(x)), refit._replace(weights=weight)
+    one, other = refit.partition(y), several.partition(copied(y))
+    torch.testing.assert_close(one.model.gaussian.cov, other.model.gaussian.cov)
+    torch.testing.assert_close(one.model.weights, other.model.weights)
+    assert one.likelihood == pytest.approx(other.likelihood)
+    a, b = kind(x, one.model.gaussian, weight), kind(several.x, one.model.gaussian)
+    some = torch.randint(0, 3, (20,), generator=rng(1))
+    assert a.of_labels(some) == pytest.approx(b.of_labels(copied(some)))
+    end, full = last(admm(1e-6)(a, a.factor(y))), last(admm(1e-6)(b, b.factor(copied(y))))
+    assert end.value == pytest.approx(full.value, rel=1e-4)
+    u = copied(end.u / a.root[:, None], 1)
+    assert b.value(u) == pytest.approx(a.value(end.u))
+    torch.testing.assert_close(copied(memberships(end.u, a.root), 1), memberships(u, b.root))
+    torch.testing.assert_close(memberships(end.u, a.root).sum(0), torch.ones(20).double(), atol=1e-4, rtol=0)
+    if kind == Affinities.of:
+        torch.testing.assert_close(several.soft(u).gaussian.cov, refit.soft(end.u).gaussian.cov)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"adjust": False}, {"solver": "low_rank"}, {"update": "soft"}, {"rounding": "argmax"}],
+    ids=str,
+)
+def test_clusters_of_weighted_rows_are_those_of_copies(options):
+    x, _ = groups(n=26, apart=6.0)
+    weight = counts(26)
+    copies = weight.long()
+    one = SDPClustering(3, random_state=0, **options).fit(x, sample_weight=weight)
+    other = SDPClustering(3, random_state=0, **options).fit(x.repeat_interleave(copies, 0))
+    assert one.objective_ == pytest.approx(other.objective_)
+    assert adjusted_rand(one.labels_.repeat_interleave(copies), other.labels_) == 1
+    torch.testing.assert_close(one.mixture_.weights.sort().values, other.mixture_.weights.sort().values)
+    torch.testing.assert_close((one.Z_ @ weight).sum(0), torch.ones(26).double(), atol=2e-2, rtol=0)
+    assert one.certified_ == other.certified_
+
+
+def test_the_scale_of_weights_is_that_of_the_likelihood():
+    x, _ = groups(n=30, apart=7.0)
+    models = [
+        SDPClustering(3, shrink=0.0, random_state=0).fit(x, sample_weight=scale * counts(30)) for scale in (1, 0.01)
+    ]
+    assert adjusted_rand(models[0].labels_, models[1].labels_) == 1
+    assert models[1].objective_ == pytest.approx(models[0].objective_ / 100)
+    assert models[1].relaxation_gap_ == pytest.approx(models[0].relaxation_gap_ / 100, rel=1e-3, abs=1e-7)
+    assert all(model.certified_ for model in models)
+
+
+@pytest.mark.parametrize("solver", ["admm", "sketch"])
+def test_rows_of_weight_zero_are_left_out_and_labelled(solver):
+    x, y = groups(n=90, apart=9.0)
+    counting = torch.arange(90) % 2 == 0
+    weight = torch.where(counting, counts(90), 0.0)
+    options = {"solver": solver, "sketch_size": 36, "random_state": 0}
+    model = SDPClustering(3, init=torch.where(counting, y, -1), **options).fit(x, sample_weight=weight)
+    alone = SDPClustering(3, init=y[::2], **options).fit(x[::2], sample_weight=weight[::2])
+    assert model.objective_ == pytest.approx(alone.objective_)
+    assert torch.equal(model.labels_[::2], alone.labels_)
+    assert torch.equal(model.labels_[1::2], model.predict(x)[1::2])
+    assert adjusted_rand(model.labels_, y) == 1
+    assert torch.equal(model.sketch_, 2 * alone.sketch_)
+    torch.testing.assert_close(model.responsibilities_[::2], alone.responsibilities_)
+    torch.testing.assert_close(model.responsibilities_.sum(1), torch.ones(90).double())
+
+
+def test_weighted_steps_are_those_of_the_fit():
+    x, _ = groups(n=30, apart=6.0)
+    weight = counts(30)
+    *_, end = SDPClustering(3, random_state=0).steps(x, weight)
+    model = SDPClustering(3, random_state=0).fit(x, sample_weight=weight)
+    assert end.info.evidence == pytest.approx(model.history_[-1].likelihood / float(weight.sum()))
+
+
+def test_a_mixture_tells_its_start_the_weights():
+    x, _ = groups(n=45, apart=7.0)
+    seen = []
+
+    class Told(SDPClustering):
+        def fit(self, X, y=None, sample_weight=None):
+            seen.append(sample_weight)
+            return super().fit(X, y, sample_weight)
+
+    GaussianMixture(3, init_params=Told(3), random_state=0).fit(x, sample_weight=counts(45))
+    np.testing.assert_array_equal(seen[0], counts(45))
 
 
 def test_separated_groups_are_found_and_certified_from_random_labels():
@@ -354,6 +455,21 @@ def test_bad_input_is_refused(options, x, message):
     x = x + torch.arange(x.numel()).view_as(x) % 7
     with pytest.raises(BadData, match=message):
         SDPClustering(**{"n_clusters": 2} | options).fit(x.numpy())
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (torch.ones(5), "one number for each of the 24 rows"),
+        (-torch.ones(24), "at least 0"),
+        (torch.zeros(24), "zero for all rows"),
+        (torch.eye(24)[0], "1 rows that count cannot be 2 groups"),
+    ],
+    ids=["too few", "negative", "none", "one"],
+)
+def test_bad_weights_are_refused(weight, message):
+    with pytest.raises(BadData, match=message):
+        SDPClustering(2).fit(groups()[0], sample_weight=weight)
 
 
 def test_bad_parameters_are_refused():

@@ -25,6 +25,7 @@ from gmmlab.init import (
     from_responsibilities,
     given_responsibilities,
     kmeans,
+    kmeans_plus_plus,
     short,
     start,
     svd_scaled,
@@ -32,7 +33,7 @@ from gmmlab.init import (
     whitened,
 )
 from gmmlab.init.hierarchy import merged_in_rounds, moments_of
-from gmmlab.init.kmeans import LARGE
+from gmmlab.init.kmeans import LARGE, _lloyd
 from gmmlab.init.partitions import one_hot
 from gmmlab.kernels.agreement import adjusted_rand
 from gmmlab.steps import e_step, m_step
@@ -421,3 +422,19 @@ def test_adjusted_rand_is_scikit_learns(groups, rng):
     a = torch.randint(groups, (80,), generator=rng)
     b = torch.where(torch.rand(80, generator=rng) < 0.7, a, torch.randint(4, (80,), generator=rng))
     assert adjusted_rand(a, b) == pytest.approx(adjusted_rand_score(a, b))
+
+
+def test_weights_of_kmeans_are_copies_of_rows():
+    """Lloyd's algorithm from the same seeds; a row that weighs much is a seed."""
+    x = torch.randn(60, 2, generator=seed(0), dtype=torch.float64)
+    weight = torch.randint(1, 5, (60,), generator=seed(1)).double()
+    copies = weight.long()
+    begin = x[:3]
+    centres = _lloyd(x, begin, weight, 300, 0.0)
+    torch.testing.assert_close(centres, _lloyd(x.repeat_interleave(copies, 0), begin, None, 300, 0.0))
+    assert not torch.allclose(centres, _lloyd(x, begin, None, 300, 0.0))
+    labels = kmeans(x, 3, seed(0), weight=weight, tol=0.0)
+    means = torch.stack([(weight @ (x * one[:, None])) / (weight @ one) for one in one_hot(labels, 3, x.dtype).T])
+    assert torch.equal(torch.cdist(x, means).argmin(1), labels)
+    heavy = torch.where(torch.arange(60) == 7, 1e12, 1.0).double()
+    assert int(kmeans_plus_plus(x, 3, seed(0), weight=heavy)[0]) == 7

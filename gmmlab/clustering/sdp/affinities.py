@@ -11,6 +11,11 @@ g_ki = |b_ki|^2 / 2 + log|Sigma_k| / 4, A_k = b_k b_k' - g_k 1' - 1 g_k' acts on
 Relaxed, Z_k is any positive semidefinite matrix of non-negative numbers with trace t, and sum_k Z_k 1 = 1. There are
 two kinds. Each group has a block of its own, t = 1 (Zhuang, Chen and Yang, 2023); or all covariances are the same, and
 one block of trace K is the sum of them all (Peng and Wei, 2007).
+
+A row of weight w stands for w rows. Copies of a row have equal entries in Z_k, so that with D the weights and r their
+roots the matrices are D^1/2 Z_k D^1/2, again psd and of trace t, with sum_k D^1/2 Z_k D^1/2 r = r, and the objective is
+that of D^1/2 A_k D^1/2: b and g times r, and r in place of 1. (Entries between copies are bounded by their own diagonal
+alone where the copies are written out, so that the relaxation of these may be somewhat above; partitions are the same.)
 """
 
 from __future__ import annotations
@@ -26,29 +31,38 @@ from gmmlab.record import Record, static
 
 
 class Affinities(Record):
-    """A_k as b_k b_k' - g_k 1' - 1 g_k', for k blocks of a given trace."""
+    """A_k as b_k b_k' - g_k r' - r g_k', for k blocks of a given trace; r is 1 where rows have no weights."""
 
     b: Float[Tensor, "k n d"]
     g: Float[Tensor, "k n"]
+    root: Float[Tensor, "n"]  # r, of the weights
     trace: int = static(default=1)
 
     @classmethod
-    def of(cls, x: Float[Tensor, "n d"], gaussian: Gaussian) -> Affinities:
-        """Those of rows under the covariances of k groups, a block each."""
+    def of(cls, x: Float[Tensor, "n d"], gaussian: Gaussian, weight: Float[Tensor, "n"] | None = None) -> Affinities:
+        """Those of rows under the covariances of k groups, a block each; weights are above zero."""
         y = (x - gaussian.origin).double()
         b = y / gaussian.chol[:, None] if gaussian.chol.ndim == 2 else _whitened(y, gaussian.chol)
         half_log_det = _log_diagonal(gaussian.chol).sum(-1, keepdim=True)
-        return cls(b / math.sqrt(2), b.square().sum(-1) / 4 + half_log_det / 2)
+        root = b.new_ones(len(x)) if weight is None else weight.double().sqrt()
+        return cls(b * root[:, None] / math.sqrt(2), (b.square().sum(-1) / 4 + half_log_det / 2) * root, root)
 
     @classmethod
-    def common(cls, x: Float[Tensor, "n d"], gaussian: Gaussian) -> Affinities:
+    def common(
+        cls, x: Float[Tensor, "n d"], gaussian: Gaussian, weight: Float[Tensor, "n"] | None = None
+    ) -> Affinities:
         """Those of k groups that have one covariance, that of the first: a block of trace k."""
-        return cls.of(x, gaussian.take(torch.tensor([0]))).replace(trace=gaussian.k)
+        return cls.of(x, gaussian.take(torch.tensor([0])), weight).replace(trace=gaussian.k)
 
     @property
     def n(self) -> int:
         """Number of rows."""
         return self.b.shape[1]
+
+    @property
+    def unit(self) -> Float[Tensor, "n"]:
+        """r on a scale of its own, its mean square one: of constraints that hold on any scale."""
+        return self.root / self.root.square().mean().sqrt()
 
     @property
     def clusters(self) -> int:
@@ -58,21 +72,22 @@ class Affinities(Record):
     def times(self, u: Float[Tensor, "k n r"]) -> Float[Tensor, "k n r"]:
         """A_k u_k."""
         inner = self.b @ (self.b.mT @ u)
-        return inner.sub_(self.g[:, :, None] * u.sum(1, keepdim=True)).sub_(self.g[:, None] @ u)
+        inner.sub_(self.g[:, :, None] * (self.root @ u)[:, None])
+        return inner.sub_(self.root[:, None] * (self.g[:, None] @ u))
 
     def value(self, u: Float[Tensor, "k n r"]) -> float:
         """sum_k <A_k, u_k u_k'>."""
-        cross = (self.g[:, None] @ u).squeeze(1) * u.sum(1)
+        cross = (self.g[:, None] @ u).squeeze(1) * (self.root @ u)
         return float((self.b.mT @ u).square().sum() - 2 * cross.sum())
 
     def dense(self) -> Float[Tensor, "k n n"]:
         """The matrices themselves."""
-        return self.b @ self.b.mT - self.g[:, :, None] - self.g[:, None, :]
+        return self.b @ self.b.mT - self.g[:, :, None] * self.root - self.root[:, None] * self.g[:, None, :]
 
     def factor(self, labels: Int[Tensor, "n"]) -> Float[Tensor, "k n r"]:
         """u_k with u_k u_k' = Z_k for a partition whose groups all have rows: a feasible point."""
-        one = one_hot(labels, self.clusters, torch.float64)
-        columns = one / one.sum(0).sqrt()
+        one = one_hot(labels, self.clusters, torch.float64) * self.root[:, None]
+        columns = one / one.square().sum(0).sqrt()
         return columns[None] if self.trace > 1 else columns.T[:, :, None].contiguous()
 
     def of_labels(self, labels: Int[Tensor, "n"]) -> float:

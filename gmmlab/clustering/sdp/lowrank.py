@@ -1,7 +1,7 @@
 """The relaxation over thin factors Z_k = u_k u_k' with u_k >= 0: no n x n matrix, n in the thousands.
 
 Burer and Monteiro (2003), with the sign constraint on the factors (Zhuang, Chen, Yang and Zhang, 2024). The constraints
-sum_k u_k u_k' 1 = 1 and |u_k|^2 = t enter an augmented Lagrangian
+sum_k u_k u_k' r = r and |u_k|^2 = t enter an augmented Lagrangian
 
     f(u) = -sum_k <A_k u_k, u_k> / s + y' res + beta / 2n |res|^2 + sum_k (t_k tr_k + beta / 2 tr_k^2)
 
@@ -19,7 +19,7 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.clustering.sdp.affinities import Affinities
-from gmmlab.clustering.sdp.relaxed import Relaxed, Solver, memberships
+from gmmlab.clustering.sdp.relaxed import Relaxed, Solver
 from gmmlab.kernels.threads import one_blas_thread
 
 ROUNDS, INNER = 30, 150  # of the multipliers; steps of L-BFGS-B between two of them
@@ -31,9 +31,9 @@ def low_rank(rank: int, tol: float, rng: torch.Generator) -> Solver:
     """Rounds of multipliers until the constraints are met to `tol`; the factors have `rank` columns for each group."""
 
     def solve(a: Affinities, begin: Float[Tensor, "k n r"]) -> Iterator[Relaxed]:
-        u = _widened(begin, rank * a.trace, a.trace, rng)
+        u = _widened(begin, rank * a.trace, a.trace, a.unit, rng)
         scale = float(torch.linalg.matrix_norm(a.b, 2).max()) ** 2 / 2
-        lagrangian = _Lagrangian(a, scale, u.new_zeros(a.n), u.new_zeros(len(u)), PENALTY)
+        lagrangian = _Lagrangian(a, a.unit, scale, u.new_zeros(a.n), u.new_zeros(len(u)), PENALTY)
         before = np.inf
         for i in range(1, ROUNDS + 1):
             u = lagrangian.least(u)
@@ -52,6 +52,7 @@ class _Lagrangian(NamedTuple):
     """f(u), with multipliers y and t of the constraints."""
 
     a: Affinities
+    r: Float[Tensor, "n"]  # of mean square one
     scale: float
     y: Float[Tensor, "n"]
     t: Float[Tensor, "k"]
@@ -73,17 +74,18 @@ class _Lagrangian(NamedTuple):
         return torch.from_numpy(found.x.copy()).view_as(u).to(u)
 
     def with_gradient(self, u: Float[Tensor, "k n r"]) -> tuple[float, Float[Tensor, "k n r"]]:
-        """The value and the gradient -2 A_k u_k / s + v (1' u_k) + 1 (v' u_k) + 2 (t_k + beta tr_k) u_k."""
+        """The value and the gradient -2 A_k u_k / s + v (r' u_k) + r (v' u_k) + 2 (t_k + beta tr_k) u_k."""
         times, (rows, traces) = self.a.times(u), self.broken(u)
         value = (times * u).sum() / -self.scale + self.y @ rows + self.beta / (2 * self.a.n) * rows.square().sum()
         value = value + self.t @ traces + self.beta / 2 * traces.square().sum()
         v = self.y + self.beta * rows / self.a.n
-        gradient = times.mul_(-2 / self.scale).add_(v[:, None] * u.sum(1, keepdim=True)).add_((v @ u)[:, None])
+        gradient = times.mul_(-2 / self.scale).add_(v[:, None] * (self.r @ u)[:, None])
+        gradient.add_(self.r[:, None] * (v @ u)[:, None])
         return float(value), gradient.add_((2 * (self.t + self.beta * traces))[:, None, None] * u)
 
     def broken(self, u: Float[Tensor, "k n r"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "k"]]:
-        """By how much the rows sum to more than one, and squares to more than the trace."""
-        return memberships(u).sum(0) - 1, u.square().sum((1, 2)) - self.a.trace
+        """By how much the rows take r to more than r, and squares sum to more than the trace."""
+        return (u @ (self.r @ u)[:, :, None]).sum(0).squeeze(-1) - self.r, u.square().sum((1, 2)) - self.a.trace
 
     def after(self, rows: Float[Tensor, "n"], traces: Float[Tensor, "k"], *, harder: bool) -> _Lagrangian:
         """The next round's, with moved multipliers."""
@@ -91,11 +93,13 @@ class _Lagrangian(NamedTuple):
         return self._replace(y=y, t=t, beta=self.beta * HARDER if harder else self.beta)
 
 
-def _widened(u: Float[Tensor, "k n r"], rank: int, trace: int, rng: torch.Generator) -> Float[Tensor, "k n q"]:
+def _widened(
+    u: Float[Tensor, "k n r"], rank: int, trace: int, unit: Float[Tensor, "n"], rng: torch.Generator
+) -> Float[Tensor, "k n q"]:
     """A factor with `rank` columns, all of them somewhat positive: a column of zeros would stay one."""
     wide = u.new_zeros(*u.shape[:2], rank)
     kept = min(rank, u.shape[2])
     wide[:, :, :kept] = u[:, :, :kept].clamp(min=0)
     noise = torch.rand(wide.shape, generator=rng, dtype=wide.dtype, device=rng.device).to(wide)
-    wide += SPREAD / u.shape[1] ** 0.5 * noise
+    wide += SPREAD / u.shape[1] ** 0.5 * unit[:, None] * noise
     return wide * (trace / wide.square().sum((1, 2), keepdim=True)).sqrt()

@@ -11,7 +11,7 @@ from gmmlab.clustering.sdp.affinities import Affinities
 
 
 class Relaxed(NamedTuple):
-    """How far a solver has come: Z_k = u_k u_k', and what is known about it.
+    """How far a solver has come: D^1/2 Z_k D^1/2 = u_k u_k', with D the weights of rows, and what is known about it.
 
     `bound` is an upper bound of the optimum, and so of every partition's objective, that holds however far the solver
     is; infinite where a solver gives none. `residual` is how far the constraints are from met, relative to their size.
@@ -27,12 +27,12 @@ class Relaxed(NamedTuple):
 Solver = Callable[[Affinities, Tensor], Iterator[Relaxed]]  # from a factor, better and better points
 
 
-def memberships(u: Float[Tensor, "k n r"]) -> Float[Tensor, "k n"]:
-    """Z_k 1: how much each row is in each block; over the blocks they sum to one."""
-    return (u @ u.sum(1)[:, :, None]).squeeze(-1)
+def memberships(u: Float[Tensor, "k n r"], root: Float[Tensor, "n"]) -> Float[Tensor, "k n"]:
+    """Z_k w: how much each row is in each block; over the blocks they sum to one. `root` is that of the weights w."""
+    return (u @ (root @ u)[:, :, None]).squeeze(-1) / root
 
 
 def only_point(a: Affinities, begin: Float[Tensor, "k n r"]) -> Iterator[Relaxed]:
-    """The solver for a single group, whose relaxation has one feasible point, 11' / n: where it begins."""
+    """The solver for a single group, whose relaxation has one feasible point: where it begins."""
     value = a.value(begin)
     yield Relaxed(begin, value, 0.0, 0, value)

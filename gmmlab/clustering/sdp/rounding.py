@@ -21,16 +21,17 @@ Rounding = Callable[[Affinities, Tensor, Tensor, torch.Generator], Tensor]
 def spectral(
     a: Affinities, u: Float[Tensor, "k n r"], x: Float[Tensor, "n d"], rng: torch.Generator
 ) -> Int[Tensor, "n"]:
-    """k-means on the leading eigenvectors of sum_k Z_k, its groups then given to the blocks that they overlap most.
+    """k-means on the leading eigenvectors of sum_k Z_k D, its groups then given to the blocks that they overlap most.
 
     This works in the symmetric case too, where all Z_k are the same. A group without enough rows is made anew.
     """
     k = a.clusters
     z = u.transpose(0, 1).reshape(a.n, -1)
-    vectors = torch.linalg.svd(z, full_matrices=False).U[:, :k]
-    tries = [kmeans(vectors, k, rng) for _ in range(STARTS)]
-    labels = min(tries, key=lambda labels: _within(vectors, labels, k))
-    return filled(matched(labels, u, k) if a.trace == 1 else labels, x, k)
+    vectors = torch.linalg.svd(z, full_matrices=False).U[:, :k] / a.root[:, None]
+    weight = a.root.square()
+    tries = [kmeans(vectors, k, rng, weight=weight) for _ in range(STARTS)]
+    labels = min(tries, key=lambda labels: _within(vectors, weight, labels, k))
+    return filled(matched(labels, a, u) if a.trace == 1 else labels, x, k)
 
 
 def largest(
@@ -42,7 +43,7 @@ def largest(
     """Each row to the block that it is in most. Raises `ValueError` where one block holds all groups."""
     if a.trace > 1:
         raise ValueError("Rows are rounded to their largest membership where groups have blocks of their own.")
-    return filled(memberships(u).argmax(0), x, a.clusters)
+    return filled(memberships(u, a.root).argmax(0), x, a.clusters)
 
 
 def best(a: Affinities, u: Float[Tensor, "k n r"], x: Float[Tensor, "n d"], rng: torch.Generator) -> Int[Tensor, "n"]:
@@ -51,9 +52,9 @@ def best(a: Affinities, u: Float[Tensor, "k n r"], x: Float[Tensor, "n d"], rng:
     return max(found, key=a.of_labels)
 
 
-def matched(labels: Int[Tensor, "n"], u: Float[Tensor, "k n r"], k: int) -> Int[Tensor, "n"]:
+def matched(labels: Int[Tensor, "n"], a: Affinities, u: Float[Tensor, "k n r"]) -> Int[Tensor, "n"]:
     """Labels renumbered so that groups overlap the blocks of their number most, in all."""
-    return match_table(memberships(u) @ one_hot(labels, k, u.dtype))[labels]
+    return match_table(memberships(u, a.root) * a.root.square() @ one_hot(labels, a.clusters, u.dtype))[labels]
 
 
 def filled(labels: Int[Tensor, "n"], x: Float[Tensor, "n d"], k: int, least: int = 2) -> Int[Tensor, "n"]:
@@ -61,8 +62,7 @@ def filled(labels: Int[Tensor, "n"], x: Float[Tensor, "n d"], k: int, least: int
 
     Raises `BadData` where there are not enough rows for all groups.
     """
-    if len(labels) < least * k:
-        raise BadData(f"{len(labels)} rows cannot be {k} groups; expected at least {least} rows a group.")
+    check_enough(len(labels), k, least)
     labels = labels.clone()
     while bool(((counts := torch.bincount(labels, minlength=k)) < least).any()):
         rows = (labels == counts.argmax()).nonzero().flatten()
@@ -70,16 +70,22 @@ def filled(labels: Int[Tensor, "n"], x: Float[Tensor, "n d"], k: int, least: int
     return labels
 
 
+def check_enough(n: int, k: int, least: int = 2) -> None:
+    """Raises `BadData` where n rows cannot be k groups with `least` rows each."""
+    if n < least * k:
+        raise BadData(f"{n} rows that count cannot be {k} groups; expected at least {least} rows a group.")
+
+
 def outermost(x: Float[Tensor, "n d"], count: int) -> Int[Tensor, "c"]:
     """So many rows from one end of the principal axis."""
     return (x @ principal(x)[0].to(x)).argsort(stable=True)[len(x) - count :]
 
 
-def _within(z: Float[Tensor, "n d"], labels: Int[Tensor, "n"], k: int) -> float:
-    """Sum of squares within groups."""
-    one = one_hot(labels, k, z.dtype)
-    sums = one.T @ z
-    return float(z.square().sum() - (sums.square().sum(1) / one.sum(0).clamp(min=1)).sum())
+def _within(z: Float[Tensor, "n d"], weight: Float[Tensor, "n"], labels: Int[Tensor, "n"], k: int) -> float:
+    """Sum of squares within groups, by weight."""
+    one = one_hot(labels, k, z.dtype) * weight[:, None]
+    means = (one.T @ z) / one.sum(0)[:, None]
+    return float(weight @ (z - means[labels]).square().sum(1))
 
 
 ROUNDINGS: dict[str, Rounding] = {"best": best, "spectral": spectral, "argmax": largest}

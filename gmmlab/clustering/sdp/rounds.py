@@ -56,12 +56,18 @@ class Info(NamedTuple):
     partition: Partition  # the latest
     objective: float  # its classification log-likelihood under the covariances of the round
     best: float  # its upper bound, in the same unit
+    weight: Float[Tensor, "n"]  # of the rows
     looks: tuple[Look, ...] = ()
     done: bool = False
 
     def looked(self) -> Info:
         """With this moment among the looks."""
         return self._replace(looks=(*self.looks, Look(self.round, self.objective, self.gap, self.relaxed.residual)))
+
+    @property
+    def rows(self) -> float:
+        """How many rows there are, by weight."""
+        return float(self.weight.sum())
 
     @property
     def gap(self) -> float:
@@ -71,18 +77,18 @@ class Info(NamedTuple):
     @property
     def certified(self) -> bool:
         """Whether no partition is better by more than rounding, under the covariances of the round."""
-        return self.gap <= CERTIFIED * len(self.partition.labels)
+        return self.gap <= CERTIFIED * self.rows
 
     @property
     def near(self) -> bool:
         """Whether a better bound might certify the partition: more of the gap is above the relaxed point than below."""
         above = abs(self.relaxed.bound - self.relaxed.value)
-        return self.gap <= 2 * above + CERTIFIED * len(self.partition.labels)
+        return self.gap <= 2 * above + CERTIFIED * self.rows
 
     @property
     def evidence(self) -> float:
         """Classification log-likelihood per row, under covariances fitted to the groups."""
-        return self.partition.likelihood / len(self.partition.labels)
+        return self.partition.likelihood / self.rows
 
 
 class Round(NamedTuple):
@@ -94,38 +100,51 @@ class Round(NamedTuple):
 
 
 class Refit(NamedTuple):
-    """Mixtures out of groups: covariances of a structure, shrunk towards the pooled one, with a ridge."""
+    """Mixtures out of groups: covariances of a structure, shrunk towards the pooled one, with a ridge.
+
+    A row of weight 2 counts as two rows; all weights are above zero.
+    """
 
     x: Float[Tensor, "n d"]
     k: int
     structure: Structure
     shrink: Shrink
     ridge: float
+    weights: Float[Tensor, "n"] | None = None
+
+    @property
+    def weight(self) -> Float[Tensor, "n"]:
+        """Of the rows, one each unless they have others."""
+        return self.x.new_ones(len(self.x), dtype=torch.float64) if self.weights is None else self.weights.double()
 
     def partition(self, labels: Int[Tensor, "n"]) -> Partition:
         """Groups with Sigma_k = W_k / n_k, shrunk."""
         model = self._of(one_hot(labels, self.k, torch.float64), None)
-        return Partition(labels, model, self.likelihood(Affinities.of(self.x, model.gaussian), labels))
+        return Partition(labels, model, self.likelihood(Affinities.of(self.x, model.gaussian, self.weights), labels))
 
     def soft(self, u: Float[Tensor, "k n r"]) -> Mixture:
-        """From a relaxed point, centroid-free: Sigma_k = sum_ij Z_kij (x_i - x_j)(x_i - x_j)' / (2 1' Z_k 1)."""
-        return self._of(memberships(u).T, u)
+        """From a relaxed point, without centroids: Sigma_k = sum_ij S_kij (x_i - x_j)(x_i - x_j)' / sum_ij 2 S_kij.
+
+        S_kij is w_i w_j Z_kij.
+        """
+        return self._of(memberships(u, self.weight.sqrt()).T, u)
 
     def likelihood(self, a: Affinities, labels: Int[Tensor, "n"]) -> float:
-        """sum_i log N(x_i | mean of its group, covariance in `a`)."""
+        """sum_i w_i log N(x_i | mean of its group, covariance in `a`)."""
         return a.of_labels(labels) + self.constant
 
     @property
     def constant(self) -> float:
         """From the objective of the relaxation to log-likelihoods."""
-        return -self.x.numel() / 2 * math.log(2 * math.pi)
+        return -float(self.weight.sum()) * self.x.shape[1] / 2 * math.log(2 * math.pi)
 
     def _of(self, resp: Float[Tensor, "n k"], u: Float[Tensor, "k n r"] | None) -> Mixture:
         begin = blank(self.x, self.k, self.structure, self.ridge)
-        origin = begin.gaussian.origin
+        origin, weight = begin.gaussian.origin, self.weight[:, None]
+        resp = resp * weight
         y, w = (self.x - origin).double(), resp.sum(0)
         s1 = resp.T @ y
-        inner = s1[:, None] / w.sqrt()[:, None, None] if u is None else u.mT @ y  # its square is y' Z_k y
+        inner = s1[:, None] / w.sqrt()[:, None, None] if u is None else u.mT @ (weight.sqrt() * y)  # its square: y'DZDy
         scatter = (resp.T[:, :, None] * y).mT @ y - inner.mT @ inner
         share = self.shrink(w)[:, None, None]
         pooled = scatter.sum(0) / w.sum()
@@ -165,9 +184,10 @@ def rounds(
     model = now.model
     looks: tuple[Look, ...] = ()
     for number in range(1, max_iter + 1):
-        a = (Affinities.of if adjust else Affinities.common)(refit.x, model.gaussian)
+        a = (Affinities.of if adjust else Affinities.common)(refit.x, model.gaussian, refit.weights)
         u = a.factor(now.labels)
-        info = Info(number, Relaxed(u, a.value(u), 0.0, 0), now, refit.likelihood(a, now.labels), math.inf, looks)
+        begin, objective = Relaxed(u, a.value(u), 0.0, 0), refit.likelihood(a, now.labels)
+        info = Info(number, begin, now, objective, math.inf, refit.weight, looks)
         for relaxed in solver(a, u):
             yield Round(next(steps), info.partition.model, info)
             info = info._replace(relaxed=relaxed, best=min(info.best, relaxed.bound + refit.constant))
