@@ -216,6 +216,10 @@ class SampledGaussianMixture(MixtureClusterer):
         with np.errstate(invalid="ignore", divide="ignore"):
             return needs("arviz", "bayes").summary(self.to_inference_data(), kind="all", round_to="none")
 
+    def keeps(self, sweep: Sweep) -> bool:
+        """Whether a sweep of `steps` is one of the draws that a fit keeps."""
+        return sweep.i > self.burn_in and (sweep.i - self.burn_in) % self.thin == 0
+
     def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
         if len(x) > MOST:
             raise BadData(
@@ -225,7 +229,7 @@ class SampledGaussianMixture(MixtureClusterer):
         sweeps, moves, kept = 0, torch.zeros(4, dtype=torch.int64), []
         for sweep in self._steps(x, rng):
             sweeps, moves = sweeps + 1, moves + torch.tensor(sweep.info.moves)
-            if sweep.i > self.burn_in and (sweep.i - self.burn_in) % self.thin == 0:
+            if self.keeps(sweep):
                 kept.append(sweep)
         return self._summed(x, kept) | {"n_iter_": sweeps, "moves_": tuple(moves.tolist())}
 

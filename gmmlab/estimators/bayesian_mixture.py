@@ -17,7 +17,7 @@ from gmmlab.estimators.beginning import grouped, resumed
 from gmmlab.estimators.believed import DISCOUNTED, FINITE, STICKS, prior_of, weights_prior_of
 from gmmlab.estimators.fitting import Begin, Fit, best_of
 from gmmlab.estimators.kept import keep_ends
-from gmmlab.estimators.sample import Sample
+from gmmlab.estimators.sample import Sample, generator
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import NormalWishart
 from gmmlab.fit import Source, Step, last, plateau, run, stream_steps
@@ -29,6 +29,7 @@ from gmmlab.init import METHODS, NEAR, RESPONSIBILITIES, given_responsibilities
 from gmmlab.init.partitions import refitted
 from gmmlab.kernels.chunks import Chunk, evenly
 from gmmlab.model import Mixture
+from gmmlab.sample.believed import drawn
 from gmmlab.stats import Counts
 from gmmlab.steps import MixtureStats, e_step, m_step
 
@@ -289,6 +290,16 @@ class BayesianGaussianMixture(ClimbingMixture):
     def expected_(self) -> Mixture:
         """Gaussians with the expected means and precisions; `GaussianMixture.from_mixture` takes it."""
         return plugged_in(self.mixture_)
+
+    def sample_posterior(self, n_samples: int = 200, random_state: Any = None) -> list[Mixture]:
+        """Independent draws of weights, means and covariances from the posterior, component by component.
+
+        Their components have the numbers of the fitted ones. The posterior of variational Bayes is too narrow where
+        components overlap; draws of `clustering.SampledGaussianMixture` are not, but come one after the other.
+        """
+        posterior = self.mixture_
+        rng = generator(random_state, posterior.weights.device)
+        return [drawn(posterior, rng) for _ in range(n_samples)]
 
     # -- watching --------------------------------------------------------------------------------------------------
 

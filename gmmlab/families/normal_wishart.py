@@ -28,6 +28,7 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families.built import Built
 from gmmlab.families.gaussian import Gaussian
+from gmmlab.families.niw import NormalInverseWishart
 from gmmlab.families.prior import Prior
 from gmmlab.families.structures import Diagonal, Full, Spherical, Structure
 from gmmlab.families.student import Fixed, Student
@@ -94,6 +95,12 @@ class NormalWishart(Built):
         """Degrees of freedom: nu0 + w_k, or their mean where the covariance is shared."""
         dof = self.prior.rows + self.w
         return dof.mean().expand_as(dof) if self.gaussian.structure.shared else dof
+
+    @property
+    def niw(self) -> NormalInverseWishart:
+        """The same distributions, said of covariances: inverse Wishart with scale W_k^-1 = nu_k C_k."""
+        scale = self.dof[:, None, None] * self.gaussian.cov
+        return NormalInverseWishart(self.mean, self.kappa, scale, self.dof)
 
     @property
     def n_parameters(self) -> int:

@@ -150,6 +150,10 @@ class StickWeights(Expected):
         share = a.log() - (a + b).log() + _before(b.log() - (a + b).log(), place)
         return cls(log_w, torch.softmax(share, 0), a, b, place, concentration, discount, by_size)
 
+    def pieces(self, log_v: Float[Tensor, "k"], log_rest: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
+        """Log weights from logarithms of breaks and of what they leave, in their order; what is left over is shared."""
+        return torch.log_softmax(log_v + _before(log_rest, self.place), 0)
+
     def having(self, a: Float[Tensor, "k"], b: Float[Tensor, "k"], concentration: Known | Learned) -> StickWeights:
         """The same process with these posteriors of the breaks and the concentration."""
         return self._of(a, b, self._places(a), concentration, self.discount, by_size=self.by_size)

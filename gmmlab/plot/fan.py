@@ -10,7 +10,7 @@ import torch
 
 from gmmlab.algebra import assign
 from gmmlab.algebra.univariate import column
-from gmmlab.axes import Bool, Float, Tensor
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.data import as_rows
 from gmmlab.errors import BadData
 from gmmlab.families import Gaussian
@@ -19,9 +19,9 @@ from gmmlab.model import Mixture
 from gmmlab.plot.chart import Bars, Chart, Dots, Frame, Line, Mark, Points, Rule, Table
 from gmmlab.plot.ellipses import outline, principal
 from gmmlab.plot.versus import Plane, check_columns, plane
-from gmmlab.score.bundle import Ellipses, Stability, ellipses, estimates, stability
+from gmmlab.score.bundle import Ellipses, Stability, ellipses, estimates, labelled, matched, stability
 from gmmlab.score.information import observed_information
-from gmmlab.score.uncertainty import align
+from gmmlab.score.uncertainty import align, taken
 
 ROWS = 20_000  # of which the information is taken, and with which stability is counted
 WORK = 1e8  # products that the information may take
@@ -35,13 +35,26 @@ MOST_BARS = 14  # components whose bars have words
 VERDICTS = ((0.85, "highly stable"), (0.75, "stable"), (0.6, "doubtful"), (-math.inf, "not to be trusted"))
 
 
+class Words(NamedTuple):
+    """What a mixture is called that others are held against, and what holds most of the others."""
+
+    one: str = "fitted"
+    value: str = "estimate"
+    interval: str = "interval"
+
+
+CREDIBLE = Words("estimate", interval="credible")
+
+
 class Bundle(NamedTuple):
-    """Mixtures with the components of a fitted one in its order, how they came about, and what is to be said of it."""
+    """Mixtures beside a fitted one, how they came about, and what is to be said of it."""
 
     models: tuple[Mixture, ...]
+    order: Int[Tensor, "b k"]  # for each component of the fitted one that of a mixture that stands for it, or -1
     stability: Stability
     source: str  # "draws from ...", "refits to ..."
     doubt: str = ""
+    words: Words = Words()
 
 
 def by_information(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator, draws: int) -> Bundle:
@@ -76,7 +89,8 @@ def by_information(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator
         raise ValueError(f"None of {draws} draws has positive definite covariances; the estimates are too unsure.")
     *_, found = stability(model, thinned(x, FEW), attempts)
     doubts += _thinned_words(x, few, "the information") + _thinned_words(x, thinned(x, FEW), "the stability")
-    return Bundle(models, found, f"{len(models)} draws from the distribution of the estimates", " ".join(doubts))
+    source = f"{len(models)} draws from the distribution of the estimates"
+    return Bundle(models, _in_order(models), found, source, " ".join(doubts))
 
 
 def collected(model: Mixture, x: Float[Tensor, "n d"], refitted: Iterable[Mixture | None]) -> Iterator[Bundle]:
@@ -94,7 +108,50 @@ def collected(model: Mixture, x: Float[Tensor, "n d"], refitted: Iterable[Mixtur
     for state in stability(model, few, kept()):
         failed = [f"{state.failed} refits failed: a covariance was singular."] if state.failed else []
         words = f"{_count(len(models), 'refit')} to rows drawn again"
-        yield Bundle(tuple(models), state, words, " ".join(failed + part))
+        yield Bundle(tuple(models), _in_order(models), state, words, " ".join(failed + part))
+
+
+def by_posterior(
+    model: Mixture,
+    few: Float[Tensor, "n d"],
+    drawn: Sequence[tuple[Mixture, Int[Tensor, "n"]]],
+    words: Words = CREDIBLE,
+) -> Bundle:
+    """Draws from a posterior, each with its labels of some rows, by the names of a mixture's components.
+
+    Draws may have more components or fewer: each component is matched with the one of a draw that shares most rows with
+    it, if there is one, and what is said of it is over the draws that have it.
+    """
+    models = tuple(each for each, _ in drawn)
+    (labels,) = labelled(few, [model])
+    order, found = matched(labels, model.k, [each for _, each in drawn])
+    groups = [len(each.unique()) for _, each in drawn]
+    some = f" of {min(groups)} to {max(groups)} groups" if groups and min(groups) < max(groups) else ""
+    source = f"{_count(len(models), 'posterior draw')}{some}"
+    return Bundle(models, order, found, source, _absent(order), words)
+
+
+def evenly(draws: Sequence[Mixture], most: int) -> list[int]:
+    """The numbers of at most so many draws of a chain, whose neighbours are alike: the first few lie all along it."""
+    chosen = range(0, len(draws), max(1, -(-len(draws) // most)))
+    apart = max(1, len(chosen) // SHOWN)
+    return [i for first in range(apart) for i in chosen[first::apart]]
+
+
+def believed(model: Any, seed: int) -> tuple[Mixture, list[Mixture]] | None:
+    """What a fitted Bayesian estimator expects, and draws from its posterior; None of any other."""
+    if (kept := getattr(model, "samples_", None)) is not None:
+        return model.mixture_, [kept[i] for i in evenly(kept, DRAWN)]
+    if hasattr(model, "sample_posterior") and hasattr(model, "means_"):
+        return model.expected_, model.sample_posterior(DRAWN, random_state=seed)
+    return None
+
+
+def inhabited(model: Mixture, x: Float[Tensor, "n d"]) -> Mixture:
+    """The components that have rows."""
+    there = assign(model, x)[0].unique()
+    there = there[there >= 0]
+    return model if len(there) == model.k else taken(model, there)
 
 
 def fan(
@@ -114,7 +171,7 @@ def fan(
     stand for draws, by number; `chosen` is one that is told about. Without a bundle the `note` says why.
     """
     there = bundle if bundle is not None and bundle.models else None
-    told = Numbers.of([model], shown) if there is None else Numbers.of([model, *there.models], shown)
+    told = Numbers.of(model, there, shown)
     single = chosen if chosen is not None and chosen + 1 < len(told.weight) else None
     top: list[Frame | Table] = [_bundle(told, shown, Look(draws, level, single), round(0.58 * height))]
     low = round(0.42 * height)
@@ -129,6 +186,7 @@ def uncertainty(
     X: Any,
     *,
     refitted: Iterable[Any] | None = None,
+    posterior: Iterable[Any] | None = None,
     dims: Sequence[int] = (0, 1),
     draws: int = SHOWN,
     level: float = 0.95,
@@ -138,16 +196,25 @@ def uncertainty(
 ) -> Any:
     """How sure the rows are of a fitted mixture, as a picture: a bundle of what it could have been, and intervals.
 
-    `refitted` are refits of it to rows drawn again (mixtures, estimators, or None for one that failed); without them it
-    is draws from the distribution of the estimates, which need a Gaussian mixture at a maximum of its likelihood, of a
-    structure that is a linear space, and complete rows.
+    `posterior` are draws from its posterior, whose components may have any numbers and be more or fewer; a fitted
+    `SampledGaussianMixture` or `BayesianGaussianMixture` gives its own. `refitted` are refits of it to rows drawn again
+    (mixtures, estimators, or None for one that failed). Without either it is draws from the distribution of the
+    estimates, which need a Gaussian mixture at a maximum of its likelihood, of a structure that is a linear space, and
+    complete rows.
     """
     from gmmlab.plot.painter import Rows, paint
 
-    rows, mixture = as_rows(X, missing=True), getattr(model, "mixture_", model)
+    if posterior is not None and refitted is not None:
+        raise TypeError("Draws from a posterior and refits were given; expected one of them.")
+    rows = as_rows(X, missing=True)
+    own = believed(model, seed) if posterior is None and refitted is None else None
+    mixture, draws_of = (getattr(model, "mixture_", model), posterior) if own is None else own
     check_columns([mixture], rows.x)
     pair = list(dims) if rows.x.shape[1] > 1 else [0]
-    if refitted is None:
+    if draws_of is not None:
+        mixture, few, models = inhabited(mixture, rows.x), thinned(rows.x, FEW), list(draws_of)
+        bundle = by_posterior(mixture, few, list(zip(models, labelled(few, models), strict=True)))
+    elif refitted is None:
         bundle = by_information(mixture, rows.x, torch.Generator().manual_seed(seed), DRAWN)
     else:
         *_, bundle = collected(mixture, rows.x, (getattr(each, "mixture_", each) for each in refitted))
@@ -176,17 +243,31 @@ def verdict(jaccard: float) -> str:
 
 
 class Numbers(NamedTuple):
-    """The parameters of b mixtures in the shown columns; the first is the fitted one."""
+    """The parameters of b mixtures in the shown columns, NaN where one has none; the first is the fitted one."""
 
     weight: Float[Tensor, "b k"]
     ellipses: Ellipses
     names: tuple[str, ...]
     models: tuple[Mixture, ...]
+    order: Int[Tensor, "b k"]
+    words: Words
 
     @classmethod
-    def of(cls, models: Sequence[Mixture], shown: Plane) -> Numbers:
-        weight = torch.stack([model.weights for model in models])
-        return cls(weight, ellipses(models, shown.dims), tuple(shown.names), tuple(models))
+    def of(cls, model: Mixture, bundle: Bundle | None, shown: Plane) -> Numbers:
+        order = torch.arange(model.k, device=model.weights.device)[None]
+        models = (model, *(() if bundle is None else bundle.models))
+        order = order if bundle is None else torch.cat([order, bundle.order.to(order)])
+        named = [taken(each, of.clamp(min=0)) for each, of in zip(models, order, strict=True)]
+        absent, (centre, scale) = order < 0, ellipses(named, shown.dims)
+        weight = torch.stack([each.weights for each in named]).masked_fill(absent, torch.nan)
+        centre = centre.masked_fill(absent[:, :, None], torch.nan)
+        scale = scale.masked_fill(absent[:, :, None, None], torch.nan)
+        words = Words() if bundle is None else bundle.words
+        return cls(weight, Ellipses(centre, scale), tuple(shown.names), models, order, words)
+
+    def having(self, of: Sequence[int], k: int) -> list[int]:
+        """Which of some mixtures have component k."""
+        return [b for b in of if int(self.order[b, k]) >= 0]
 
     @property
     def values(self) -> Float[Tensor, "b k p"]:
@@ -206,10 +287,10 @@ class Numbers(NamedTuple):
         none = torch.zeros(1, dtype=torch.bool, device=drawn.device)
         if not len(drawn):
             return none
-        offset = drawn - drawn.mean(0)
-        spread = offset.square().mean(0).clamp(min=torch.finfo(drawn.dtype).tiny)
-        distance = (offset.square() / spread).mean(1)
-        return torch.cat([none, distance > distance.quantile(level)])
+        offset = drawn - drawn.nanmean(0)
+        spread = offset.square().nanmean(0).clamp(min=torch.finfo(drawn.dtype).tiny)
+        distance = (offset.square() / spread).nanmean(1)
+        return torch.cat([none, distance > distance.nanquantile(level)])
 
 
 # frames
@@ -231,8 +312,8 @@ def _bundle(told: Numbers, shown: Plane, look: Look, height: int) -> Frame:
     trace = _densities if one else _outlines
     marks: list[Mark] = [] if one else [Points((0, 1))]
     for k in range(told.weight.shape[1]):
-        marks += [Line(*trace(told, shown, beyond, k), tone="noise", width=0.7)] if beyond else []
-        marks += [Line(*trace(told, shown, near, k), tone=k, width=0.6)] if near else []
+        for of, tone, width in ((told.having(beyond, k), "noise", 0.7), (told.having(near, k), k, 0.6)):
+            marks += [Line(*trace(told, shown, of, k), tone=tone, width=width)] if of else []
     marks += _whole(told, trace, shown, 0)
     if look.chosen is not None:
         marks += _whole(told, trace, shown, look.chosen + 1, dash=1, width=2.0)
@@ -246,8 +327,9 @@ def _bundle(told: Numbers, shown: Plane, look: Look, height: int) -> Frame:
 def _whole(told: Numbers, trace: Any, shown: Plane, b: int, **look: Any) -> list[Mark]:
     """All components of one mixture, in ink, with one entry in the key."""
     look = {"width": 1.6} | look
-    names = [f"draw {b}" if b else "fitted"] + [""] * (told.weight.shape[1] - 1)
-    return [Line(*trace(told, shown, [b], k), tone="ink", label=name, **look) for k, name in enumerate(names)]
+    name = f"draw {b}" if b else told.words.one
+    parts = [k for k in range(told.weight.shape[1]) if told.having([b], k)]
+    return [Line(*trace(told, shown, [b], k), tone="ink", label="" if i else name, **look) for i, k in enumerate(parts)]
 
 
 def _outlines(told: Numbers, shown: Plane, of: Sequence[int], k: int) -> tuple[Tensor, Tensor]:
@@ -260,7 +342,7 @@ def _outlines(told: Numbers, shown: Plane, of: Sequence[int], k: int) -> tuple[T
 def _densities(told: Numbers, shown: Plane, of: Sequence[int], k: int) -> tuple[Tensor, Tensor]:
     """The same of curves of density in a single column."""
     at = torch.linspace(*shown.ranges[0], 90, dtype=torch.float64)
-    parts = torch.stack([column(told.models[b], 0).parts(at[None])[0, k] for b in of])
+    parts = torch.stack([column(told.models[b], 0).parts(at[None])[0, int(told.order[b, k])] for b in of])
     return _apart(at.expand(len(parts), -1), shown, 0), _apart(parts)
 
 
@@ -275,7 +357,7 @@ def _apart(values: Float[Tensor, "b g"], shown: Plane | None = None, axis: int =
 def _centres(told: Numbers, shown: Plane, of: Sequence[int], far: Bool[Tensor, "b"]) -> Dots:
     """Dots that stand for draws, one in each of their components."""
     centre, k = told.ellipses.centre, told.weight.shape[1]
-    pairs = [(b, j) for b in of for j in range(k)]
+    pairs = [(b, j) for b in of for j in range(k) if told.having([b], j)]
     where = "at" if len(shown.dims) > 1 else "about"
     words = [
         f"draw {b}{' (far)' if far[b] else ''}: component {j + 1} {where} "
@@ -291,7 +373,7 @@ def _centres(told: Numbers, shown: Plane, of: Sequence[int], far: Bool[Tensor, "
 def _height(told: Numbers, b: int, j: int) -> float:
     """The density of a component in its middle."""
     centre = told.ellipses.centre[b, j].double()
-    return float(column(told.models[b], 0).parts(centre[None])[0, j, 0])
+    return float(column(told.models[b], 0).parts(centre[None])[0, int(told.order[b, j]), 0])
 
 
 def _stability(k: int, bundle: Bundle | None, height: int) -> Frame:
@@ -317,20 +399,28 @@ def _stable(jaccard: float) -> str:
 def _intervals(told: Numbers, look: Look, height: int) -> Table:
     """Percentile intervals of what the draws say, and one draw beside them if it is chosen."""
     values, known, level, chosen = told.values, len(told.weight) > 2, look.level, look.chosen
-    columns = ["parameter", "estimate"]
+    columns = ["parameter", told.words.value]
     if known:
         ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=values.dtype, device=values.device)
-        low, high = values[1:].quantile(ends, dim=0)
-        columns.append(f"{level:.0%} interval")
+        low, high = values[1:].nanquantile(ends, dim=0)
+        columns.append(f"{level:.0%} {told.words.interval}")
     columns += [] if chosen is None else [f"draw {chosen + 1}"]
     cells = []
     for k in range(values.shape[1]):
         for p, title in enumerate(told.titles):
-            cell = [f"{k + 1} {title}", f"{float(values[0, k, p]):.4g}"]
-            cell += [f"{float(low[k, p]):.4g} to {float(high[k, p]):.4g}"] if known else []
-            cell += [] if chosen is None else [f"{float(values[chosen + 1, k, p]):.4g}"]
+            cell = [f"{k + 1} {title}", _number(values[0, k, p])]
+            cell += [_interval(low[k, p], high[k, p])] if known else []
+            cell += [] if chosen is None else [_number(values[chosen + 1, k, p])]
             cells.append(cell)
     return Table(columns=columns, cells=cells, title="parameters", height=height, width=300)
+
+
+def _number(value: Float[Tensor, ""]) -> str:
+    return "none" if bool(value.isnan()) else f"{float(value):.4g}"
+
+
+def _interval(low: Float[Tensor, ""], high: Float[Tensor, ""]) -> str:
+    return "none" if bool(low.isnan()) else f"{_number(low)} to {_number(high)}"
 
 
 def _summary(model: Mixture, bundle: Bundle | None) -> str:
@@ -343,6 +433,26 @@ def _summary(model: Mixture, bundle: Bundle | None) -> str:
         return f"{words}."
     known = f"mean Jaccard coefficient {float(mean[least]):.2f}, {verdict(float(mean[least]))}"
     return f"{words}; component {int(least) + 1} is found again least ({known})."
+
+
+def _in_order(models: Sequence[Mixture]) -> Int[Tensor, "b k"]:
+    """That of mixtures whose components have been put in it."""
+    return torch.arange(models[0].k if models else 0).expand(len(models), -1)
+
+
+def _absent(order: Int[Tensor, "b k"]) -> str:
+    """Which component most draws lack, in words."""
+    lack = (order < 0).double().mean(0)
+    if not len(order) or not bool((lack > 0).any()):
+        return ""
+    most = int(lack.argmax())
+    share = f"{float(lack[most]):.0%}"
+    if int((lack > 0).sum()) > 1:
+        return (
+            f"Components are missing from draws, component {most + 1} from {share} of them: intervals are of the draws "
+            "that have the component."
+        )
+    return f"Component {most + 1} is missing from {share} of the draws: its intervals are of those that have it."
 
 
 def _count(n: int, what: str) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from gmmlab import algebra
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families.parts import columns_of, ellipsoids
 from gmmlab.gates import Constant, Noisy
 from gmmlab.kernels.cholesky import safe_cholesky
@@ -95,6 +96,42 @@ def stability(mixture: Mixture, x: Float[Tensor, "n d"], models: Iterable[Mixtur
             found = jaccard(table)[: mixture.k].amax(1)
             state = state._replace(jaccard=torch.cat([state.jaccard, found[None]]))
         yield state
+
+
+class Matched(NamedTuple):
+    """Which component of each of b mixtures stands for each of k clusters, and how well it does."""
+
+    order: Int[Tensor, "b k"]  # its number, -1 where none shares a row with the cluster
+    stability: Stability
+
+
+@torch.no_grad()
+def labelled(x: Float[Tensor, "n d"], models: Iterable[Mixture]) -> list[Int[Tensor, "n"]]:
+    """Every row assigned by each of some mixtures."""
+    return [algebra.assign(model, x)[0] for model in models]
+
+
+def matched(labels: Int[Tensor, "n"], k: int, drawn: Sequence[Int[Tensor, "n"]]) -> Matched:
+    """Components of draws from a posterior by the names of one partition into k clusters, whatever their numbers were.
+
+    One to one, so that the most rows agree: the way out of label switching by a pivot. See Marin, Mengersen and Robert
+    (2005), section 3.1, who match parameters; rows have no units, and a draw may have more groups or fewer.
+    """
+    sizes = [int(each.max()) + 1 for each in drawn]
+    tables = [crosstab(labels, each, k, size) for each, size in zip(drawn, sizes, strict=True)]
+    none = torch.empty(0, k, dtype=torch.int64, device=labels.device)
+    order = torch.stack([_partners(table[:k, :-1]) for table in tables]) if tables else none
+    found = torch.stack([jaccard(table)[:k].amax(1) for table in tables]) if tables else none.double()
+    return Matched(order, Stability(found))
+
+
+def _partners(table: Int[Tensor, "k j"]) -> Int[Tensor, "k"]:
+    """For each row of counts the column that it is matched with, -1 where they share nothing. See Kuhn (1955)."""
+    ours, theirs = map(torch.from_numpy, linear_sum_assignment(table.cpu().numpy(), maximize=True))
+    some = table.cpu()[ours, theirs] > 0
+    partner = torch.full((len(table),), -1, dtype=torch.int64)
+    partner[ours[some]] = theirs[some]
+    return partner.to(table.device)
 
 
 def jaccard(table: Tensor) -> Float[Tensor, "i j"]:

@@ -128,7 +128,11 @@ def align(mixture: Mixture, reference: Mixture) -> Mixture:
             f"The mixtures have {mixture.k} components in {mixture.d} columns and {reference.k} in {reference.d}; "
             "expected the same numbers."
         )
-    order = match(bhattacharyya(ellipsoids(reference.components), ellipsoids(mixture.components)))
+    return taken(mixture, match(bhattacharyya(ellipsoids(reference.components), ellipsoids(mixture.components))))
+
+
+def taken(mixture: Mixture, order: Int[Tensor, "j"]) -> Mixture:
+    """The mixture with some of its components, in this order, with the weights that they have; noise stays."""
     components, gate = mixture.components, mixture.gate
     assert isinstance(components, Record)
     assert isinstance(gate, Record)

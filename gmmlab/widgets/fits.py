@@ -7,7 +7,7 @@ iterator too: then it can be watched, paused and stopped, but not steered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,13 +29,15 @@ class Recipe:
 
     Settings with a meaning for all fits are `tol`, what the evidence gains at least in a step, and `max_iter`.
     `steers` says whether it goes on from any model, as half-steps, edits and settings need. A fit with `pins` takes one
-    more argument of that name: what of which component stays as it is.
+    more argument of that name: what of which component stays as it is. The models of a fit that draws from a posterior
+    are in `draws`, as far as it has come.
     """
 
     make: Callable[..., Fit]
     settings: Mapping[str, Any] = field(default_factory=dict)
     steers: bool = True
     pins: bool = False
+    draws: Sequence[Any] | None = None
 
     @classmethod
     def of(cls, fit: Any) -> Recipe:

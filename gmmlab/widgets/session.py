@@ -99,6 +99,12 @@ class Session(Doors, Driver):
         return self._stepper.fit.steers
 
     @property
+    def draws(self) -> list[Any] | None:
+        """The models that a sampler has drawn from a posterior so far; None of a fit that is none."""
+        draws = self._stepper.fit.draws
+        return None if draws is None else list(draws)
+
+    @property
     def n_bytes(self) -> int:
         """About how much memory the session holds: the rows and the models of its history."""
         return int(self.x.nbytes) + self._stepper.history.bytes

@@ -1,32 +1,55 @@
-"""Uncertainty: mixtures that the rows do not tell apart from the model of a session, drawn at once or by refits."""
+"""Uncertainty: mixtures that the rows do not tell apart from the model of a session: drawn at once, refits, sampled."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 import traitlets
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.data import as_rows
 from gmmlab.fit import last, run, whole
 from gmmlab.fit.missing import observed
 from gmmlab.model import Mixture
 from gmmlab.plot.chart import Chart, Control
-from gmmlab.plot.fan import DRAWN, SHOWN, Bundle, by_information, collected, fan
+from gmmlab.plot.fan import (
+    CREDIBLE,
+    DRAWN,
+    FEW,
+    SHOWN,
+    Bundle,
+    Words,
+    believed,
+    by_information,
+    by_posterior,
+    collected,
+    evenly,
+    fan,
+    inhabited,
+    thinned,
+)  # fmt: skip
 from gmmlab.plot.versus import plane
+from gmmlab.score.bundle import labelled
 from gmmlab.score.uncertainty import refits, weightings
 from gmmlab.widgets.messages import Invalid
 from gmmlab.widgets.once import Later
+from gmmlab.widgets.opening import session_of
 from gmmlab.widgets.plane import Plane
 from gmmlab.widgets.snapshot import Snapshot
 from gmmlab.widgets.worker import Worker, leave_a_core
 
 REFITS = 100
 PRESS = "Press “run the bootstrap” for draws, stability and intervals all the same."
+NO_POSTERIOR = (
+    "There are no draws from a posterior. A session of a sampler has some, and so has Uncertainty.of(X, model) for a "
+    "fitted SampledGaussianMixture or BayesianGaussianMixture."
+)
 MOST_STEPS = 200  # of a refit, which begins at the fitted mixture
 
 
@@ -40,25 +63,51 @@ class Told(NamedTuple):
 class Uncertainty(Plane):
     """A bundle of what the model of a session could have been, how stable its components are, and intervals.
 
-    By the observed information at once, or by `bootstrap()`, refits to rows drawn again that come one by one and can be
-    ended by `halt()`. A click on the middle of a component of a draw tells about that draw; `open_draw()` then makes it
-    the model of the session.
+    By the observed information at once; or by `bootstrap()`, refits to rows drawn again that come one by one and can be
+    ended by `halt()`; or by draws from a posterior: `posterior`, or those of the session's sampler as it runs. A click
+    on the middle of a component of a draw tells about that draw; `open_draw()` then makes it the model of the session.
     """
 
     heading = "Uncertainty"
 
-    source = traitlets.Enum(["information", "bootstrap"], "information", help="Where draws come from.").tag(sync=True)
+    source = traitlets.Enum(
+        ["information", "bootstrap", "posterior"], "information", help="Where draws come from."
+    ).tag(sync=True)
     draws = traitlets.Int(SHOWN, min=0, max=DRAWN, help="Draws that are shown.").tag(sync=True)
     level = traitlets.Float(0.95, min=0.5, max=0.99, help="What an interval holds of the draws.").tag(sync=True)
     chosen = traitlets.Int(None, allow_none=True, help="The draw that is told about, from 0.").tag(sync=True)
 
-    def __init__(self, session: Any, *, dims: Sequence[int | str] | None = None, seed: int = 0, **traits: Any) -> None:
+    def __init__(
+        self,
+        session: Any,
+        *,
+        posterior: Sequence[Mixture] | None = None,
+        dims: Sequence[int | str] | None = None,
+        seed: int = 0,
+        **traits: Any,
+    ) -> None:
         self._seed = seed
         self._task: _Refits | None = None
         x = session.x
+        self._posterior = _draws_of(session, posterior)
+        if self._posterior is not None:
+            traits = {"source": "posterior"} | traits
         self._drawn = Later(lambda model: _drawn(model, x, seed), self._redraw)
         self._worker = Worker(self._turn, name="gmmlab-bootstrap")
         super().__init__(session, dims=dims, **traits)
+
+    @classmethod
+    def of(cls, X: Any, model: Any, *, name: str | None = None, **options: Any) -> Self:
+        """The panel of rows and a model: a fitted estimator or a mixture, or an estimator that says how to begin.
+
+        A fitted Bayesian estimator (`SampledGaussianMixture`, `BayesianGaussianMixture`) has draws from its posterior.
+        """
+        own = believed(model, options.get("seed", 0))
+        if own is None:
+            return super().of(X, model, name=name, **options)
+        mixture = inhabited(own[0], as_rows(X).x)
+        session = session_of(X, mixture, name=name, what=cls.heading)
+        return cls(session, **{"posterior": own[1]} | options)
 
     def bootstrap(self, draws: int = REFITS) -> None:
         """Begins to refit the model shown to rows drawn again; returns at once."""
@@ -107,11 +156,13 @@ class Uncertainty(Plane):
         return fan(snapshot.model, bundle, shown, draws=self.draws, level=self.level, chosen=self.chosen, note=why)
 
     def controls(self) -> list[Control]:
-        sources = (("information", "information"), ("bootstrap", "bootstrap"))
+        sources = [("information", "information"), ("bootstrap", "bootstrap")]
+        if self._posterior is not None:
+            sources.append(("posterior", "posterior draws"))
         running = self._task is not None and self._task.running
         shown = [
             *super().controls(),
-            Control("source", "by", self.source, options=sources),
+            Control("source", "by", self.source, options=tuple(sources)),
             Control("draws", "shown", self.draws, low=0, high=DRAWN, step=1, kind="number"),
             Control("level", "level", self.level, low=0.5, high=0.99, step=0.01, kind="number"),
             Control("halt", "stop", None, kind="button", title="End the refits")
@@ -119,7 +170,7 @@ class Uncertainty(Plane):
             else Control("bootstrap", "run the bootstrap", None, kind="button",
                          title=f"Refit the model to rows drawn again, {REFITS} times"),
         ]  # fmt: skip
-        if self.chosen is not None:
+        if self.chosen is not None and self.session.steers:
             title = "Make this draw the model of the session"
             shown.append(Control("open", f"open draw {self.chosen + 1}", None, kind="button", title=title))
         return shown
@@ -147,6 +198,8 @@ class Uncertainty(Plane):
         super().close()
 
     def _bundle(self, snapshot: Snapshot) -> Told:
+        if self.source == "posterior":
+            return Told(None, NO_POSTERIOR) if self._posterior is None else self._posterior.told(snapshot.model)
         if snapshot.play == "playing":
             return Told(None, "Draws are made when the fit rests.")
         if self.source == "information":
@@ -178,6 +231,38 @@ class Uncertainty(Plane):
     @traitlets.observe("source")
     def _forget_chosen(self, _: Any) -> None:
         self.chosen = None
+
+
+class _Draws:
+    """Draws from a posterior, as many as there are when asked, each with its labels of some rows."""
+
+    def __init__(self, ask: Callable[[], Sequence[Mixture]], x: Float[Tensor, "n d"], words: Words) -> None:
+        self._ask, self._few, self._words = ask, thinned(x, FEW), words
+        self._lock = threading.Lock()
+        self._labelled: dict[int, tuple[Mixture, Tensor]] = {}
+
+    def told(self, model: Mixture) -> Told:
+        draws = self._ask()
+        if not draws:
+            return Told(None, "There are no draws yet; the first sweeps of a sampler are not kept.")
+        with self._lock:
+            self._labelled = {i: self._known(i, draws[i]) for i in evenly(draws, DRAWN)}
+            return Told(by_posterior(model, self._few, list(self._labelled.values()), self._words))
+
+    def _known(self, i: int, draw: Mixture) -> tuple[Mixture, Tensor]:
+        """A draw and its labels, which are found once."""
+        known = self._labelled.get(i)
+        return known if known is not None and known[0] is draw else (draw, labelled(self._few, [draw])[0])
+
+
+def _draws_of(session: Any, posterior: Sequence[Mixture] | None) -> _Draws | None:
+    """Those that are given, or those that the session's sampler makes; None where there is neither."""
+    if posterior is not None:
+        given = list(posterior)
+        return _Draws(lambda: given, session.x, CREDIBLE)
+    if session.draws is None:
+        return None
+    return _Draws(lambda: session.draws, session.x, CREDIBLE._replace(one="shown", value="shown"))
 
 
 class _Refits:

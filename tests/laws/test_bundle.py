@@ -15,7 +15,7 @@ from gmmlab.families import Diagonal, Full, Gaussian, Structure
 from gmmlab.families.parts import ellipsoids
 from gmmlab.gates import Constant, Noisy
 from gmmlab.model import Mixture
-from gmmlab.score.bundle import ellipses, estimates, jaccard, stability
+from gmmlab.score.bundle import ellipses, estimates, jaccard, matched, stability
 from gmmlab.score.information import UNITS, observed_information
 from gmmlab.score.uncertainty import align, exponential, refits, weightings
 from gmmlab.stack import stack
@@ -124,6 +124,19 @@ def test_ellipses_are_the_columns_of_each(family, gate, rng):
         torch.testing.assert_close(found.scale[i], whole.cov[:, [2, 0]][:, :, [2, 0]])
     with pytest.raises(ValueError, match="no mixtures to draw"):
         ellipses([], [0, 1])
+
+
+# -- draws from a posterior --------------------------------------------------------------------------------------------
+
+
+def test_components_of_draws_have_the_names_of_a_reference():
+    labels = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
+    same, merged, split = torch.tensor([[2, 2, 2, 0, 0, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0, 0], [0, 0, 3, 2, 2, 1, 1, 1]])
+    order, found = matched(labels, 3, [same, merged, split, torch.full((8,), -1)])
+    assert order.tolist() == [[2, 0, 1], [1, -1, 0], [0, 2, 1], [-1, -1, -1]]
+    torch.testing.assert_close(found.jaccard[:3, 1], torch.tensor([1, 2 / 5, 1], dtype=torch.float64))
+    empty, _ = matched(labels, 3, [])
+    assert empty.shape == (0, 3)
 
 
 # -- stability ---------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from gmmlab.families.structures import Iterated
 from gmmlab.fit import plateau, run, whole
 from gmmlab.gates import Constant, DirichletWeights, Known, Learned, StickWeights
 from gmmlab.model import Mixture
+from gmmlab.sample.believed import drawn
 from gmmlab.stats import Counts
 from gmmlab.steps import e_step, m_step
 
@@ -258,3 +259,36 @@ def test_bad_priors_of_components_are_refused(rng):
         prior(Full(), x, 2, dof=2.0)
     with pytest.raises(ValueError, match=r"shape \(3,\); expected a symmetric matrix \(3, 3\)"):
         NormalWishart.of(Full(), 2, mean=x.mean(0), kappa=1.0, dof=4.0, scale=torch.ones(3).double(), origin=x.mean(0))
+
+
+# -- draws -------------------------------------------------------------------------------------------------------------
+
+
+DRAWN = [(Full(), "dirichlet"), (Tied(), "sticks"), (Diagonal(), "sticks, learned"), (Spherical(), "sticks, discount")]
+
+
+@pytest.mark.parametrize(("structure", "gate"), DRAWN, ids=lambda part: getattr(part, "name", part))
+def test_draws_have_the_expectations(structure, gate, rng):
+    """Four standard errors of 80 draws."""
+    x, draws = cases.blobs(rng, n=60, d=2, k=2), 80
+    posterior = Mixture(prior(structure, x, 2), cases.EXPECTED[gate](x, 2))
+    start = Mixture(cases.random_mixture(structure, x, 2, rng).components, posterior.gate)
+    posterior = m_step(posterior, e_step(start, x))
+    found = [drawn(posterior, rng) for _ in range(draws)]
+    for part, expected in (
+        (torch.stack([each.weights for each in found]), posterior.gate.weights),
+        (torch.stack([each.gaussian.mean for each in found]), posterior.components.mean),
+        (torch.stack([torch.cholesky_inverse(each.gaussian.chol) for each in found]),
+         torch.linalg.inv(posterior.components.gaussian.cov)),
+    ):  # fmt: skip
+        away = (part.mean(0) - expected).abs()
+        assert bool((away <= 4 * part.std(0) / draws**0.5 + 2e-3).all()), away
+
+
+def test_what_is_no_posterior_is_not_drawn_from(rng):
+    x = cases.blobs(rng, d=2)
+    values = cases.random_mixture(Full(), x, 2, rng)
+    with pytest.raises(TypeError, match="components are Gaussian; expected NormalWishart"):
+        drawn(values, rng)
+    with pytest.raises(TypeError, match="weights are Constant; expected DirichletWeights"):
+        drawn(Mixture(prior(Full(), x, 2), values.gate), rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import threading
@@ -15,8 +16,9 @@ from views import MODELS, frames, marks, obey, session, shown, with_gaps
 
 import gmmlab
 from gmmlab import plot
+from gmmlab.clustering import SampledGaussianMixture
 from gmmlab.plot.chart import Bars, Dots, Line, Table
-from gmmlab.plot.fan import by_information, verdict
+from gmmlab.plot.fan import by_information, evenly, verdict
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.uncertainty import PRESS, Uncertainty, refitted
 
@@ -216,3 +218,107 @@ def test_many_rows_are_thinned_and_it_is_said(x: torch.Tensor, monkeypatch: pyte
     widget.bootstrap(2)
     widget.wait(20)
     assert "The stability is that of 120 of the rows." in shown(widget)["chart"]["note"]
+
+
+# -- draws from a posterior --------------------------------------------------------------------------------------------
+
+
+def sampler(**options) -> SampledGaussianMixture:
+    priors = {"mean_precision_prior": 0.05, "covariance_prior": np.eye(2), "alpha": 0.5, "learn_alpha": False}
+    chain = {"inference": "gibbs", "n_components": 5, "n_samples": 12, "burn_in": 4, "random_state": 0}
+    return SampledGaussianMixture(**chain | priors | options)
+
+
+def test_the_sampler_of_a_session_gives_draws_as_it_runs(x: torch.Tensor) -> None:
+    x = x[::4]
+    widget = sampler().explore(x).session.uncertainty()
+    assert widget.source == "posterior"
+    assert "no draws yet" in shown(widget)["chart"]["note"]
+    seen = []
+    widget.session.subscribe(lambda snapshot: seen.append(shown_of(widget, snapshot)))
+    widget.play()
+    widget.wait(60)
+    assert any(0 < count < 12 for count in seen), "draws are shown while it plays"
+    assert "12 posterior draws" in widget.describe()
+    table = frames(widget)[2]
+    assert table.columns == ["parameter", "shown", "95% credible"]
+    assert not any(word in str(shown(widget)["chart"]) for word in ("refit", "estimate", "fitted"))
+    obey(widget, "pick", frame=0, pick=3)
+    assert "open" not in [c["name"] for c in shown(widget)["controls"]], "a sampler is not steered"
+    widget.close()
+
+
+def shown_of(widget: Uncertainty, snapshot) -> int:
+    found = re.search(r"(\d+) posterior draw", widget.chart(snapshot).alt)
+    return int(found[1]) if found else 0
+
+
+def test_a_fitted_sampler_has_draws(x: torch.Tensor) -> None:
+    x = x[::4]
+    model = sampler().fit(x.numpy())
+    widget = Uncertainty.of(x, model)
+    words = f"{len(model.weights_)} components and 12 posterior draws of"
+    assert widget.describe().startswith(f"Uncertainty: {words}")
+    assert plot.uncertainty(model, x).alt.startswith(words)
+    table = frames(widget)[2]
+    assert table.columns == ["parameter", "estimate", "95% credible"]
+    weights = named_weights(model, x)
+    for row, drawn in zip([cells for cells in table.cells if "weight" in cells[0]], weights, strict=True):
+        low, high = (float(end) for end in row[2].split(" to "))
+        assert (low, high) == pytest.approx(tuple(np.nanquantile(drawn, [0.025, 0.975])), rel=1e-3)
+    obey(widget, "pick", frame=0, pick=0)
+    obey(widget, "control", name="open", value=True)
+    assert any(torch.equal(widget.model.weights, each.weights) for each in model.samples_)
+    json.dumps(shown(widget), allow_nan=False)
+    widget.close()
+
+
+def named_weights(model: SampledGaussianMixture, x: torch.Tensor) -> np.ndarray:
+    """Those of the groups of each draw that share most rows with a group of the partition, by all assignments."""
+    found, k = [], len(model.weights_)
+    for draw in model.samples_:
+        labels = draw.labels(x).numpy()
+        table = np.array([[((model.labels_ == i) & (labels == j)).sum() for j in range(draw.k)] for i in range(k)])
+        best = list(max(itertools.permutations(range(draw.k), k), key=lambda order: table[range(k), order].sum()))
+        found.append(np.where(table[range(k), best] > 0, draw.weights.numpy()[best], np.nan))
+    return np.array(found).T
+
+
+def test_variational_posteriors_have_draws_of_what_has_rows(x: torch.Tensor) -> None:
+    x = x[::4]
+    model = gmmlab.BayesianGaussianMixture(5, weight_concentration_prior=0.01, random_state=0).fit(x)
+    picture = plot.uncertainty(model, x)
+    assert picture.alt.startswith(f"3 components and {DRAWN} posterior draws")
+    assert Uncertainty.of(x, model, seed=0).describe().endswith(picture.alt)
+
+
+def test_draws_of_other_sizes_lack_components(x: torch.Tensor) -> None:
+    three, one = (MODELS[name].fit(x).mixture_ for name in ("three", "one"))
+    widget = Uncertainty(session("three", x), posterior=[three, one, one, three])
+    assert "missing from draws, component 2 from 50% of them" in shown(widget)["chart"]["note"]
+    assert "4 posterior draws of 1 to 3 groups" in widget.describe()
+    assert len(marks(frames(widget)[0], Dots)[0].x) == 2 * 3 + 2 * 1
+    lonely = Uncertainty(session("three", x), posterior=[one, one, one])
+    assert [row[2] for row in frames(lonely)[2].cells].count("none") == 2 * 5, "two of three components have no draw"
+    json.dumps(shown(lonely), allow_nan=False)
+    assert lonely.png()
+    obey(lonely, "pick", frame=0, pick=1)
+    assert [row[3] for row in frames(lonely)[2].cells].count("none") == 2 * 5
+    line = Uncertainty(session("diagonal", x[:, :1]), posterior=[MODELS["one"].fit(x[:, :1]).mixture_] * 3)
+    assert line.png()
+
+
+def test_no_posterior_is_told(x: torch.Tensor) -> None:
+    widget = Uncertainty(session("three", x), source="posterior")
+    assert "There are no draws from a posterior" in shown(widget)["chart"]["note"]
+    assert "posterior" not in str([c["options"] for c in shown(widget)["controls"] if c["name"] == "source"])
+    with pytest.raises(TypeError, match="expected one of them"):
+        plot.uncertainty(MODELS["three"].fit(x), x, refitted=[], posterior=[])
+
+
+def test_draws_of_a_chain_are_thinned_all_along_it() -> None:
+    chosen = evenly([None] * 1000, 200)  # type: ignore[list-item]
+    assert sorted(chosen) == list(range(0, 1000, 5))
+    assert chosen[:25] == list(range(0, 1000, 40))
+    assert evenly([], 9) == []
+    assert evenly([None] * 3, 9) == [0, 1, 2]  # type: ignore[list-item]
