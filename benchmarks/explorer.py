@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "widgets")]
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "browser")]
 
 from lab import Lab  # noqa: E402
 

@@ -6,9 +6,13 @@ pytest --dtype float32 --device cuda
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    import torch
 
 # Tests that run beside each other share the cores; it is read when torch is imported, here and by what tests start.
 _BESIDE = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -34,10 +38,6 @@ _KERNEL_ROOMS = (
 )
 _hook = install_import_hook([f"gmmlab.{room}" for room in _KERNEL_ROOMS], "beartype.beartype")
 
-import torch  # noqa: E402 - the hook must be in place first
-
-import gmmlab.steps  # noqa: E402, F401
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--dtype", default="float64", choices=["float64", "float32"], help="dtype of the rows")
@@ -46,14 +46,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def dtype(pytestconfig: pytest.Config) -> torch.dtype:
+    import torch  # not above: tests in a browser do without
+
     return getattr(torch, pytestconfig.getoption("dtype"))
 
 
 @pytest.fixture(scope="session")
 def device(pytestconfig: pytest.Config) -> torch.device:
+    import torch
+
     return torch.device(pytestconfig.getoption("device"))
 
 
 @pytest.fixture
 def rng() -> torch.Generator:
+    import torch
+
     return torch.Generator().manual_seed(0)

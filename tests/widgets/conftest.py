@@ -1,70 +1,16 @@
-"""A running JupyterLab for the tests that need one, and what they all look for in it."""
+"""What the tests of widgets share."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # `from lab import Lab`
-
-from lab import CHROMIUM, Lab
+sys.path.insert(0, str(Path(__file__).parent))  # `from views import session`
 
 from gmmlab.widgets.chart import ChartWidget
-
-BEGIN = """
-import gmmlab
-X = gmmlab.faithful()
-def mean(k): return snap().model.components.mean[k].tolist()
-def snap(): return explorer.session.snapshot
-"""
-
-
-@pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One server, one browser, one notebook and one kernel for all tests."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install Debian's chromium to run the browser tests")
-    with Lab(tmp_path_factory.mktemp("lab"), OMP_WAIT_POLICY="passive") as lab:  # browser and server need the cores too
-        lab.tell(BEGIN)
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def cleared(running: Lab) -> Lab:
-    """The notebook as a file of tests finds it: without cells, without widgets."""
-    running.clear()
-    return running
-
-
-@pytest.fixture
-def lab(cleared: Lab) -> Iterator[Lab]:
-    """The notebook for one test, at the end of which no page has failed or asked for anything from elsewhere."""
-    yield cleared
-    errors, urls = cleared.errors[:], cleared.urls[:]
-    cleared.errors.clear()
-    cleared.urls.clear()
-    assert errors == []
-    assert {urlsplit(url).hostname for url in urls if urlsplit(url).scheme not in ("data", "blob")} <= {"127.0.0.1"}
-
-
-@pytest.fixture(scope="session")
-def violations() -> Callable[[Any], list[str]]:
-    """What axe finds wrong inside an element of a page, and hence in a widget."""
-    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
-
-    def found(view: Any) -> list[str]:
-        if not view.evaluate("() => 'axe' in window"):
-            view.page.evaluate(axe)
-        wrong = view.evaluate("view => axe.run(view).then(result => result.violations)")
-        return [f"{each['id']}: {node['html'][:120]}" for each in wrong for node in each["nodes"]]
-
-    return found
 
 
 @pytest.fixture

@@ -44,6 +44,14 @@ QUIET_SERVER = [
     "--JupyterNotebookApp.expose_app_in_browser=True",
 ]
 
+# What a kernel begins with.
+BEGIN = """
+import gmmlab
+X = gmmlab.faithful()
+def mean(k): return snap().model.components.mean[k].tolist()
+def snap(): return explorer.session.snapshot
+"""
+
 # A fit that does not end by itself, with time to look at it.
 SLOW = """
 import time, torch

@@ -16,11 +16,11 @@ BEGIN = """
 from gmmlab.clustering import SDPClustering
 from gmmlab.widgets import *
 session = gmmlab.explore(X, n_components=2, panels=()).session
-session.play().wait(20)
+session.play().wait(60)
 found = gmmlab.select(X, range(1, 4), ["EII", "VVV"])
-clustering = SDPClustering(2, random_state=0).explore(X, panels=()).session.play()
+clustering = SDPClustering(2, random_state=0).explore(X[::8], panels=()).session.play()
 starts = gmmlab.GaussianMixture(3, init_params="random_from_data", n_init=5, random_state=0).fit(X)
-clustering.wait(20)
+clustering.wait(60)
 """
 WIDGETS = {
     "explore": "gmmlab.explore(X, n_components=2)",

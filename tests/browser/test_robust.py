@@ -8,8 +8,7 @@ from typing import Any
 
 import ipykernel
 import pytest
-from conftest import BEGIN
-from lab import SLOW, Lab
+from lab import BEGIN, SLOW, Lab
 
 pytestmark = pytest.mark.browser
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import BEGIN
-from lab import SLOW, Lab, Notebook
+from lab import BEGIN, SLOW, Lab, Notebook
 
 pytest.importorskip("notebook", reason="Notebook 7 is not installed: pip install 'gmmlab[test]'")
 pytestmark = pytest.mark.browser
