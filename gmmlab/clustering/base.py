@@ -90,7 +90,7 @@ class MixtureClusterer(Clusterer):
         """Watch the clustering of rows `X` in a notebook; see `gmmlab.explore` for the options."""
         from gmmlab.widgets.opening import explore, watching
 
-        return explore(session=watching(X, partial(self.steps, X)), **options)
+        return explore(session=watching(X, partial(self.steps, X), keeps=getattr(self, "keeps", None)), **options)
 
     def predict(self, X: Any) -> Any:
         """The group of greatest classification likelihood, log weight plus log density, of each row."""

@@ -182,8 +182,8 @@ def fan(
 
 
 def uncertainty(
-    model: Any,
     X: Any,
+    model: Any,
     *,
     refitted: Iterable[Any] | None = None,
     posterior: Iterable[Any] | None = None,

@@ -125,32 +125,33 @@ def session_of(
     return Session(rows.x, begin, fit=fit, names=rows.names, name=name or called(what, rows.x, rows.names))
 
 
-def watching(X: Any, steps: Callable[[], Iterator[Any]], *, name: str | None = None) -> Session:
+def watching(
+    X: Any,
+    steps: Callable[[], Iterator[Any]],
+    *,
+    keeps: Callable[[Any], bool] | None = None,
+    name: str | None = None,
+) -> Session:
     """A session that shows steps on rows `X`, those of a clusterer say, from the model of the first one.
 
-    They go their own way: they can be paused and stopped, looked back at and begun anew, not steered. The sweeps of a
-    sampler that a fit `keeps` are the session's `draws`.
+    They go their own way: they can be paused and stopped, looked back at and begun anew, not steered. The models of
+    steps that a sampler `keeps` are the session's `draws`.
     """
     rows = as_rows(X, min_rows=2)
     check_columns(rows.x)
+    draws: list[Any] | None = None if keeps is None else []
+
+    def begun(_: Any) -> Iterator[Any]:
+        if draws is not None:
+            draws.clear()
+        for step in steps():
+            if draws is not None and keeps is not None and keeps(step):
+                draws.append(step.model)
+            yield step
+
+    fit = Recipe(lambda: begun, steers=False, draws=draws)
     begin = next(steps()).model
-    fit = Recipe(lambda: lambda _: steps(), steers=False)
-    begin = next(clusterer.steps(X)).model
-    if hasattr(clusterer, "keeps"):
-        draws: list[Any] = []
-        fit = Recipe(lambda: lambda _: _keeping(clusterer, X, draws), steers=False, draws=draws)
-    else:
-        fit = Recipe(lambda: lambda _: clusterer.steps(X), steers=False)
     return Session(rows.x, begin, fit=fit, names=rows.names, name=name or called("Explorer", rows.x, rows.names))
-
-
-def _keeping(sampler: Any, X: Any, draws: list[Any]) -> Iterator[Any]:
-    """The sweeps of a sampler; the models of those that a fit would keep are collected."""
-    draws.clear()
-    for sweep in sampler.steps(X):
-        if sampler.keeps(sweep):
-            draws.append(sweep.model)
-        yield sweep
 
 
 def _with_panels(session: Session, panels: Sequence[str], options: dict[str, Any], **more: Any) -> Explorer:

@@ -203,9 +203,9 @@ def test_a_refit_with_equal_weights_stays(x: torch.Tensor) -> None:
 
 def test_the_picture_for_everyone(x: torch.Tensor) -> None:
     model = MODELS["three"].fit(x)
-    assert plot.uncertainty(model, x).alt.startswith(f"3 components and {DRAWN} draws")
+    assert plot.uncertainty(x, model).alt.startswith(f"3 components and {DRAWN} draws")
     refits = [MODELS["three"].fit(x[i::2]) for i in (0, 1)]
-    assert "3 components and 2 refits" in plot.uncertainty(model, x, refitted=[*refits, None]).alt
+    assert "3 components and 2 refits" in plot.uncertainty(x, model, refitted=[*refits, None]).alt
 
 
 def test_many_rows_are_thinned_and_it_is_said(x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +259,7 @@ def test_a_fitted_sampler_has_draws(x: torch.Tensor) -> None:
     widget = Uncertainty.of(x, model)
     words = f"{len(model.weights_)} components and 12 posterior draws of"
     assert widget.describe().startswith(f"Uncertainty: {words}")
-    assert plot.uncertainty(model, x).alt.startswith(words)
+    assert plot.uncertainty(x, model).alt.startswith(words)
     table = frames(widget)[2]
     assert table.columns == ["parameter", "estimate", "95% credible"]
     weights = named_weights(model, x)
@@ -287,7 +287,7 @@ def named_weights(model: SampledGaussianMixture, x: torch.Tensor) -> np.ndarray:
 def test_variational_posteriors_have_draws_of_what_has_rows(x: torch.Tensor) -> None:
     x = x[::4]
     model = gmmlab.BayesianGaussianMixture(5, weight_concentration_prior=0.01, random_state=0).fit(x)
-    picture = plot.uncertainty(model, x)
+    picture = plot.uncertainty(x, model)
     assert picture.alt.startswith(f"3 components and {DRAWN} posterior draws")
     assert Uncertainty.of(x, model, seed=0).describe().endswith(picture.alt)
 
@@ -313,7 +313,7 @@ def test_no_posterior_is_told(x: torch.Tensor) -> None:
     assert "There are no draws from a posterior" in shown(widget)["chart"]["note"]
     assert "posterior" not in str([c["options"] for c in shown(widget)["controls"] if c["name"] == "source"])
     with pytest.raises(TypeError, match="expected one of them"):
-        plot.uncertainty(MODELS["three"].fit(x), x, refitted=[], posterior=[])
+        plot.uncertainty(x, MODELS["three"].fit(x), refitted=[], posterior=[])
 
 
 def test_draws_of_a_chain_are_thinned_all_along_it() -> None:
