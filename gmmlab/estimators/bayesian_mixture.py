@@ -23,7 +23,7 @@ from gmmlab.families import NormalWishart
 from gmmlab.fit import Source, Step, last, plateau, run, stream_steps
 from gmmlab.fit.certificate import certify
 from gmmlab.fit.loop import Stop
-from gmmlab.fit.variational import bound_steps, left_out, parts
+from gmmlab.fit.variational import attained, left_out, parts
 from gmmlab.gates import Constant, DirichletWeights, Known, Learned, StickWeights
 from gmmlab.init import METHODS, NEAR, RESPONSIBILITIES, given_responsibilities
 from gmmlab.init.partitions import refitted
@@ -170,7 +170,7 @@ class BayesianGaussianMixture(ClimbingMixture):
 
     def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
         def climb(begin: Begin, stop: Stop) -> Iterator[Step]:
-            return bound_steps(begin.model, sample.source, stop=stop, previous=begin.previous)
+            return run(begin.model, sample.source, stop=stop, previous=begin.previous, objective=attained)
 
         report = Reporter(self.verbose, self.verbose_interval)
         best, fits = best_of(self._begins(sample, rng), climb, self._budget(), report)

@@ -76,11 +76,12 @@ def _of_components(estimator: Any, sample: Sample) -> NormalWishart:
 def _moments(sample: Sample) -> tuple[Float[Tensor, "d"], Float[Tensor, "d d"]]:
     """Mean and covariance of the rows that there are to start from, each of which counts its weight times."""
     x = sample.x.double()
-    w = torch.ones_like(x[:, 0]) if sample.weight is None else sample.weight.double()
+    w = x.new_ones(len(x)) if sample.weight is None else sample.weight.double()
     n = w.sum()
     mean = w @ x / n if sample.complete else sample.origin.double()
     y = x - mean
-    return mean, (w[:, None] * y).T @ y / (n - 1 if n > 1 else n)
+    weighted = y if sample.weight is None else w[:, None] * y
+    return mean, weighted.T @ y / (n - 1 if n > 1 else n)
 
 
 def _default(spread: Float[Tensor, "d d"], structure: Structure) -> Tensor:

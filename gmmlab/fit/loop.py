@@ -28,7 +28,7 @@ class Info(NamedTuple):
     """What a person might want to see of a step; the next step does not read it."""
 
     stats: MixtureStats
-    objective: Tensor  # what the fit climbs: evidence and log prior per row, of each stacked model
+    objective: Tensor  # what the fit climbs, of each stacked model: see `climbed`
     previous: Tensor | float
     accepted: bool = True  # False: this E-step showed that an accelerated fit had leapt too far; it went back
     state: Any = None  # what the transform remembers
@@ -58,6 +58,12 @@ class Step(NamedTuple):
 
 
 Stop = Callable[[Step], bool]
+Objective = Callable[[Mixture, MixtureStats, Mixture], Tensor]  # of a model, its statistics, and its refit
+
+
+def climbed(before: Mixture, stats: MixtureStats, after: Mixture) -> Tensor:  # noqa: ARG001 - others look at it
+    """Evidence and log prior per row of the model before the refit: what EM climbs."""
+    return stats.score + before.penalty() / stats.n
 
 
 def plateau(tol: float) -> Stop:
@@ -73,11 +79,13 @@ def run(
     refit: Callable[[Mixture, MixtureStats], Mixture] = m_step,
     stop: Stop = plateau(1e-6),  # noqa: B008 - a rule has no state
     previous: Tensor | float = -math.inf,
+    objective: Objective = climbed,
 ) -> Generator[Step, Mixture | None, None]:
     """Steps from `model` until `stop` says so, or the source ends; each is an E-step, a transform and a refit.
 
-    A model sent in replaces the current one and the fit goes on from there. `previous` is the objective before the
-    first step, for a fit that is resumed. A step that takes an extrapolation back does not end the fit.
+    A model sent in replaces the current one and the fit goes on from there. `objective` is what the fit climbs, and
+    `previous` its value before the first step, for a fit that is resumed. A step that takes an extrapolation back does
+    not end the fit.
     """
     state = transform.init()
     for i in count(1):
@@ -86,10 +94,10 @@ def run(
         except Exhausted:
             return
         accepted = transform.accepted(state)
-        objective = stats.score + model.penalty() / stats.n if accepted else torch.as_tensor(previous)
-        model = refit(model, stats)
-        step = Step(i, model, Info(stats, objective, previous, accepted, state))
-        previous = objective
+        before, model = model, refit(model, stats)
+        reached = objective(before, stats, model) if accepted else torch.as_tensor(previous)
+        step = Step(i, model, Info(stats, reached, previous, accepted, state))
+        previous = reached
         sent = yield step
         if sent is not None:
             model, previous, state = sent, -math.inf, transform.init()

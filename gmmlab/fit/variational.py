@@ -1,40 +1,20 @@
-"""Variational Bayes: the loop over posteriors, and the lower bound between its half-steps.
+"""Variational Bayes: the lower bound between the half-steps of its loop.
 
 A step of `run` with components and a gate that are posteriors (`families/normal_wishart.py`, `gates/expected.py`) is
 one of variational Bayes, and its objective is the lower bound of log p(rows) at the responsibilities that it has just
 made and the posterior before its refit. scikit-learn looks at the bound after the refit, and leaves out of it what no
-step changes; here is that bound, for fits that shall end where its fits do.
+step changes; here is that bound, as an objective of `run` for fits that shall end where its fits do.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.families import NormalWishart
-from gmmlab.fit.loop import Step, Stop, plateau, run
-from gmmlab.fit.source import Source
 from gmmlab.gates import DirichletWeights, StickWeights
 from gmmlab.model import Mixture
 from gmmlab.steps import MixtureStats
-
-
-def bound_steps(
-    model: Mixture,
-    source: Source,
-    *,
-    stop: Stop = plateau(1e-3),  # noqa: B008 - a rule has no state
-    previous: Tensor | float = -math.inf,
-) -> Iterator[Step]:
-    """Steps whose objective is the bound of all rows after the refit, as `attained` has it, in nats."""
-    for step in run(model, source, stop=plateau(-1.0)):  # never
-        objective = attained(model, step.info.stats, step.model)
-        told = step._replace(info=step.info._replace(objective=objective, previous=previous))
-        model, previous = step.model, objective
-        yield told
-        if stop(told):
-            return
 
 
 def attained(before: Mixture, stats: MixtureStats, after: Mixture) -> Float[Tensor, ""]:

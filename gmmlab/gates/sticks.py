@@ -199,12 +199,12 @@ class StickWeights(Expected):
 def _before(values: Float[Tensor, "k"], place: Int[Tensor, "k"]) -> Float[Tensor, "k"]:
     """Sums over the components that lie before each."""
     along = values[place.argsort()]
-    return (along.cumsum(0) - along)[place.argsort().argsort()]
+    return (along.cumsum(0) - along)[place - 1]
 
 
 def _behind(values: Float[Tensor, "k"], place: Int[Tensor, "k"]) -> Float[Tensor, "k"]:
     """Sums over the components that lie behind each."""
-    return _before(values, -place)
+    return _before(values, len(place) + 1 - place)
 
 
 def _log_beta(a: Float[Tensor, "k"], b: Float[Tensor, "k"]) -> Float[Tensor, "k"]:

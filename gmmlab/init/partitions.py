@@ -12,9 +12,9 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import Gaussian, Structure
 from gmmlab.gates import Constant, Posterior
-from gmmlab.kernels.chunks import chunk_rows
+from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.model import Mixture
-from gmmlab.steps import m_step, stats_of
+from gmmlab.steps import MixtureStats, m_step, stats_of
 
 
 class Goal(NamedTuple):
@@ -70,12 +70,13 @@ def refitted(
 ) -> Mixture:
     """Any mixture after one M-step from given responsibilities; a row of weight 2 counts as two rows."""
     resp = resp if weight is None else resp * weight[:, None]
-    size = chunk_rows(begin.components.width, x.element_size(), x.device)
-    parts = (
-        stats_of(begin, begin.components.features(rows), Posterior(part.contiguous(), torch.zeros_like(part[:, 0])))
-        for rows, part in zip(x.split(size), resp.to(x.dtype).split(size), strict=True)
-    )
-    return m_step(begin, reduce(add, parts))
+    size, buffers = chunk_rows(begin.components.width, x.element_size(), x.device), Buffers()
+
+    def stats(rows: Float[Tensor, "m d"], part: Float[Tensor, "m k"]) -> MixtureStats:
+        posterior = Posterior(part.contiguous(), torch.zeros_like(part[:, 0]))
+        return stats_of(begin, begin.components.features(rows, buffers), posterior, buffers=buffers)
+
+    return m_step(begin, reduce(add, map(stats, x.split(size), resp.to(x.dtype).split(size))))
 
 
 def blank(x: Float[Tensor, "n d"], k: int, structure: Structure, ridge: float) -> Mixture:
