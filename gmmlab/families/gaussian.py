@@ -14,8 +14,9 @@ from functools import cached_property, partial
 import torch
 
 from gmmlab.axes import Bool, Float, Int, Tensor
+from gmmlab.families.mixed import Mixed
 from gmmlab.families.prior import Prior
-from gmmlab.families.structures import Eigen, Full, Iterated, Structure
+from gmmlab.families.structures import Eigen, Full, Structure
 from gmmlab.kernels import fused
 from gmmlab.kernels.bounded import Joint, bounded_e_step
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
@@ -225,7 +226,7 @@ class Gaussian(Record):
 
     def _old(self, rows: Float[Tensor, "k"], scatter: Tensor) -> Tensor:
         """The covariances that a projection may need; what it does not look at is not made."""
-        closed = isinstance(self.structure, Eigen) and not isinstance(self.structure, Iterated)
+        closed = isinstance(self.structure, Eigen | Mixed) and self.structure.closed
         return scatter if closed and rows.is_cpu and bool((rows > 0).all()) else self._square()
 
     def _square(self) -> Tensor:

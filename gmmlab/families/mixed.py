@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.families.structures import EVE, VVE, BothOfOneOrientation, Iterated, OneOrientation, Structure
+from gmmlab.families.structures import EVE, VVE, BothOfOneOrientation, Eigen, Iterated, OneOrientation, Structure
 from gmmlab.kernels.groups import Groups
 
 
@@ -43,6 +43,11 @@ class Mixed:
     def name(self) -> str:
         """The names of the structures."""
         return " + ".join(part.structure.name for part in self.parts)
+
+    @cached_property
+    def closed(self) -> bool:
+        """Whether no member looks at old covariances where all components have rows."""
+        return all(isinstance(member, Eigen) and member.closed for member in self.members)
 
     @cached_property
     def _owners(self) -> dict[Structure, list[int]]:

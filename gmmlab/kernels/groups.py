@@ -48,12 +48,8 @@ class Groups(NamedTuple):
         """Views of the values, one for each run of groups of equal size: a few calls do for many mixtures."""
         if self.g == 1:
             return [values[None]]
-        at, blocks = 0, []
-        for size, run in groupby(self.sizes):
-            count = sum(1 for _ in run)
-            blocks.append(values[at : at + count * size].unflatten(0, (count, size)))
-            at += count * size
-        return blocks
+        rest = values.shape[1:]
+        return [values[at : at + count * size].view(count, size, *rest) for at, count, size in _runs(self.sizes)]
 
     def sum(self, values: Float[Tensor, "k ..."]) -> Float[Tensor, "g ..."]:
         """The sum over the components of each mixture."""
@@ -67,6 +63,14 @@ class Groups(NamedTuple):
     def spread(self, values: Float[Tensor, "g ..."]) -> Float[Tensor, "k ..."]:
         """What belongs to a mixture, handed to each of its components."""
         return values.expand(self.k, *values.shape[1:]) if self.g == 1 else values[self.owner(values.device)]
+
+
+@lru_cache(maxsize=256)
+def _runs(sizes: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
+    """The first component, the number of groups, and their size, for each run of groups of equal size."""
+    counts = [(len(list(run)), size) for size, run in groupby(sizes)]
+    ends = accumulate((count * size for count, size in counts), initial=0)
+    return tuple((at, count, size) for at, (count, size) in zip(ends, counts, strict=False))
 
 
 @lru_cache(maxsize=256)

@@ -28,6 +28,11 @@ class Iterated(Eigen):
 
     rounds: int = 50
 
+    @property
+    def closed(self) -> bool:
+        """No: iterations start from the old covariances."""
+        return False
+
     def hasty(self) -> Iterated:
         """The same structure with two rounds: they raise Q, if not to its maximum, and a fit has many steps."""
         return replace(self, rounds=2)

@@ -99,6 +99,11 @@ class Eigen(ABC):
         """
         return len({self.volume, self.shape, self.orientation} - {Tie.I}) == 1
 
+    @property
+    def closed(self) -> bool:
+        """Whether a projection has a closed form, which looks at no old covariance where all components have rows."""
+        return True
+
     def n_parameters(self, k: int, d: int) -> int:
         """One for a volume, d - 1 for a shape, d (d - 1) / 2 for an orientation, times their copies."""
         sizes = (1, d - 1, d * (d - 1) // 2)
