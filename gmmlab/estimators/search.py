@@ -29,6 +29,7 @@ from gmmlab.stack import member, narrow, parts_of, stack
 
 POLISH = 1e-3  # the tolerance of cells that could win, times that of the others
 NOT_YET = "not fitted yet"  # why a cell has no model while the search goes on
+FEW = 20  # steps in all, up to which they are of plain EM: leaps would have no time to pay
 FLOOR = 2 * torch.finfo(torch.float64).eps ** 0.5  # least standard deviation, in parts of how far rows reach
 
 
@@ -118,7 +119,8 @@ def search(
     def rounds(which: Sequence[tuple[Cell, int]], stacked: Mixture, tol: float) -> Iterator[Progress]:
         stacked = stacked.replace(components=stacked.gaussian.replace(structure=parts_of(stacked)[0].hasty()))
         source = _sources(sample, [column for _, column in which])
-        for finished in climb(stacked, source, tol=tol, max_iter=budget.max_iter, floor=floor, accelerated=True):
+        most, leaping = budget.max_iter, budget.max_iter > FEW
+        for finished in climb(stacked, source, tol=tol, max_iter=most, floor=floor, accelerated=leaping):
             for one in finished:
                 board.add(*which[one.j], one)
             yield Progress(min(board.count, len(jobs)), len(jobs), perf_counter() - began, board.best)
