@@ -5,13 +5,9 @@ from __future__ import annotations
 import pytest
 import scipy.stats
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from gmmlab.errors import NotPositiveDefinite
 from gmmlab.families import NormalInverseWishart
 from gmmlab.families.niw import grouped
-from gmmlab.kernels.rank_one import updated
 
 
 def rng_of(seed: int) -> torch.Generator:
@@ -106,26 +102,6 @@ def test_draws_have_their_moments():
         torch.linalg.inv(draw.cov).mean(0), 9 * torch.linalg.inv(prior.scale[0]), rtol=0.03, atol=0.03
     )
     assert torch.allclose(draw.mean.T.cov(), expected / prior.kappa[0], rtol=0.04, atol=0.05)
-
-
-@settings(max_examples=40, deadline=None)
-@given(d=st.integers(1, 6), k=st.integers(1, 4), seed=st.integers(0, 10**6))
-def test_rank_one_updates_and_downdates(d, k, seed):
-    rng = rng_of(seed)
-    a = torch.randn(k, d, d + 2, generator=rng, dtype=torch.float64)
-    v = torch.randn(k, d, generator=rng, dtype=torch.float64)
-    base = a @ a.mT
-    more = base + v[:, :, None] * v[:, None, :]
-    chol, grown = torch.linalg.cholesky(base), torch.linalg.cholesky(more)
-    assert torch.allclose(updated(chol, v), grown, rtol=1e-9, atol=1e-9)
-    again = updated(grown, v, -1.0)
-    assert torch.allclose(again @ again.mT, base, rtol=1e-8, atol=1e-8)
-    assert torch.equal(again, again.tril())
-
-
-def test_what_cannot_be_taken_away():
-    with pytest.raises(NotPositiveDefinite, match="does not hold it"):
-        updated(torch.eye(2).double()[None], torch.tensor([[2.0, 0.0]]).double(), -1.0)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,20 @@ from __future__ import annotations
 import importlib
 import itertools
 import math
+import os
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from pathlib import Path
 
+import chains
+import numpy as np
 import pytest
 import torch
+from chains import ALPHA, PRIOR, PROCESSES, ROWS, canonical, rng_of, start, sweeps
 
+import gmmlab
+from gmmlab.errors import NotPositiveDefinite
 from gmmlab.families import NormalInverseWishart
 from gmmlab.families.niw import grouped
 from gmmlab.gates import Constant
@@ -22,49 +30,10 @@ from gmmlab.sample import (
     Gamma,
     Restaurant,
     Sticks,
-    Sweep,
     Weights,
     blocked_gibbs,
-    collapsed_gibbs,
     split_merge,
 )
-from gmmlab.sample.collapsed import swept
-from gmmlab.sample.draws import compact
-from gmmlab.sample.random import log_dirichlet
-from gmmlab.sample.split_merge import Base, sliced
-
-ROWS = torch.tensor([[-1.2, 0.2], [1.3, -0.6], [-0.8, -0.4], [0.9, 0.5], [0.1, 0.3], [0.4, 1.2]], dtype=torch.float64)
-PRIOR = NormalInverseWishart.of(torch.zeros(2), 0.3 * torch.eye(2), kappa=0.2, dof=4.0)
-ALPHA = 0.8
-PROCESSES = {
-    "collapsed": Restaurant(),
-    "split_merge": Restaurant(),
-    "moves alone": Restaurant(),
-    "dirichlet": Dirichlet(3),
-    "sticks": Sticks(3),
-}
-
-
-def rng_of(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def start(k: int, x: torch.Tensor, rng: torch.Generator) -> Mixture:
-    return Mixture(PRIOR.repeated(k).sample(rng, x.mean(0)), Constant.of(torch.ones(k)))
-
-
-def sweeps(name: str, x: torch.Tensor, rng: torch.Generator, **options) -> Iterator[Sweep]:
-    process = PROCESSES[name]
-    if isinstance(process, Weights):
-        return blocked_gibbs(start(process.k, x, rng), x, PRIOR, process, rng, alpha=ALPHA, **options)
-    if name == "collapsed":
-        return collapsed_gibbs(start(1, x, rng), x, PRIOR, rng, alpha=ALPHA, **options)
-    return split_merge(start(1, x, rng), x, PRIOR, rng, alpha=ALPHA, proposals=1, **options)
-
-
-def canonical(labels: list[int]) -> tuple[int, ...]:
-    seen: dict[int, int] = {}
-    return tuple(seen.setdefault(label, len(seen)) for label in labels)
 
 
 def exact(name: str, x: torch.Tensor) -> dict[tuple[int, ...], float]:
@@ -88,53 +57,87 @@ def distance(name: str, n: int, draws: int, seed: int = 0) -> float:
     return 0.5 * sum(abs(p - seen[partition] / draws) for partition, p in expected.items())
 
 
-FOUR = [name for name in PROCESSES if name != "moves alone"]
-
-
 @pytest.fixture(autouse=True)
 def few_sweeps_inside(monkeypatch):
-    """Any number of them is exact."""
     monkeypatch.setattr(importlib.import_module("gmmlab.sample.split_merge"), "SCANS", 1)
 
 
-@pytest.mark.parametrize("name", FOUR)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_frequencies_are_the_posterior_of_three_rows(name):
     assert distance(name, 3, 500) < 0.1  # five partitions: sampling error is 0.04 for independent draws
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", FOUR)
-def test_frequencies_are_the_posterior_of_five_rows(name):
-    assert distance(name, 5, 40_000) < 0.03  # 52 partitions: 0.014 for independent draws
+def chain(name: str, n: int, draws: int) -> list[tuple[int, ...]]:
+    """The partitions of many sweeps, by a program."""
+    call = [sys.executable, chains.__file__, name, str(n), str(draws)]
+    home = {"PYTHONPATH": str(Path(gmmlab.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    lines = subprocess.run(call, env=os.environ | home, capture_output=True, text=True, check=True).stdout.split()
+    return [tuple(map(int, line)) for line in lines]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["collapsed", "split_merge"])
-def test_rows_drawn_in_turn_give_back_the_prior(name):
-    """Rows from the parameters, labels from the rows, and again: partitions are those of the restaurant.
+def luck(seen: list[tuple[int, ...]], expected: dict[tuple[int, ...], float], batches: int = 40) -> float:
+    """The total variation that is expected of frequencies, by the spread of batches of a chain.
 
-    E[K] = sum_i alpha / (alpha + i - 1). See Geweke (2004).
+    The mean of |error| of a normal frequency is (2 / pi)^1/2 standard errors, which for a chain are those of means over
+    long batches. See Geyer (1992), section 3.2.
     """
-    n, draws, rng = 4, 4000, rng_of(4)
-    x, labels, total = ROWS[:n].clone(), torch.tensor([0, 1, 2, 3]), 0
-    for _ in range(draws):
-        groups = grouped(x, labels, int(labels.max()) + 1, x.mean(0))
-        x = PRIOR.posterior(groups).sample(rng, x.mean(0)).sample(labels, rng)
-        labels = swept_once(name, x, labels, rng)
-        total += int(labels.max()) + 1
-    expected = sum(ALPHA / (ALPHA + i) for i in range(n))
-    assert total / draws == pytest.approx(expected, abs=0.08)
+    number = {partition: i for i, partition in enumerate(expected)}
+    at = torch.tensor([number[partition] for partition in seen]).view(batches, -1)
+    shares = torch.stack([torch.bincount(part, minlength=len(number)) for part in at]).double() / at.shape[1]
+    return float(shares.std(0).sum() / math.sqrt(batches) / math.sqrt(2 * math.pi))
 
 
-def swept_once(name: str, x: torch.Tensor, labels: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """Labels after one sweep of a sampler from these labels."""
-    if name == "collapsed":
-        return compact(swept(x, labels, PRIOR, ALPHA, rng))
-    w = torch.bincount(labels).double()
-    groups = grouped(x, labels, len(w), x.mean(0))
-    drawn = Mixture(PRIOR.posterior(groups).sample(rng, x.mean(0)), Constant(log_dirichlet(w, rng)))
-    return compact(sliced(drawn, labels, x, Base(PRIOR, ALPHA), rng)[0])
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("name", "n", "draws", "precision"),
+    [
+        ("rows alone", 6, 200_000, 0.01),  # 203 partitions
+        ("split_merge", 5, 5_000, 0.04),  # 52 partitions
+        ("dirichlet", 5, 12_000, 0.03),
+        ("sticks", 5, 12_000, 0.03),
+    ],
+)
+def test_frequencies_are_the_posterior_of_five_or_six_rows(name, n, draws, precision):
+    """As far from it as luck is, which the length of the chain makes little."""
+    expected, seen = exact({"rows alone": "collapsed"}.get(name, name), ROWS[:n]), chain(name, n, draws)
+    counts, lucky = Counter(seen), luck(seen, expected)
+    away = 0.5 * sum(abs(p - counts[partition] / draws) for partition, p in expected.items())
+    assert lucky < precision
+    assert away < 1.6 * lucky
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", chains.AGAIN)
+def test_rows_drawn_in_turn_give_back_the_prior(name):
+    """E[K] = sum_i alpha / (alpha + i - 1)."""
+    seen = torch.tensor([max(partition) + 1 for partition in chain(name, 4, 8000)]).double()
+    expected = sum(ALPHA / (ALPHA + i) for i in range(4))
+    error = float(seen.view(40, -1).mean(1).std()) / math.sqrt(40)
+    assert error < 0.03
+    assert float(seen.mean()) == pytest.approx(expected, abs=3 * error)
+
+
+def test_tables_follow_their_rows():
+    """After many moves they are those that would be made anew."""
+    x, rng = torch.randn(30, 4, dtype=torch.float64, generator=rng_of(0)), rng_of(1)
+    prior = NormalInverseWishart.of(torch.zeros(4), 0.3 * torch.eye(4), kappa=0.2, dof=6.0)
+    tables = Tables(x, torch.arange(30) % 3, prior, ALPHA)
+    for _ in range(40):
+        tables.sweep(rng)
+    fresh = Tables(x, torch.from_numpy(tables.labels), prior, ALPHA)
+    assert tables.k == fresh.k > 3
+    k = tables.k + 1
+    for found, made in zip(tables._slots, fresh._slots, strict=True):
+        one, other = (part[:k].swapaxes(1, 2) @ part[:k] if part.ndim == 3 else part[:k] for part in (found, made))
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_row_that_its_group_cannot_give_back():
+    tables = Tables(ROWS, torch.zeros(6, dtype=torch.int64), PRIOR, ALPHA)
+    tables.x = 1e3 * tables.x
+    with pytest.raises(NotPositiveDefinite, match="does not hold it"):
+        tables.leave(0)
 
 
 @pytest.mark.parametrize("process", [Restaurant(), Dirichlet(4), Sticks(4)])
