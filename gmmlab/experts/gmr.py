@@ -23,8 +23,8 @@ from gmmlab.data import as_rows
 from gmmlab.errors import BadData
 from gmmlab.estimators import GaussianMixture
 from gmmlab.estimators import parameters as sk
-from gmmlab.estimators.sample import generator
 from gmmlab.experts import trajectory
+from gmmlab.experts.answers import Distributions
 from gmmlab.experts.base import head, outputs_of
 from gmmlab.experts.conditional import Conditional
 from gmmlab.experts.joint import difference, given
@@ -34,13 +34,11 @@ from gmmlab.init import METHODS
 from gmmlab.model import Mixture
 
 if TYPE_CHECKING:
-    from torch.distributions import MixtureSameFamily
-
     from gmmlab.widgets.session import Session
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GMRegressor(RegressorMixin, BaseEstimator):
+class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
     """Gaussian mixture regression: a mixture of rows (x, y), conditioned on what is known of them.
 
     p(y | x) = sum_k w_k(x) N(y | m_k(x), C_k): lines m_k whose weights w_k follow from where x lies. One fit answers in
@@ -216,6 +214,10 @@ class GMRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "joint_")
         return self.joint_.mixture_
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.mixture_.located.origin.dtype
+
     def conditional(self, X: Any) -> Conditional:
         """The mixture of Gaussians that y is drawn from, for each row of inputs; NaN where an input is not known."""
         x, p = self._checked(X), self.n_features_in_
@@ -233,34 +235,13 @@ class GMRegressor(RegressorMixin, BaseEstimator):
         columns = [self._column(j) for j in ([index] if isinstance(index, int | str) else index)]
         return given(mixture.to(x.device), columns, x, complement(columns, mixture.d))
 
-    def predict(self, X: Any) -> Any:
-        """The mean of y for each row, sum_k w_k(x) m_k(x): the answer of least squared error."""
-        return self._shaped(X, self.conditional(X).expectation)
-
     def predict_map(self, X: Any) -> Any:
         """The mean of the component that most probably holds at each row: jumps where `predict` bends."""
         return self._shaped(X, _likeliest(self.conditional(X))[0])
 
-    def predict_std(self, X: Any) -> Any:
-        """The standard deviation of y for each row: noise, and doubt which component holds."""
-        return self._shaped(X, self.conditional(X).variance.sqrt())
-
-    def predict_dist(self, X: Any) -> MixtureSameFamily:
-        """The distribution of y for each row, as torch has it."""
-        return self.conditional(X).distribution
-
-    def predict_quantiles(self, X: Any, p: Any) -> Any:
-        """The values (n, j) that y stays below with probabilities p (j), for one output."""
-        return sk.like(X, self.conditional(X).quantile(torch.atleast_1d(sk.as_tensor(p).double())))
-
     def predict_proba_components(self, X: Any) -> Any:
         """The weights w_k(x) of the components (n, K), before y is known."""
-        return sk.like(X, self.conditional(X).log_w.exp())
-
-    def sample(self, X: Any, random_state: Any = None) -> Any:
-        """A draw of y for each row."""
-        found = self.conditional(X)
-        return self._shaped(X, found.sample(self._rng(random_state, found))[0])
+        return self._weights(X)
 
     def log_density(self, X: Any, y: Any) -> Any:
         """Log density of y given x, of each row."""
@@ -308,7 +289,7 @@ class GMRegressor(RegressorMixin, BaseEstimator):
     def sample_trajectory(self, X: Any, windows: Windows = (LEVEL,), random_state: Any = None) -> Any:
         """A course drawn from the Gaussian whose mode `predict_trajectory` gives: as smooth as the windows ask."""
         means, variances = self._frames(X, windows)
-        rng = self._rng(random_state, None)
+        rng = self._rng(random_state, torch.device("cpu"))
         course = [trajectory.drawn(m, v, windows, rng) for m, v in zip(means, variances, strict=True)]
         return self._shaped(X, torch.stack(course, dim=1))
 
@@ -340,15 +321,6 @@ class GMRegressor(RegressorMixin, BaseEstimator):
         if column not in names:
             raise KeyError(f"There is no column {column!r}; the model has {', '.join(names)}.")
         return names.index(column)
-
-    def _rng(self, random_state: Any, like: Conditional | None) -> torch.Generator:
-        seed = self.random_state if random_state is None else random_state
-        return generator(seed, torch.device("cpu") if like is None else like.mean.device)
-
-    def _shaped(self, X: Any, value: Float[Tensor, "n q"]) -> Any:
-        """Outputs in the shape and the dtype of those that were fitted."""
-        value = value.to(self.mixture_.located.origin.dtype)
-        return sk.like(X, value[:, 0] if self._flat and value.shape[1] == 1 else value)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

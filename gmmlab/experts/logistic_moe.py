@@ -19,6 +19,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData, NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
+from gmmlab.experts.answers import Scored
 from gmmlab.experts.base import SOLVERS, Experts, Task
 from gmmlab.experts.fitting import gate_of
 from gmmlab.experts.starts import STARTS
@@ -26,7 +27,6 @@ from gmmlab.families import Logits
 from gmmlab.fit import Step
 from gmmlab.gates import Softmax
 from gmmlab.model import Mixture
-from gmmlab.score import criteria
 
 STEEP = 50.0  # log odds per standard deviation, beyond which an expert parts its rows without error
 
@@ -39,7 +39,7 @@ TRANSFORMS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LogisticMoE(ClassifierMixin, Experts):
+class LogisticMoE(Scored, ClassifierMixin, Experts):
     """Softmax-gated mixture of multinomial logistic experts, fitted by expectation maximisation.
 
     P(y = c | x) = sum_k pi_k(x) P_k(c | x), with pi = softmax(w_k0 + w_k' M(x)) and P_k a multinomial logistic
@@ -218,25 +218,6 @@ class LogisticMoE(ClassifierMixin, Experts):
         """What each expert alone would say, (n, K, C)."""
         return sk.like(X, self._both(X)[1])
 
-    def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Log probability of the classes of all rows, each of which counts `sample_weight` times."""
-        return self._total(X, y, sample_weight)[0]
-
-    def bic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Bayesian information criterion; lower is better."""
-        loglik, n = self._total(X, y, sample_weight)
-        return criteria.bic(loglik, self.mixture_.n_parameters, n)
-
-    def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Akaike information criterion; lower is better."""
-        return criteria.aic(self._total(X, y, sample_weight)[0], self.mixture_.n_parameters)
-
-    def icl(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """BIC with a price for rows whose expert is in doubt; lower is better."""
-        resp = self.mixture_.posterior(self._with(X, y)).resp
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, resp)
-        return self.bic(X, y, sample_weight) + 2 * criteria.doubt(resp, weight)
-
     @torch.no_grad()
     def _both(self, X: Any) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k j"]]:
         """Weights of the experts, and their probabilities."""
@@ -257,10 +238,6 @@ class LogisticMoE(ClassifierMixin, Experts):
             raise BadData(f"y has the labels {sorted(map(str, unknown))[:5]}, which the fit has not seen.")
         rows[:, -1] = torch.from_numpy(np.searchsorted(self.classes_, labels)).to(rows)
         return rows
-
-    def _total(self, X: Any, y: Any, sample_weight: Any) -> tuple[float, float]:
-        with torch.no_grad():
-            return sk.total(self.mixture_.log_prob(self._with(X, y)), sample_weight)
 
 
 def _labels(y: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
 from gmmlab.experts import fitting
+from gmmlab.experts.answers import Distributions, Scored
 from gmmlab.experts.base import SOLVERS, Experts, Task, outputs_of
 from gmmlab.experts.conditional import Conditional, conditional
 from gmmlab.experts.fitting import gate_of
@@ -24,11 +25,8 @@ from gmmlab.families import LinearGaussian, ScaledLinear
 from gmmlab.fit import Step
 from gmmlab.gates import Softmax
 from gmmlab.model import Mixture
-from gmmlab.score import criteria
 
 if TYPE_CHECKING:
-    from torch.distributions import MixtureSameFamily
-
     from gmmlab.widgets.session import Session
 
 FLOOR = 1e-6  # of the variance of y, below which that of an expert is not fitted
@@ -36,7 +34,7 @@ COVARIANCES = ("full", "tied", "diag", "spherical")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SoftmaxMoE(RegressorMixin, Experts):
+class SoftmaxMoE(Distributions, Scored, RegressorMixin, Experts):
     """Softmax-gated mixture of linear-Gaussian experts, fitted by expectation maximisation.
 
     p(y | x) = sum_k pi_k(x) N(y | a_k' x + b_k, s_k), with pi = softmax(w_k0 + w_k' x): K lines with a level and a
@@ -217,84 +215,36 @@ class SoftmaxMoE(RegressorMixin, Experts):
             )
         return experts, gate
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self._parts[0].origin.dtype
+
     def conditional(self, X: Any, Xg: Any = None) -> Conditional:
         """The mixture of Gaussians that y is drawn from, for each row of inputs."""
         x, _ = self._inputs(X, Xg, fitting=False)
         mixture = self.mixture_.to(x.device)
         return conditional(mixture, torch.cat([x, x.new_zeros(len(x), self._parts[0].q)], 1))
 
-    def predict(self, X: Any, Xg: Any = None) -> Any:
-        """The mean of y for each row, sum_k pi_k(x) (a_k' x + b_k)."""
-        return self._shaped(X, self.conditional(X, Xg).expectation)
-
-    def predict_std(self, X: Any, Xg: Any = None) -> Any:
-        """The standard deviation of y for each row: noise, and doubt which expert answers."""
-        return self._shaped(X, self.conditional(X, Xg).variance.sqrt())
-
-    def predict_dist(self, X: Any, Xg: Any = None) -> MixtureSameFamily:
-        """The distribution of y for each row, as torch has it."""
-        return self.conditional(X, Xg).distribution
-
-    def predict_quantiles(self, X: Any, p: Any, Xg: Any = None) -> Any:
-        """The values (n, j) that y stays below with probabilities p (j), for one output."""
-        return sk.like(X, self.conditional(X, Xg).quantile(torch.atleast_1d(sk.as_tensor(p).double())))
-
     def predict_proba_experts(self, X: Any, Xg: Any = None) -> Any:
         """The weights pi_k(x) of the experts (n, K), before y is known."""
-        return sk.like(X, self.conditional(X, Xg).log_w.exp())
+        return self._weights(X, Xg=Xg)
 
     def responsibilities(self, X: Any, y: Any, Xg: Any = None) -> Any:
         """The probability of each expert given x and y, (n, K)."""
         return sk.like(X, self.mixture_.posterior(self._with(X, y, Xg)).resp)
 
-    def sample(self, X: Any, Xg: Any = None, random_state: Any = None) -> Any:
-        """A draw of y for each row."""
-        seed = self.random_state if random_state is None else random_state
-        found = self.conditional(X, Xg)
-        return self._shaped(X, found.sample(generator(seed, found.mean.device))[0])
-
     def log_density(self, X: Any, y: Any, Xg: Any = None) -> Any:
         """Log density of y given x, of each row."""
-        return sk.like(X, self._log_prob(X, y, Xg))
+        with torch.no_grad():
+            return sk.like(X, self.mixture_.log_prob(self._with(X, y, Xg)))
 
-    def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None) -> float:
-        """The same summed over all rows, each of which counts `sample_weight` times."""
-        return self._total(X, y, sample_weight, Xg)[0]
-
-    def bic(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None) -> float:
-        """Bayesian information criterion of the conditional density; lower is better."""
-        loglik, n = self._total(X, y, sample_weight, Xg)
-        return criteria.bic(loglik, self.mixture_.n_parameters, n)
-
-    def aic(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None) -> float:
-        """Akaike information criterion; lower is better."""
-        return criteria.aic(self._total(X, y, sample_weight, Xg)[0], self.mixture_.n_parameters)
-
-    def icl(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None) -> float:
-        """BIC with a price for rows whose expert is in doubt; lower is better."""
-        resp = self.mixture_.posterior(self._with(X, y, Xg)).resp
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, resp)
-        return self.bic(X, y, sample_weight, Xg) + 2 * criteria.doubt(resp, weight)
-
-    def _with(self, X: Any, y: Any, Xg: Any) -> Float[Tensor, "n d"]:
+    def _with(self, X: Any, y: Any, Xg: Any = None) -> Float[Tensor, "n d"]:
         """Rows of inputs and outputs, of a fitted model."""
         x, _ = self._inputs(X, Xg, fitting=False)
         out = outputs_of(y, x)
         if out.shape[1] != (q := self._parts[0].q):
             raise ValueError(f"y has {out.shape[1]} outputs; expected {q}, as the model was fitted to.")
         return torch.cat([x, out], 1)
-
-    def _log_prob(self, X: Any, y: Any, Xg: Any) -> Float[Tensor, "n"]:
-        with torch.no_grad():
-            return self.mixture_.log_prob(self._with(X, y, Xg))
-
-    def _total(self, X: Any, y: Any, sample_weight: Any, Xg: Any) -> tuple[float, float]:
-        return sk.total(self._log_prob(X, y, Xg), sample_weight)
-
-    def _shaped(self, X: Any, value: Float[Tensor, "n q"]) -> Any:
-        """Outputs in the shape and the dtype of those that were fitted."""
-        value = value.to(self._parts[0].origin.dtype)
-        return sk.like(X, value[:, 0] if self._flat else value)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
