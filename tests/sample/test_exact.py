@@ -34,6 +34,7 @@ from gmmlab.sample import (
     blocked_gibbs,
     split_merge,
 )
+from gmmlab.sample.collapsed import Tables
 
 
 def exact(name: str, x: torch.Tensor) -> dict[tuple[int, ...], float]:
