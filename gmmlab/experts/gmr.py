@@ -251,9 +251,9 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
             raise ValueError(f"y has {out.shape[1]} outputs; expected {q}, as the model was fitted to.")
         return sk.like(X, found.log_prob(out))
 
-    def log_likelihood(self, X: Any, y: Any) -> float:
-        """The same summed over all rows."""
-        return float(self.log_density(X, y).sum())
+    def log_likelihood(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The same summed over all rows, each of which counts `sample_weight` times."""
+        return sk.total(torch.as_tensor(self.log_density(X, y)), sample_weight)[0]
 
     def to_diff(self) -> Self:
         """The regression of y - x on x that follows from this one, for as many outputs as inputs.

@@ -12,12 +12,11 @@ from sklearn.utils._param_validation import Interval
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
-from gmmlab.estimators.sample import generator
 from gmmlab.families import Gaussian, LinearGaussian
 from gmmlab.gates import Constant, Markov
 from gmmlab.model import Mixture
 from gmmlab.sequences import lags
-from gmmlab.sequences.base import SequenceModel
+from gmmlab.sequences.base import SequenceModel, chain_of
 from gmmlab.sequences.given import Given
 from gmmlab.sequences.prognosis import Remaining, remaining
 
@@ -133,7 +132,7 @@ class ARHMM(SequenceModel):
         """The mixture of the row that comes after the end of one sequence; further ahead see `simulate`."""
         _, now, recent = self._end(X)
         model = self.mixture_.to(recent.device)
-        experts, gate = _experts(model), _chain(model)
+        experts, gate = _experts(model), chain_of(model)
         mean = experts.expected(self._looking_back(recent[None]))[0]
         return Mixture(Gaussian.of(mean, experts.cov, experts.structure), Constant.of(now @ gate.moves.exp()))
 
@@ -143,8 +142,7 @@ class ARHMM(SequenceModel):
         Paths of states whose dynamics do not return to a level may go anywhere; see `spectral_radius_`.
         """
         given, now, recent = self._end(X)
-        seed = self.random_state if random_state is None else random_state
-        rng = generator(seed, given.x.device)
+        rng = self._generator(given.x.device, random_state)
         rows, states = self._paths(recent.expand(int(n_paths), -1, -1), now, int(n), rng)
         return Simulated(sk.like(X, rows), sk.like(X, states))
 
@@ -185,7 +183,7 @@ class ARHMM(SequenceModel):
     ) -> tuple[Float[Tensor, "q n d"], Int[Tensor, "q n"]]:
         """Rows and states that follow the latest rows of each path."""
         model = self.mixture_.to(recent.device)
-        experts, moves = _experts(model), _chain(model).moves.exp()
+        experts, moves = _experts(model), chain_of(model).moves.exp()
         z = torch.multinomial(now, len(recent), replacement=True, generator=rng)
         rows, states = [], []
         for _ in range(n):
@@ -205,8 +203,3 @@ class ARHMM(SequenceModel):
 def _experts(model: Mixture) -> LinearGaussian:
     assert isinstance(model.components, LinearGaussian)
     return model.components
-
-
-def _chain(model: Mixture) -> Markov:
-    assert isinstance(model.gate, Markov)
-    return model.gate

@@ -127,7 +127,7 @@ class SequenceModel(BaseEstimator, ABC):
         zero for what is ruled out (see `labels_to_weights`). A sequence counts `sample_weight` times.
         """
         given = self._given(X, lengths, fitting=True)
-        prepared, rng = self._prepared(given, state_weights, sample_weight), self._generator(given)
+        prepared, rng = self._prepared(given, state_weights, sample_weight), self._generator(given.x.device)
         best: list[Step] = []
         for attempt in range(self.n_init):
             climbed = list(islice(self._climb(prepared, rng, attempt), self.max_iter))
@@ -150,10 +150,11 @@ class SequenceModel(BaseEstimator, ABC):
         self._validate_params()
         given = self._given(X, lengths, fitting=True)
         prepared = self._prepared(given, state_weights, sample_weight)
-        return islice(self._climb(prepared, self._generator(given)), self.max_iter)
+        return islice(self._climb(prepared, self._generator(given.x.device)), self.max_iter)
 
-    def _generator(self, given: Given) -> torch.Generator:
-        return generator(self.random_state, given.x.device)
+    def _generator(self, device: torch.device, random_state: Any = None) -> torch.Generator:
+        """Random numbers of a seed, that of the model unless another is given."""
+        return generator(self.random_state if random_state is None else random_state, device)
 
     def _given(self, X: Any, lengths: Any, *, fitting: bool = False) -> Given:
         """Checked sequences with the columns of the fit."""
@@ -240,8 +241,7 @@ class SequenceModel(BaseEstimator, ABC):
         self.log_likelihood_history_ = [float(step.info.stats.evidence) for step in climbed]
         self.lower_bounds_ = [float(step.info.objective) for step in climbed]
         model = climbed[-1].model
-        gate = model.gate
-        assert isinstance(gate, Markov)
+        gate = chain_of(model)
         self.mixture_ = model
         attributes = {"startprob_": gate.start.exp(), "transmat_": gate.moves.exp()} | self._written(model)
         for name, value in attributes.items():
@@ -322,6 +322,12 @@ class SequenceModel(BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self._takes_gaps()
         return tags
+
+
+def chain_of(model: Mixture) -> Markov:
+    """The gate of a model of sequences."""
+    assert isinstance(model.gate, Markov)  # for the type checker
+    return model.gate
 
 
 def _within(resp: Float[Tensor, "n s"], told: Float[Tensor, "n s"] | None) -> Float[Tensor, "n s"]:

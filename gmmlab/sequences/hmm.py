@@ -18,7 +18,7 @@ from gmmlab.gates import Constant, Markov
 from gmmlab.gates.markov import Along
 from gmmlab.kernels.packing import Packing
 from gmmlab.model import Mixture
-from gmmlab.sequences.base import SequenceModel
+from gmmlab.sequences.base import SequenceModel, chain_of
 from gmmlab.sequences.emissions import Emission, GaussianEmission, Start
 from gmmlab.sequences.given import Given
 
@@ -121,7 +121,7 @@ class HMM(SequenceModel):
         layout = sk.COVARIANCES[self.covariance_type]
         covariances = sk.attributes(model.located.chol, layout)["covariances_"]
         found = {"means_": model.located.mean, "covariances_": covariances}
-        parts = _chain(model).parts
+        parts = chain_of(model).parts
         return found if parts is None else found | {"weights_": parts.exp().T}
 
     def forecast(self, X: Any, k: int = 1) -> Mixture:
@@ -132,17 +132,17 @@ class HMM(SequenceModel):
         if k < 1:
             raise ValueError(f"k={k}; expected a number of rows ahead, at least 1.")
         _, prepared, model = self._again(X, None)
-        gate = _chain(model)
+        gate = chain_of(model)
         now = prepared.source.filtered(model).resp[-1].double()
         then = now @ torch.linalg.matrix_power(gate.moves.exp(), int(k))
         return model.replace(gate=Constant.of(then if gate.parts is None else gate.parts.exp() @ then))
 
-    def sample(self, n_samples: int = 1, n_sequences: int = 1) -> tuple[Any, Any]:
+    def sample(self, n_samples: int = 1, n_sequences: int = 1, random_state: Any = None) -> tuple[Any, Any]:
         """Rows and states of so many sequences of `n_samples` rows each, one after the other."""
         check_is_fitted(self, "mixture_")
         model = self.mixture_
-        gate = _chain(model)
-        rng = self._generator(Given(model.weights[:, None], [1], []))
+        gate = chain_of(model)
+        rng = self._generator(model.weights.device, random_state)
         states = torch.cat([gate.path(int(n_samples), rng) for _ in range(int(n_sequences))])
         z = states if gate.parts is None else torch.multinomial(gate.parts.exp().T[states], 1, generator=rng)[:, 0]
         return sk.like(self.means_, model.components.sample(z, rng)), sk.like(self.means_, states)
@@ -157,12 +157,7 @@ class HMM(SequenceModel):
 
         def steps() -> Iterator[Step]:
             for step in self.steps(X, lengths):
-                gate = Along.rows_of(_chain(step.model), packing)
+                gate = Along.rows_of(chain_of(step.model), packing)
                 yield step._replace(model=step.model.replace(gate=gate))
 
         return explore(session=watching(rows, steps), **options)
-
-
-def _chain(model: Mixture) -> Markov:
-    assert isinstance(model.gate, Markov)
-    return model.gate

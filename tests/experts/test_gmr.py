@@ -41,6 +41,8 @@ def test_the_conditional_density_is_joint_over_marginal(fitted, data):
     inputs = algebra.marginal(marginal, [0, 1]).log_prob(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(fitted.log_density(x, y), joint - inputs, rtol=1e-10, atol=1e-10)
     assert fitted.log_likelihood(x, y) == pytest.approx((joint - inputs).sum(), rel=1e-10)
+    weight = np.arange(len(x)) % 3
+    assert fitted.log_likelihood(x, y, weight) == pytest.approx(weight @ (joint - inputs), rel=1e-10)
 
 
 def test_one_component_is_least_squares(data):

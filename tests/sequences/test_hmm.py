@@ -60,6 +60,8 @@ def test_states_are_found_whatever_they_emit(emission, truth):
     assert model.decode(X, LENGTHS).log_prob.sum() <= model.log_likelihood(X, LENGTHS)
     rows, drawn = model.sample(30, 2)
     assert rows.shape == (60, 3) and drawn.shape == (60,)
+    np.testing.assert_array_equal(model.sample(30, 2, random_state=7)[0], model.sample(30, 2, random_state=7)[0])
+    assert not np.array_equal(model.sample(30, 2, random_state=7)[0], rows)
 
 
 def test_sequences_come_in_every_form(X):
