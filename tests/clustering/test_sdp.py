@@ -334,6 +334,34 @@ def test_separated_groups_are_found_and_certified_from_random_labels():
     assert model.Z_.shape == (3, 60, 60)
 
 
+@pytest.mark.parametrize("options", [{}, {"adjust": False}], ids=str)
+def test_what_thin_factors_find_can_be_certified(options):
+    x, _ = groups(n=60, apart=14.0)
+    plain, model = (
+        SDPClustering(3, solver="low_rank", certify=certify, random_state=0, **options).fit(x)
+        for certify in (False, True)
+    )
+    assert not plain.certified_
+    assert math.isinf(plain.relaxation_gap_)
+    assert model.certified_
+    assert -1e-6 < model.relaxation_gap_ <= 1e-4 * 60
+    assert adjusted_rand(model.labels_, plain.labels_) == 1
+    assert model.n_iter_ == plain.n_iter_ + 1
+
+
+def test_a_bound_of_thin_factors_belongs_to_the_best_partition():
+    x, _ = groups(n=30, apart=3.0, seed=1)
+    steps = list(SDPClustering(3, solver="low_rank", certify=True, random_state=0).steps(x))
+    assert [step.i for step in steps] == list(range(1, len(steps) + 1))
+    ends = [step.info for step in steps if step.info.done]
+    assert [info.round for info in ends] == list(range(1, len(ends) + 1))
+    *before, end = ends
+    assert end.partition.likelihood == max(info.partition.likelihood for info in before)
+    assert all(math.isinf(info.gap) for info in before)
+    assert 0 <= end.gap < math.inf
+    assert {look.round for look in end.looks} == set(range(1, len(ends) + 1))
+
+
 @pytest.mark.parametrize("options", [{}, {"adjust": False}, {"solver": "low_rank"}, {"update": "soft"}], ids=str)
 def test_the_order_of_rows_does_not_matter(options):
     x, _ = groups(n=60, apart=7.0)
@@ -447,9 +475,10 @@ def test_rounds_end_where_a_partition_comes_again():
         ({"n_clusters": 13}, groups()[0], "at least 2 rows a group"),
         ({}, torch.full((5, 2), torch.nan), "NaN"),
         ({"n_clusters": 3, "solver": "admm"}, torch.zeros(6000, 2), "low_rank"),
+        ({"n_clusters": 3, "solver": "low_rank", "certify": True}, torch.zeros(6000, 2), "certify=False"),
         ({"init": [0, 1]}, groups()[0], "a label for each row"),
     ],
-    ids=["too many groups", "too few rows a group", "gaps", "too large", "labels"],
+    ids=["too many groups", "too few rows a group", "gaps", "too large", "too large to certify", "labels"],
 )
 def test_bad_input_is_refused(options, x, message):
     x = x + torch.arange(x.numel()).view_as(x) % 7

@@ -209,6 +209,23 @@ def rounds(
         model = refit.soft(info.relaxed.u) if soft else now.model
 
 
+def certifying(steps: Iterator[Round], refit: Refit, solver: Solver, *, adjust: bool, tol: float) -> Iterator[Round]:
+    """Steps to a partition, and then a round under its own covariances that bounds what any other could gain on it.
+
+    It relaxes as other rounds do, but rounds to the partition that it begins at, the best of those found.
+    """
+    ends: list[Round] = []
+    for step in steps:
+        yield step
+        if step.info.done:
+            ends.append(step)
+    labels = max(ends, key=lambda end: (end.info.partition.likelihood, end.i)).info.partition.labels
+    last, begun = ends[-1].info.round, ends[-1].info.looks
+    for step in rounds(refit, labels, solver, lambda *_: labels, torch.Generator(), adjust=adjust, max_iter=1, tol=tol):
+        looks = tuple(look._replace(round=last + 1) for look in step.info.looks)
+        yield Round(ends[-1].i + step.i, step.model, step.info._replace(round=last + 1, looks=begun + looks))
+
+
 def _rounded(info: Info, a: Affinities, refit: Refit, rounding: Rounding, rng: torch.Generator) -> Info:
     """With the partition of the relaxed point."""
     labels = rounding(a, info.relaxed.u, refit.x, rng)
