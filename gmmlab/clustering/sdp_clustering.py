@@ -19,8 +19,6 @@ from gmmlab.clustering.sdp.admm import admm
 from gmmlab.clustering.sdp.lowrank import low_rank
 from gmmlab.clustering.sdp.relaxed import Solver, memberships, only_point
 from gmmlab.clustering.sdp.rounding import ROUNDINGS, check_enough, filled
-from gmmlab.clustering.sdp.rounds import Info, Partition, Refit, Round, rounds, shrinkage
-from gmmlab.clustering.sdp.rounding import ROUNDINGS, filled
 from gmmlab.clustering.sdp.rounds import Info, Partition, Refit, Round, certifying, rounds, shrinkage
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
@@ -263,11 +261,8 @@ class SDPClustering(MixtureClusterer):
         shrink, ridge = shrinkage(x.shape[1], share), float(self.reg_covar)
         check_enough(len(x), k)
         refit = Refit(x, k, structure if self.adjust else SPHERES, shrink, ridge, part.weight)
-        solver, begin = self._solver(len(x), rng), filled(self._begin(part, rng), x, k)
-        return rounds(
-        refit = Refit(x, k, structure if self.adjust else SPHERES, shrinkage(x.shape[1], share), float(self.reg_covar))
         solver, bounds = self._solver(len(x), rng), self._bounds(len(x))
-        begin = filled(self._begin(x, rows, len(every), rng), x, k)
+        begin = filled(self._begin(part, rng), x, k)
         adjust, tol = bool(self.adjust), float(self.tol)
         steps = rounds(
             refit,
