@@ -283,7 +283,11 @@ class DeconvolvedGaussianMixture(SourcedMixture):
             return evidence
         rows, seen = self._rows(X, errors, projection)
         region = self._region(seen, rows, X)
-        assert region is not None
+        if region is None:
+            raise BadData(
+                "The mixture was fitted with a selection, which it has no more (files do not hold functions): put it "
+                "back by set_params(selection=...)."
+            )
         shown = torch.as_tensor(self.selected_).to(evidence)
         return evidence + checked(region.selection(seen.x), len(seen.x)).to(evidence).log() - shown.log()
 
