@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from gmmlab.estimators.exchange import from_sklearn, to_sklearn
     from gmmlab.estimators.growing import IncrementalGaussianMixture, IncrementalGMClassifier, IncrementalGMRegressor
     from gmmlab.estimators.select import select
-    from gmmlab.estimators.storage import load, save
     from gmmlab.families import Gaussian
     from gmmlab.fit import run
     from gmmlab.model import Mixture
     from gmmlab.series.diagnosis import report
+    from gmmlab.storage import load, save
     from gmmlab.widgets.display import options
     from gmmlab.widgets.opening import explore
 
@@ -52,12 +52,12 @@ _HOME = {
     "explore": "gmmlab.widgets.opening",
     "faithful": "gmmlab.data",
     "from_sklearn": "gmmlab.estimators.exchange",
-    "load": "gmmlab.estimators.storage",
+    "load": "gmmlab.storage",
     "load_table": "gmmlab.data",
     "options": "gmmlab.widgets.display",
     "report": "gmmlab.series.diagnosis",
     "run": "gmmlab.fit",
-    "save": "gmmlab.estimators.storage",
+    "save": "gmmlab.storage",
     "select": "gmmlab.estimators.select",
     "stream": "gmmlab.data",
     "to_sklearn": "gmmlab.estimators.exchange",

@@ -26,6 +26,7 @@ ORDER = [
     ["init", "fit", "score", "data", "sample"],
     ["estimators", "plot"],
     ["clustering", "experts", "sequences"],
+    ["storage"],
     ["widgets", "series"],
     ["cli"],
     ["__main__"],

@@ -68,7 +68,7 @@ def chain(*transforms: Transform) -> Transform:
 # -- averaging over steps ------------------------------------------------------------------------------------------
 
 
-class _Running(NamedTuple):
+class Running(NamedTuple):
     """Statistics per row so far, rows seen, rows of the first batch, and time in batches of that size."""
 
     mean: MixtureStats
@@ -91,14 +91,14 @@ def stepwise(power: float = 0.7, offset: float = 2.0) -> Transform:
     if not offset >= 1:
         raise ValueError(f"The step size starts at {offset:g}^-{power:g}, above one; expected an offset of at least 1.")
 
-    def update(_model: Mixture, stats: MixtureStats, state: _Running | None) -> tuple[MixtureStats, _Running]:
+    def update(_model: Mixture, stats: MixtureStats, state: Running | None) -> tuple[MixtureStats, Running]:
         rows = float(stats.n)
         if state is None:
-            return stats, _Running(stats * (1 / rows), rows, rows, 0.0)
+            return stats, Running(stats * (1 / rows), rows, rows, 0.0)
         share = rows / state.batch
         gain = 1 - (1 - (state.time + offset) ** -power) ** share
         mean = (1 - gain) * state.mean + (gain / rows) * stats
-        state = _Running(mean, state.seen + rows, state.batch, state.time + share)
+        state = Running(mean, state.seen + rows, state.batch, state.time + share)
         return mean * state.seen, state
 
     return Transform(lambda: None, update)
