@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from gmmlab.algebra.kernel_density import KernelDensity
 from gmmlab.algebra.modes import Modes
 from gmmlab.axes import Bool, Float, Int, Tensor
@@ -162,6 +164,8 @@ def _check_labels(model: Any, groups: int, least: int = 0) -> None:
 def _check_mixed(model: Any) -> None:
     """The mixture is one of Gaussians; what says again what it holds says the same."""
     mixture, gaussian = model.mixture_, model.mixture_.gaussian
+    scored = mixture.log_prob(gaussian.mean.to(gaussian.origin))  # raises for a gate that asks for more
+    require(torch.isfinite(scored).all(), "mixture_ gives no density to its own means")
     held = {"weights_": mixture.weights, "means_": gaussian.mean}
     check_agreement(model, {name: value for name, value in held.items() if hasattr(model, name)})
     if hasattr(model, "means_"):

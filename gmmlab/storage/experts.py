@@ -10,6 +10,7 @@ from gmmlab.errors import telling
 from gmmlab.estimators import GaussianMixture
 from gmmlab.estimators import parameters as sk
 from gmmlab.experts import GMRegressor, LogisticMoE, SoftmaxMoE, TopKMoE
+from gmmlab.families import Logits, ScaledLinear
 from gmmlab.gates import TopK
 from gmmlab.model import Mixture
 from gmmlab.storage.entry import Fitted, Stored, check_agreement, require
@@ -63,11 +64,14 @@ class Joint(Fitted):
 
 def _check_written(model: SoftmaxMoE | LogisticMoE, outputs: int) -> None:
     """The mixture is of rows of inputs, of what the gate looks at, and of outputs; attributes are what it says."""
-    wide = model.n_features_in_ + model._of_gate + outputs
-    require(model._of_gate >= 0, f"the gate looks at {model._of_gate} columns")
-    components: Any = model.mixture_.components
-    seen = len(components.origin)
-    require(seen == wide, f"mixture_ is of rows of {seen} columns, expected {wide}")
+    p, g = model.n_features_in_, model._of_gate
+    looks, wide = tuple(range(p, p + g) if g else range(p)), p + g + outputs
+    components, gate = model._parts
+    lines: Any = components.lines if isinstance(components, ScaledLinear) else components
+    asked = [*lines.inputs, *([lines.output] if isinstance(lines, Logits) else lines.outputs)]
+    require(gate.columns == looks, f"the gate looks at the columns {gate.columns}, expected {looks}")
+    expected = [*range(p), *range(p + g, wide)]
+    require(asked == expected and len(lines.origin) == wide, f"experts have the columns {asked}, expected {expected}")
     anew = copy(model)
     with telling(lambda *_: None):  # it has been said at the fit
         anew._written(model.weights_)

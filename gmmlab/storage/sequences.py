@@ -54,8 +54,11 @@ def _check_chain(model: SequenceModel) -> None:
 
 def _check_moving(model: ARHMM) -> None:
     _check_chain(model)
-    wide = model.n_features_in_ * int(model.order) + 1
-    require(model.coefs_.shape[2] == wide, f"coefs_ has {model.coefs_.shape[2]} coefficients a line, expected {wide}")
+    experts, back = model.mixture_.components, model.n_features_in_ * int(model.order)
+    columns = (*getattr(experts, "inputs", ()), *getattr(experts, "outputs", ()))
+    expected = tuple(range(back + model.n_features_in_))
+    require(columns == expected, f"the dynamics are of the columns {columns}, expected {expected}")
+    require(model.coefs_.shape[2] == back + 1, f"coefs_ has {model.coefs_.shape[2]} a line, expected {back + 1}")
 
 
 _CHAIN = {"s": "n_states", "c": "n_features_in_"}

@@ -214,6 +214,20 @@ def _totals(stats: MixtureStats) -> None:
     _positive("n")(stats)
 
 
+def _goes_on(online: Online) -> None:
+    """What is averaged is of the model."""
+    if online.state is None:
+        return
+    _require(isinstance(online.state, Running), "a fit that goes on averages no statistics")
+    model, mean = online.model, online.state.mean
+    asked = (
+        (Scaled if isinstance(model.components, Student) else Moments),
+        (NoisyCounts if isinstance(model.gate, Noisy) else Counts),
+    )
+    _require((type(mean.components), type(mean.gate)) == asked, "a fit averages statistics of another model")
+    _require((mean.gate.w.shape[0], model.k) == (model.k, mean.components.w.shape[0]), "components lack statistics")
+
+
 def _sky_tree(tree: SkyTree) -> None:
     check_items({"pairs": tree.pairs, "lengths": tree.lengths}, Edges, {})
 
@@ -292,7 +306,7 @@ VALUES: dict[str, Value] = {
     "noisy counts": Value(NoisyCounts),
     "mixture stats": Value(MixtureStats, _totals),
     "running": Value(Running, _positive("seen", "batch")),
-    "online": Value(Online),
+    "online": Value(Online, _goes_on),
     "grown": Value(growing.Grown, _grown),
     "rule": Value(growing.Rule, _rule),
     "event": Value(growing.Event),

@@ -127,6 +127,18 @@ def test_values_survive_json(value):
     assert not tensors
 
 
+def test_axes_keep_their_order_in_memory():
+    """By which products are rounded: a transposed factor must come back transposed."""
+    kept = torch.arange(24.0).view(2, 3, 4)
+    for given in (kept, kept.mT, kept.permute(2, 0, 1), kept[:, :1].mT, kept[:, ::2], kept[:0], torch.tensor(1.0)):
+        for value in (given, given.numpy()):
+            tensors: dict[str, torch.Tensor] = {}
+            again = decode(json.loads(json.dumps(encode(value, "here", tensors))), tensors)
+            assert type(again) is type(value) and np.array_equal(again, value)
+            dense = torch.as_tensor(value).clone(memory_format=torch.preserve_format)
+            assert torch.as_tensor(again).stride() == dense.stride() or dense.is_contiguous()
+
+
 # -- what cannot be saved ----------------------------------------------------------------------------------------------
 
 
