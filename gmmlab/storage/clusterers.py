@@ -191,7 +191,7 @@ def _check_rows(partitions: Sequence[Tensor], n: int) -> None:
 
 
 def _check_shifted(model: MeanShift) -> None:
-    _check_labels(model, len(model._centres))
+    _check_labels(model, len(model._centres), -1)
     check_agreement(model, {"cluster_centers_": model._centres}, "the modes that were found")
     seen, expected = tuple(model._density.rows.shape), (len(model.labels_), model.n_features_in_)
     require(seen == expected, f"the density has rows of the shape {seen}, expected {expected}")
@@ -241,9 +241,7 @@ def _check_tangled(model: TangleClustering) -> None:
     taken = max(len(node.taken) for node in (*model.tree_.leaves(), *model.tree_.splits()))
     require(taken <= cuts, f"a tangle takes sides of {taken} cuts, and there are {cuts}")
     require(model.cuts_.sides.shape[1] == len(model.labels_), "the cuts have other rows than labels_")
-    require(
-        leaves == len(model.orders_) == model.n_clusters_, f"the tree has {leaves} leaves, not one for each cluster"
-    )
+    require(leaves == len(model.orders_) == model.n_clusters_, f"there are {leaves} leaves, expected one a cluster")
 
 
 def _check_found(model: StarClusterFinder) -> None:

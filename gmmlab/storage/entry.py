@@ -41,10 +41,18 @@ def check_agreement(estimator: Any, held: Mapping[str, Tensor], source: str = "m
         value = sk.as_tensor(getattr(estimator, name))
         if value.shape != expected.shape:
             raise ValueError(f"{name} has the shape {tuple(value.shape)}, expected {tuple(expected.shape)}")
-        off = (value.double() - expected.double()).abs().max() if value.numel() else torch.zeros(())
-        tol = LOOSE * torch.finfo(value.dtype).eps * max(1.0, float(expected.abs().max())) if value.numel() else 0.0
-        if not bool(off <= tol):
-            raise ValueError(f"{name} and {source} do not belong together: they differ by {float(off):.2g}")
+        off = (value.double() - expected.double()).abs()
+        if not bool((off <= LOOSE * torch.finfo(value.dtype).eps * _sizes(expected.double())).all()):
+            raise ValueError(f"{name} and {source} do not belong together: they differ by {float(off.max()):.2g}")
+
+
+def _sizes(values: Tensor) -> Tensor:
+    """Of the largest number in each entry along the first axis, but no less than a millionth of that of all."""
+    if not values.numel():
+        return values
+    largest = values.abs().max()
+    own = values.abs().flatten(1).amax(1).view(-1, *[1] * (values.ndim - 1)) if values.ndim > 1 else largest
+    return torch.maximum(own, 1e-6 * largest)
 
 
 def require(condition: Any, fault: str) -> None:

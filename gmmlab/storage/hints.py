@@ -64,7 +64,7 @@ else:
     class Label(_Factory):
         """Names of classes: numbers or words."""
 
-        kinds = "biufU"
+        kinds = "biufUO"
 
     class Text(_Factory):
         """Words."""

@@ -112,7 +112,7 @@ def chain(model: Any, rows: Any = X) -> Example:
 
 
 QUICK = {"n_init": 1, "max_iter": 30, "random_state": 0}
-DRAWS = {"n_samples": 3, "burn_in": 2, "random_state": 0}
+DRAWS = {"n_samples": 2, "burn_in": 1, "random_state": 0}
 EXAMPLES: dict[str, Example] = {
     "batches": Example(
         GaussianMixture(2, covariance_type="EEV", prior="mclust", noise=True, random_state=0),
@@ -122,9 +122,7 @@ EXAMPLES: dict[str, Example] = {
     "batches of heavy tails": Example(
         gmmlab.StudentMixture(2, random_state=0), lambda m: m.partial_fit(X), (lambda m: m.score_samples(X),)
     ),
-    "started by a clusterer": mixture(
-        GaussianMixture(3, init_params=SDPClustering(3, solver="low_rank", random_state=0), random_state=0), FRAME
-    ),
+    "started by a clusterer": mixture(GaussianMixture(2, init_params=PartitivePartitioning(), random_state=0), FRAME),
     "bayesian": mixture(gmmlab.BayesianGaussianMixture(3, learn_alpha=True, random_state=0)),
     "factors": mixture(gmmlab.FactorMixture(2, random_state=0)),
     "heavy tails": mixture(gmmlab.StudentMixture(2, noise=True, random_state=0)),
@@ -172,6 +170,9 @@ EXAMPLES: dict[str, Example] = {
         LogisticMoE(2, gate_transform="tanh", **QUICK),
         lambda m: m.fit(INPUTS, WORDS),
         (lambda m: m.predict_proba(INPUTS), lambda m: m.log_likelihood(INPUTS, WORDS)),
+    ),
+    "rules for objects": Example(
+        LogisticMoE(1, **QUICK), lambda m: m.fit(FRAME, WORDS.astype(object)), (lambda m: m.predict_proba(FRAME),)
     ),
     "both ways": experts(GMRegressor([1, 2], random_state=0)),
     "chain": chain(HMM(2, covariance_type="VEI", topology="left-right", random_state=0)),
@@ -274,7 +275,6 @@ GOES_ON = {
     "partitions": lambda m: m.recut(bic_margin=1e9),
     "both ways": lambda m: m.condition("y", OUTPUT[:, None]).mean,
     "dynamics": lambda m: m.simulate(X, 5, 3, random_state=0).rows,
-    "tangles": lambda m: m.tree_.order * np.ones(1),
 }
 
 
