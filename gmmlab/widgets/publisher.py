@@ -3,6 +3,7 @@
 The view acknowledges every frame that it has painted. At most `in_flight` frames are unacknowledged, at most
 `rate` are sent per second, and of several snapshots only the latest is composed. A view that says nothing for
 `patience` seconds gets one frame a second, and after a few of those none until it says that it is ready again.
+The last frame is sent again where nobody acknowledges it: a line that was down may have lost it.
 Whoever offers a snapshot never waits.
 """
 
@@ -53,6 +54,13 @@ class Flow:
             return math.inf
         if len(self._unpainted) < self.in_flight and not self._slow:
             return max(0.0, self._sent + self.period - now)
+        return self._slowly(now)
+
+    def overdue(self, now: float) -> float:
+        """Seconds until the last frame is sent again: infinity if the view has painted it, or is gone."""
+        return self._slowly(now) if self.alive and self._unpainted else math.inf
+
+    def _slowly(self, now: float) -> float:
         if self._slow >= SLOW_FRAMES:
             self.alive = False
             return math.inf
@@ -135,7 +143,7 @@ class Publisher:
         while self._outbox:
             self._send(*self._outbox.popleft()())
         with self._lock:
-            wait = self._flow.due(self._clock()) if self._fresh else math.inf
+            wait = (self._flow.due if self._fresh else self._flow.overdue)(self._clock())
             if wait > 0:
                 return None if math.isinf(wait) else wait
             snapshot, self._fresh = self._latest, False

@@ -91,6 +91,19 @@ def test_stray_acknowledgements_change_nothing(flow, frame):
     assert flow.due(0.2) > 1
 
 
+def test_the_last_frame_is_overdue_until_it_is_painted_or_the_view_is_gone(flow):
+    assert flow.overdue(0.0) == math.inf, "nothing was sent"
+    first = flow.sent(0.0)
+    assert flow.overdue(0.0) == flow.patience
+    flow.acked(first, 0.1)
+    assert flow.overdue(0.1) == math.inf
+    now, count = 1.0, 0
+    while math.isfinite(wait := flow.overdue(now) if count else 0.0):
+        now, count = now + wait, count + 1
+        flow.sent(now)
+    assert 3 < count < 10 and not flow.alive
+
+
 class View:
     """A browser that paints what it gets, if it is told to."""
 
@@ -122,6 +135,16 @@ def test_the_latest_snapshot_wins():
     view.until(lambda: view.items()[-1:] == [999])
     assert len(view.received) < 50
     assert view.items() == sorted(view.items())
+
+
+def test_a_frame_that_is_lost_is_sent_again():
+    view = View(painting=False)
+    view.publisher._flow.patience = 0.05
+    view.publisher.ready()
+    view.publisher.offer("last")
+    view.until(lambda: view.items() == ["last", "last"])
+    view.publisher.ack(view.received[-1]["frame"])
+    assert view.publisher._flow.overdue(math.inf) == math.inf
 
 
 def test_the_one_who_offers_never_waits():

@@ -38,8 +38,7 @@ export class Wire {
     try {
       this.#model.send(message);
     } catch {
-      this.#waiting.clear();
-      this.#heard.gone();
+      this.#heard.gone(); // a line that is just coming back refuses too: it is tried again
     }
   }
 

@@ -67,6 +67,24 @@ test("a closed connection is told, not thrown", () => {
   assert.deepEqual(said, ["gone"]);
 });
 
+test("what a line refuses that is just coming back is said again", (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  const model = fakeModel();
+  const { send } = model;
+  const wire = new Wire(model, { changed() {}, refused() {}, gone() {} });
+  model.send = () => {
+    throw new Error("not yet");
+  };
+  wire.send("ready");
+  model.send = send;
+  now = 2000;
+  t.mock.timers.tick(250);
+  assert.deepEqual(model.sent.map(({ op }) => op), ["ready"]);
+  wire.close();
+});
+
 test("what is not answered is said again with its number, and what was answered is not", (t) => {
   t.mock.timers.enable({ apis: ["setInterval"] });
   let now = 0;
