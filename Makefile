@@ -2,6 +2,7 @@
 # .ci/setup makes and keeps up to date; VENV= names another place, PYTHON= another interpreter.
 VENV ?= .venv
 BIN := $(VENV)/bin
+IN_BROWSER := -m browser tests/browser --numprocesses 2 --dist worksteal
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -19,8 +20,8 @@ lab: setup ## open JupyterLab on the first notebook
 test: setup ## run all tests but the slow ones
 	@echo "gmmlab: running the tests, one at a time on each core"
 	@$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses auto --dist worksteal
-	@echo "gmmlab: running the tests in a browser"
-	@$(BIN)/python -m pytest -m browser tests/widgets
+	@echo "gmmlab: running the tests in a browser, in two JupyterLabs beside each other"
+	@$(BIN)/python -m pytest $(IN_BROWSER)
 
 test-slow: setup ## run the slow tests
 	@echo "gmmlab: running the slow tests"
@@ -33,7 +34,7 @@ test-kernels: setup ## run the browser tests on other versions of ipykernel, KER
 		echo "gmmlab: running the browser tests on ipykernel $$version"; \
 		$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/ipykernel-$$version \
 			ipykernel==$$version nest-asyncio && \
-		PYTHONPATH=$$PWD/build/ipykernel-$$version $(BIN)/python -m pytest -m browser tests/widgets || exit 1; \
+		PYTHONPATH=$$PWD/build/ipykernel-$$version $(BIN)/python -m pytest $(IN_BROWSER) || exit 1; \
 	done
 
 check: lint format-check types ## lint, format check and types, as pre-commit and CI run them

@@ -52,7 +52,7 @@ def violations() -> Callable[[Any], list[str]]:
     def found(view: Any) -> list[str]:
         if not view.evaluate("() => 'axe' in window"):
             view.page.evaluate(axe)
-        wrong = view.evaluate("view => axe.run(view).then(result => result.violations)")
+        wrong = view.evaluate("view => axe.run(view, {resultTypes: ['violations']}).then(result => result.violations)")
         return [f"{each['id']}: {node['html'][:120]}" for each in wrong for node in each["nodes"]]
 
     return found

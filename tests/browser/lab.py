@@ -33,6 +33,7 @@ QUIET_BROWSER = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE = 60  # seconds that anything may take on a machine that is busy with something else
 QUIET_SERVER = [
     "--no-browser",
     "--allow-root",
@@ -123,7 +124,7 @@ class Notebook:
         """A value in the kernel, by way of JSON."""
         return json.loads(self.tell(f"import json\nprint(json.dumps({expression}))"))
 
-    def until(self, expression: str, *, seconds: float = 20) -> None:
+    def until(self, expression: str, *, seconds: float = PATIENCE) -> None:
         """Asks the kernel until an expression is true."""
         deadline = time.monotonic() + seconds
         while not self.value(f"bool({expression})"):
@@ -191,7 +192,9 @@ class Lab(Notebook):
             env = _environment(self.folder) | self.environ
             self._server = subprocess.Popen(command, env=env, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=log)
         self._playwright = sync_playwright().start()
-        self._browser = self._playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET_BROWSER)
+        self._browser = self._playwright.chromium.launch(
+            executable_path=CHROMIUM, args=QUIET_BROWSER, timeout=1000 * PATIENCE
+        )
         self._context = self._browser.new_context(**self._look)  # type: ignore[arg-type]
         self._context.on("request", lambda request: self.urls.append(request.url))
         self._context.on("weberror", self._failed)
@@ -205,7 +208,7 @@ class Lab(Notebook):
         self._browser.close()
         self._playwright.stop()
         self._server.terminate()
-        self._server.wait(10)
+        self._server.wait(PATIENCE)
 
     def open(self, name: str, notebook: dict[str, Any] | None = None, *, app: str = "lab") -> Notebook:
         """A notebook in a page of its own, once its kernel is idle; without a kernel if it asks for an unknown one.
@@ -214,7 +217,7 @@ class Lab(Notebook):
         """
         (self.folder / "root" / name).write_text(json.dumps(notebook or _NOTEBOOK))
         page = self._context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(1000 * PATIENCE)
         page.on("websocket", lambda socket: self.urls.append(socket.url))
         place = f"lab/workspaces/{Path(name).stem}" if app == "lab" else f"{app}/{name}"
         page.goto(f"http://127.0.0.1:{self.port}/{place}?token={self.token}")
@@ -234,9 +237,10 @@ class Lab(Notebook):
             self.errors.append(f"{error.error}\n{stack}")
 
     def _await_server(self) -> None:
-        for _ in range(400):
+        deadline = time.monotonic() + PATIENCE
+        while self._server.poll() is None and time.monotonic() < deadline:
             with suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api", timeout=1).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api", timeout=PATIENCE).close()
                 return
             time.sleep(0.05)
         raise RuntimeError(f"JupyterLab did not start: {(self.folder / 'server.log').read_text()}")

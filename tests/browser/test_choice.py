@@ -28,7 +28,7 @@ from gmmlab.widgets.trace import Trace
 other = gmmlab.GaussianMixture(3, random_state=0).fit(X)
 session = explore(X, n_components=2).session
 chart = Trace(session, beside={"other": other}, held_out=X[::3])
-session.play().wait(20)
+session.play().wait(60)
 chart"""
 
 

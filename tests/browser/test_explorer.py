@@ -85,7 +85,7 @@ GREY = {"light": "110, 120, 132", "dark": "150, 160, 172"}
 @pytest.mark.parametrize(("k", "theme"), [(2, "light"), (1, "dark")])
 def test_noise_is_grey_and_gaps_stand_in_the_margin(lab: Lab, violations: Violations, k: int, theme: str) -> None:
     explorer = lab.show(NOISY.format(k=k, theme=theme))
-    lab.tell("explorer.play(); explorer.wait(20)")
+    lab.tell("explorer.play(); explorer.wait(60)")
     explorer.get_by_text("Converged", exact=True).wait_for()
     key = explorer.locator(".gl-key")
     assert key.text_content().startswith("● noise ")
@@ -190,7 +190,7 @@ def test_stop_takes_effect(lab: Lab) -> None:
     explorer.get_by_role("button", name="Pause").wait_for()
     assert explorer.evaluate(places) == before, "Pause takes the room of Play"
     explorer.get_by_role("button", name="Stop").click()
-    lab.until("snap().play == 'idle'", seconds=2)
+    lab.until("snap().play == 'idle'")
     step = lab.value("snap().step")
     lab.page.wait_for_timeout(200)
     assert lab.value("snap().step") == step
