@@ -59,7 +59,10 @@ class _Part(NamedTuple):
 
 
 class Sequences:
-    """A source of statistics that knows which rows follow each other; it has no memory."""
+    """A source of statistics that knows which rows follow each other.
+
+    It keeps the memory of its tables from step to step: to fill fresh pages took as long as all else.
+    """
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Sequences:
         self._n, self._told = len(x), None if told is None else self.packing.pack(told)
         self._weight = None if weight is None else weight.to(x)[self.packing.sequence]
         self._smooth, self._parts = smooth, [_Part(slice(0, len(x)), rows, None)]
+        self._buffers = Buffers()
         if bool(torch.isnan(rows).any()):
             check_columns(x)
             self._parts = [_Part(p.rows, rows[p.rows][:, p.observed], p if p.missing else None) for p in patterns(rows)]
@@ -91,7 +95,7 @@ class Sequences:
     @torch.no_grad()
     def __call__(self, model: Mixture) -> MixtureStats:
         """Statistics of all rows; the evidence is log p of all sequences."""
-        assigned = self._assigned(model)
+        assigned = self._assigned(model, self._buffers)
         resp, evidence, _ = assigned.posterior
         n = evidence.new_tensor(self._n, dtype=torch.float64) if self._weight is None else self._weight.sum().double()
         total = evidence.sum(dtype=torch.float64)
@@ -123,10 +127,9 @@ class Sequences:
         found = chain.viterbi(_gate(model).chain, self._densities(model), self.packing)
         return found._replace(states=self.packing.unpack(found.states))
 
-    def _assigned(self, model: Mixture) -> Assigned:
-        found = _gate(model).along(
-            self._table(model), self.packing, told=self._told, weight=self._weight, smooth=self._smooth
-        )
+    def _assigned(self, model: Mixture, buffers: Buffers | None = None) -> Assigned:
+        table, options = self._table(model, buffers), {"told": self._told, "weight": self._weight}
+        found = _gate(model).along(table, self.packing, **options, smooth=self._smooth, buffers=buffers)
         self._check_possible(found.posterior.evidence)
         return found
 
@@ -135,9 +138,10 @@ class Sequences:
         states = _gate(model).states(self._table(model))
         return states if self._told is None else states + self._told.to(states)
 
-    def _table(self, model: Mixture) -> Float[Tensor, "n k"]:
+    def _table(self, model: Mixture, buffers: Buffers | None = None) -> Float[Tensor, "n k"]:
         """Log densities of packed rows under each component, in memory where those of a component lie together."""
-        table = self._parts[0].x.new_zeros(model.k, self._n).T
+        buffers = Buffers() if buffers is None else buffers
+        table = buffers.take("table", (model.k, self._n), self._parts[0].x).zero_().T
         for part in self._parts:
             if part.x.shape[1] > 0:  # of rows without entries all densities are one
                 for at, x, components, buffers in _chunks(model, part):

@@ -23,13 +23,14 @@ from gmmlab.gates import dirichlet
 from gmmlab.gates.constant import Constant
 from gmmlab.gates.posterior import Posterior
 from gmmlab.kernels.chain import Chain, Smoothed
+from gmmlab.kernels.chunks import Buffers
 from gmmlab.kernels.packing import Packing
 from gmmlab.kernels.scan import quickest
 from gmmlab.record import Record, static
 from gmmlab.stats import Counts, PartedTransitions, Transitions
 
 _LEAST = 1e-300  # probability of what is allowed: only what was never allowed is impossible
-Smooth = Callable[[Chain, Tensor, Packing, Tensor | None], Smoothed]
+Smooth = Callable[[Chain, Tensor, Packing, Tensor | None, Buffers | None], Smoothed]
 
 
 class Assigned(NamedTuple):
@@ -128,15 +129,16 @@ class Markov(Record):
         told: Float[Tensor, "n s"] | None = None,
         weight: Float[Tensor, "n"] | None = None,
         smooth: Smooth = quickest,
+        buffers: Buffers | None = None,
     ) -> Assigned:
         """Packed rows assigned given their whole sequences.
 
         `told` is log evidence about the states from elsewhere, added to their log densities: 0 where nothing is said,
         -inf for what is ruled out. `weight` says how often each row's sequence counts. The evidence of a row is
-        log p(x_t | x_1:t-1), which sums to that of the sequence.
+        log p(x_t | x_1:t-1), which sums to that of the sequence. With `buffers`, what it gives may lie in them.
         """
         dense = self.states(table)
-        found = smooth(self.chain, dense if told is None else dense + told.to(dense), packing, weight)
+        found = smooth(self.chain, dense if told is None else dense + told.to(dense), packing, weight, buffers)
         resp = found.resp if weight is None else found.resp * weight[:, None]
         evidence = found.evidence if weight is None else found.evidence * weight
         start = resp[: packing.columns].sum(0).double()

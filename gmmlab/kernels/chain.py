@@ -24,6 +24,7 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.kernels.chunks import Buffers
 from gmmlab.kernels.packing import Packing
 
 
@@ -60,16 +61,23 @@ class Paths(NamedTuple):
 
 
 def smooth(
-    chain: Chain, table: Float[Tensor, "n s"], packing: Packing, weight: Float[Tensor, "n"] | None = None
+    chain: Chain,
+    table: Float[Tensor, "n s"],
+    packing: Packing,
+    weight: Float[Tensor, "n"] | None = None,
+    buffers: Buffers | None = None,
 ) -> Smoothed:
-    """States given whole sequences. `weight` says how often each row's sequence counts among the moves."""
-    found = scaled(chain, table, packing, weight)
+    """States given whole sequences. `weight` says how often each row's sequence counts among the moves.
+
+    With `buffers` the responsibilities lie in their memory.
+    """
+    found = scaled(chain, table, packing, weight, buffers)
     return in_logs(chain, table, packing, weight) if found is None else found
 
 
 def filtered(chain: Chain, table: Float[Tensor, "n s"], packing: Packing) -> Filtered:
     """States given the rows so far."""
-    found = _forward(chain, table, packing)
+    found = _forward(chain, table, packing, Buffers())
     if not found.exact:
         log_alpha, evidence = _log_forward(chain, table.T, packing)
         return Filtered(log_alpha.exp().T, evidence)
@@ -80,13 +88,18 @@ def filtered(chain: Chain, table: Float[Tensor, "n s"], packing: Packing) -> Fil
 
 
 def scaled(
-    chain: Chain, table: Float[Tensor, "n s"], packing: Packing, weight: Float[Tensor, "n"] | None = None
+    chain: Chain,
+    table: Float[Tensor, "n s"],
+    packing: Packing,
+    weight: Float[Tensor, "n"] | None = None,
+    buffers: Buffers | None = None,
 ) -> Smoothed | None:
     """`smooth` with scaled probabilities; None where they are not exact."""
-    found = _forward(chain, table, packing)
+    buffers = Buffers() if buffers is None else buffers
+    found = _forward(chain, table, packing, buffers)
     if not found.exact:
         return None
-    moves, resp = chain.moves.exp().to(table), table.new_empty(table.shape[::-1])
+    moves, resp = chain.moves.exp().to(table), buffers.take("smoothed", tuple(table.shape[::-1]), table)
     counted, beta = torch.zeros_like(moves), torch.ones_like(found.alpha[-1])
     for i in range(len(packing.spans) - 1, 0, -1):
         span, before = packing.spans[i], found.alpha[i - 1]
@@ -176,9 +189,9 @@ class _Forward(NamedTuple):
         return bool(self.scale.min() > torch.finfo(self.scale.dtype).tiny ** 0.5)  # nor where it is NaN
 
 
-def _forward(chain: Chain, table: Float[Tensor, "n s"], packing: Packing) -> _Forward:
+def _forward(chain: Chain, table: Float[Tensor, "n s"], packing: Packing, buffers: Buffers) -> _Forward:
     logs, top = table.T, table.amax(1)
-    lik, alpha = (_blocks(table, packing) for _ in range(2))
+    lik, alpha = (_blocks(buffers.take(name, (table.numel(),), table), packing) for name in ("lik", "alpha"))
     scale, back = torch.empty_like(top), chain.moves.exp().to(table).T.contiguous()
     predicted = chain.start.exp().to(table)[:, None]
     for i, span in enumerate(packing.spans):
@@ -193,9 +206,9 @@ def _forward(chain: Chain, table: Float[Tensor, "n s"], packing: Packing) -> _Fo
     return _Forward(alpha, lik, scale, top)
 
 
-def _blocks(like: Float[Tensor, "n s"], packing: Packing) -> list[Tensor]:
+def _blocks(flat: Float[Tensor, "_"], packing: Packing) -> list[Tensor]:
     """Memory for a table (s, b) of each time, one after the other."""
-    flat, s = like.new_empty(like.numel()), like.shape[1]
+    s = len(flat) // packing.spans[-1].end
     return [flat[s * span.begin : s * span.end].view(s, span.size) for span in packing.spans]
 
 

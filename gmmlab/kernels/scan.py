@@ -20,6 +20,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.kernels.chain import Chain, Filtered, Paths, Smoothed, in_logs
 from gmmlab.kernels.chain import filtered as filtered_in_steps
 from gmmlab.kernels.chain import smooth as in_steps
+from gmmlab.kernels.chunks import Buffers
 from gmmlab.kernels.packing import Packing
 
 Combine = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor, ...]]
@@ -34,14 +35,22 @@ def pays(packing: Packing, s: int) -> bool:
 
 
 def quickest(
-    chain: Chain, table: Float[Tensor, "n s"], packing: Packing, weight: Float[Tensor, "n"] | None = None
+    chain: Chain,
+    table: Float[Tensor, "n s"],
+    packing: Packing,
+    weight: Float[Tensor, "n"] | None = None,
+    buffers: Buffers | None = None,
 ) -> Smoothed:
     """Smoothed states by the way that takes less time."""
-    return (smooth if pays(packing, table.shape[1]) else in_steps)(chain, table, packing, weight)
+    return (smooth if pays(packing, table.shape[1]) else in_steps)(chain, table, packing, weight, buffers)
 
 
 def smooth(
-    chain: Chain, table: Float[Tensor, "n s"], packing: Packing, weight: Float[Tensor, "n"] | None = None
+    chain: Chain,
+    table: Float[Tensor, "n s"],
+    packing: Packing,
+    weight: Float[Tensor, "n"] | None = None,
+    buffers: Buffers | None = None,  # noqa: ARG001 - as `chain.smooth` has it
 ) -> Smoothed:
     """`chain.smooth` by scans over scaled products; with logarithms, in steps, where those would not be exact."""
     lik, top = _likelihoods(table, packing)
