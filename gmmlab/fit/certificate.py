@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 
-from gmmlab.axes import Float, Tensor
 from gmmlab.families import FactorAnalyzers
 from gmmlab.model import Mixture
 
@@ -43,15 +42,16 @@ class Certificate(NamedTuple):
 def certify(model: Mixture, trace: Sequence[float], n: float, *, converged: bool, jitter: float = 0.0) -> Certificate:
     """A certificate out of the last model and the objectives of all steps; `n` is the number of rows."""
     last_gain = trace[-1] - trace[-2] if len(trace) > 1 else math.inf
+    condition, collapsed = _spread(model)
     return Certificate(
         converged,
         last_gain,
         aitken_gap(trace),
-        _condition(model).tolist(),
+        condition,
         n * float(model.weights.min()),
         jitter,
         model.located.origin.dtype,
-        _collapsed(model),
+        collapsed,
     )
 
 
@@ -72,22 +72,12 @@ def aitken_gap(trace: Sequence[float]) -> float:
     return gain * rate / (1 - rate) if 0 <= rate < 1 else math.inf
 
 
-def _condition(model: Mixture) -> Float[Tensor, "k"]:
-    """Condition numbers of covariances out of their factors."""
+def _spread(model: Mixture) -> tuple[list[float], list[int]]:
+    """Condition numbers of covariances out of their factors, and which have a least variance that is mostly ridge."""
     if isinstance(model.components, FactorAnalyzers):
-        return model.components.condition
-    scale = _scales(model)
-    return (scale.amax(1) / scale.amin(1)) ** 2
-
-
-def _collapsed(model: Mixture) -> list[int]:
-    """Components whose smallest variance is mostly what the ridge has added to it."""
-    if isinstance(model.components, FactorAnalyzers):
-        return []
-    return (_scales(model).amin(1) ** 2 < FLOOR * model.located.ridge).nonzero().flatten().tolist()
-
-
-def _scales(model: Mixture) -> Float[Tensor, "k d"]:
-    """Standard deviations along the axes of every covariance."""
+        return model.components.condition.tolist(), []
     chol = model.located.chol
-    return chol if chol.ndim == 2 else torch.linalg.svdvals(chol)
+    scale = chol if chol.ndim == 2 else torch.linalg.svdvals(chol)  # standard deviations along the axes
+    least = scale.amin(1)
+    flat = (least**2 < FLOOR * model.located.ridge).tolist()
+    return ((scale.amax(1) / least) ** 2).tolist(), [k for k, is_flat in enumerate(flat) if is_flat]
