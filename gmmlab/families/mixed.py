@@ -80,11 +80,14 @@ class Mixed:
     def project(self, w: Float[Tensor, "k"], scatter: Tensor, old: Tensor, groups: Groups) -> Tensor:
         """The projection of every part; the groups are its own."""
         there, back, cut = self.order.there.to(w.device), self.order.back.to(w.device), self.order.aligned
-        w, scatter, old = w[there], scatter[there], old[there]
+        same = old is scatter  # where nobody looks at old covariances
+        w, scatter = w[there], scatter[there]
+        old = scatter if same else old[there]
         if not self.dense:
             return _project(self.parts, w, scatter, old)[back]
         aligned = [part for part in self.parts if not part.structure.dense]
-        variances = _project(aligned, w[:cut], _diagonals(scatter[:cut]), _diagonals(old[:cut]))
+        spread = _diagonals(scatter[:cut])
+        variances = _project(aligned, w[:cut], spread, spread if same else _diagonals(old[:cut]))
         cov = _project(self.parts[len(aligned) :], w[cut:], scatter[cut:], old[cut:])
         return torch.cat([torch.diag_embed(variances), cov])[back]
 

@@ -51,7 +51,7 @@ def bounded_e_step(x: Float[Tensor, "n d"], joint: Joint, weight: Float[Tensor, 
     Row i counts `weight[i]` times, or `weight[i, j]` times in mixture j; once by default. Not for autograd.
     """
     form, origin, natural, peak, log_w, groups = joint
-    bound = torch.cat([block.amax(1) for block in groups.blocks(peak + log_w)])
+    bound = groups.greatest(peak + log_w)
     eta = natural * LOG2E
     eta[:, 0] += LOG2E * (log_w - groups.spread(bound))
     total, evidence = torch.zeros_like(eta), torch.zeros_like(bound)
@@ -81,8 +81,12 @@ def _normalise_(density: Float[Tensor, "k m"], groups: Groups, buffers: Buffers)
     """Turn joint densities into responsibilities, in place, and give their sums."""
     sums = buffers.take("sums", (groups.g, density.shape[1]), density)
     blocks = groups.blocks(density)
-    for block, own in zip(blocks, sums.split([len(block) for block in blocks]), strict=True):
-        block.mul_(torch.sum(block, 1, out=own).reciprocal()[:, None])  # a division for a row, not for an entry
+    counts = [len(block) for block in blocks]
+    for block, own in zip(blocks, sums.split(counts), strict=True):
+        torch.sum(block, 1, out=own)
+    scale = sums.reciprocal()[:, None]  # a division for a row, not for an entry
+    for block, own in zip(blocks, scale.split(counts), strict=True):
+        block.mul_(own)
     return sums
 
 

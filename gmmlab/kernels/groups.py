@@ -60,6 +60,14 @@ class Groups(NamedTuple):
         total = values.new_zeros(self.g, *values.shape[1:])
         return total.index_add_(0, self.owner(values.device), values)
 
+    def greatest(self, values: Float[Tensor, "k"]) -> Float[Tensor, "g"]:
+        """The greatest of the components of each mixture."""
+        if self.g == 1:
+            return values.amax(0, keepdim=True)
+        return values.new_empty(self.g).scatter_reduce_(
+            0, self.owner(values.device), values, "amax", include_self=False
+        )
+
     def spread(self, values: Float[Tensor, "g ..."]) -> Float[Tensor, "k ..."]:
         """What belongs to a mixture, handed to each of its components."""
         return values.expand(self.k, *values.shape[1:]) if self.g == 1 else values[self.owner(values.device)]
