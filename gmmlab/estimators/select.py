@@ -105,7 +105,7 @@ def selecting(
     tol : float, default=1e-5
         A fit ends when the mean log-likelihood changes by less than this; those that could win go on to a thousandth.
     max_iter : int, default=1000
-        Steps at most.
+        Steps at most. With up to 20 they are of plain EM; with more, models leap once they gain little.
     random_state : int, RandomState instance or None
         Seed of random starts.
     verbose : int, default=0

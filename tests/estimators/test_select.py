@@ -323,3 +323,15 @@ def test_bad_rows_are_refused_before_any_work():
         select(np.array([[1.0, 2.0], [math.inf, 1.0], [3.0, 4.0]]))
     with pytest.raises(ValueError, match="sample"):
         select(np.empty((0, 2)))
+
+
+def test_budgets_of_few_steps_are_spent_on_plain_steps(monkeypatch):
+    def logliks(steps: int) -> list[float]:
+        found = select(gmmlab.faithful(), [3], ["full", "diag"], tol=0.0, max_iter=steps, random_state=0)
+        return [one.loglik for one in found.fitted]
+
+    as_they_are = {steps: logliks(steps) for steps in (search.FEW, 2 * search.FEW)}
+    climb = search.climb
+    monkeypatch.setattr(search, "climb", lambda *a, **options: climb(*a, **options | {"accelerated": False}))
+    assert logliks(search.FEW) == as_they_are[search.FEW]
+    assert logliks(2 * search.FEW) != as_they_are[2 * search.FEW]
