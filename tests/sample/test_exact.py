@@ -95,8 +95,8 @@ def luck(seen: list[tuple[int, ...]], expected: dict[tuple[int, ...], float], ba
     [
         ("rows alone", 6, 200_000, 0.01),  # 203 partitions
         ("split_merge", 5, 5_000, 0.055),  # 52 partitions
-        ("dirichlet", 5, 12_000, 0.04),
-        ("sticks", 5, 12_000, 0.04),
+        ("dirichlet", 5, 12_000, 0.045),
+        ("sticks", 5, 12_000, 0.045),
     ],
 )
 def test_frequencies_are_the_posterior_of_five_or_six_rows(name, n, draws, precision):
@@ -115,7 +115,7 @@ def test_rows_drawn_in_turn_give_back_the_prior(name):
     seen = torch.tensor([max(partition) + 1 for partition in chain(name, 4, 8000)]).double()
     expected = sum(ALPHA / (ALPHA + i) for i in range(4))
     error = float(seen.view(40, -1).mean(1).std()) / math.sqrt(40)
-    assert error < 0.05
+    assert error < 0.06
     assert float(seen.mean()) == pytest.approx(expected, abs=3 * error)
 
 
