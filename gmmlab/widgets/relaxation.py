@@ -42,7 +42,7 @@ class Relaxation(ChartWidget):
 
 def _facts(info: Any) -> list[tuple[str, str]]:
     """What a person asks first."""
-    gap = "no bound from this solver" if not math.isfinite(info.gap) else f"{info.gap:.3g}"
+    gap = "no bound from this solver" if not math.isfinite(info.gap) else f"{info.gap:.2g}"
     light = "● certified: no partition is better for these covariances" if info.certified else "○ not certified"
     return [
         ("partition", light),
