@@ -17,8 +17,7 @@ from gmmlab.data import as_rows
 from gmmlab.fit import last, run, whole
 from gmmlab.fit.missing import observed
 from gmmlab.model import Mixture
-from gmmlab.plot.chart import Chart, Control
-from gmmlab.plot.fan import (
+from gmmlab.plot.bundles import (
     CREDIBLE,
     DRAWN,
     FEW,
@@ -30,10 +29,11 @@ from gmmlab.plot.fan import (
     by_posterior,
     collected,
     evenly,
-    fan,
     inhabited,
     thinned,
-)  # fmt: skip
+)
+from gmmlab.plot.chart import Chart, Control
+from gmmlab.plot.fan import fan
 from gmmlab.plot.versus import plane
 from gmmlab.score.bundle import labelled
 from gmmlab.score.uncertainty import refits, weightings

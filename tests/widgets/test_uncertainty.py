@@ -17,8 +17,9 @@ from views import MODELS, frames, marks, obey, session, shown, with_gaps
 import gmmlab
 from gmmlab import plot
 from gmmlab.clustering import SampledGaussianMixture
+from gmmlab.plot.bundles import by_information, evenly
 from gmmlab.plot.chart import Bars, Dots, Line, Table
-from gmmlab.plot.fan import by_information, evenly, verdict
+from gmmlab.plot.fan import verdict
 from gmmlab.widgets.session import Session
 from gmmlab.widgets.uncertainty import PRESS, Uncertainty, refitted
 
@@ -30,6 +31,7 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Types are checked in every call of the tests, which takes much longer than the draws."""
     monkeypatch.setattr("gmmlab.widgets.uncertainty.DRAWN", DRAWN)
     monkeypatch.setattr("gmmlab.plot.fan.DRAWN", DRAWN)
+    monkeypatch.setattr("gmmlab.plot.bundles.DRAWN", DRAWN)
 
 
 @pytest.fixture
@@ -209,10 +211,10 @@ def test_the_picture_for_everyone(x: torch.Tensor) -> None:
 
 
 def test_many_rows_are_thinned_and_it_is_said(x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gmmlab.plot.fan.FEW", 100)
+    monkeypatch.setattr("gmmlab.plot.bundles.FEW", 100)
     widget = Uncertainty(session("three", x))
     assert "The stability is that of 80 of the rows." in widget.chart(widget.session.snapshot).note
-    monkeypatch.setattr("gmmlab.plot.fan.ROWS", 120)
+    monkeypatch.setattr("gmmlab.plot.bundles.ROWS", 120)
     other = Uncertainty(widget.session)
     assert "The information is that of 120 of the rows." in other.chart(other.session.snapshot).note
     widget.bootstrap(2)
