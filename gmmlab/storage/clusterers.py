@@ -57,7 +57,7 @@ class Discovered(Mixed):
     history_: list[Info]
 
 
-class Shifted(Parted):
+class Shifted(Mixed):
     """Of rows that climbed a kernel density."""
 
     cluster_centers_: Float[Array, "m d"]
@@ -191,6 +191,7 @@ def _check_rows(partitions: Sequence[Tensor], n: int) -> None:
 
 
 def _check_shifted(model: MeanShift) -> None:
+    _check_mixed(model)
     _check_labels(model, len(model._centres), -1)
     check_agreement(model, {"cluster_centers_": model._centres}, "the modes that were found")
     seen, expected = tuple(model._density.rows.shape), (len(model.labels_), model.n_features_in_)

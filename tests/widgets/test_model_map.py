@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -141,13 +142,17 @@ def test_a_cell_opens_its_fit_in_a_linked_session(found, x, told):
     assert linked.snapshot.message == "VVI with 2 components was opened."
 
 
+NUMBERS = itertools.count(1)
+
+
 def say(widget, told, **message):
     """The kernel's answer to a message of the page."""
-    widget._receive(widget, {"v": 1, "seq": 1, **message}, [])
+    seq = next(NUMBERS)
+    widget._receive(widget, {"v": 1, "seq": seq, **message}, [])
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         for content in list(told):
-            if content.get("re") == 1:
+            if content.get("re") == seq:
                 told.remove(content)
                 return content
         time.sleep(0.002)
