@@ -179,4 +179,5 @@ def _absent(order: Int[Tensor, "b k"]) -> str:
 
 
 def counted(n: int, what: str) -> str:
+    """So many of a thing, in words."""
     return f"{n} {what}" + ("" if n == 1 else "s")
