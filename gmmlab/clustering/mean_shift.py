@@ -137,7 +137,7 @@ class MeanShift(MixtureClusterer):
         density = self._density_of(x.double())
         radius = KERNELS[self.kernel].radius if isinstance(self.merge_radius, str) else float(self.merge_radius)
         tol, most = float(self.tol), int(self.max_iter)
-        small = density if self.project_dim is None else self._projected(density, rng)
+        small = density if self.project_dim is None else self._projected(density, int(self.project_dim), rng)
         variance = (density.bandwidth / KERNELS[self.kernel].widen(x.shape[1])) ** 2
 
         def gathered(points: Tensor, heights: Tensor) -> Any:
@@ -154,13 +154,11 @@ class MeanShift(MixtureClusterer):
         where = Whereabouts(found.points[found.basins], float(found.heights[found.basins].mean()), labels, modes)
         yield Climbing(climb.i + modes.steps, where, lambda: blobs(x, labels, variance))
 
-    def _projected(self, density: KernelDensity, rng: torch.Generator) -> KernelDensity:
-        """The density of the images of the rows. Raises `BadData` for more dimensions than columns."""
-        if int(self.project_dim or 0) > (d := density.rows.shape[1]):
-            raise BadData(
-                f"project_dim={self.project_dim} is more than the {d} columns of the rows; expected 1 to {d}."
-            )
-        images = density.rows @ projection(density, int(self.project_dim or 0), rng).T
+    def _projected(self, density: KernelDensity, q: int, rng: torch.Generator) -> KernelDensity:
+        """The density of the images of the rows in q dimensions. Raises `BadData` for more of them than columns."""
+        if q > (d := density.rows.shape[1]):
+            raise BadData(f"project_dim={q} is more than the {d} columns of the rows; expected 1 to {d}.")
+        images = density.rows @ projection(density, q, rng).T
         return KernelDensity(images, density.bandwidth, density.profile)
 
     def _density_of(self, x: Float[Tensor, "n d"]) -> KernelDensity:

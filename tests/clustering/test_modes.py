@@ -9,9 +9,11 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_moons
 
 from gmmlab import GaussianMixture
+from gmmlab.algebra import projected_modes
 from gmmlab.clustering import MeanShift, ModalClustering
 from gmmlab.clustering.mean_shift import KERNELS, reference_bandwidth
 from gmmlab.errors import BadData, DataWarning
+from gmmlab.estimators.sample import generator
 from gmmlab.families import Gaussian
 from gmmlab.gates import Constant
 from gmmlab.kernels.agreement import adjusted_rand
@@ -62,6 +64,19 @@ def test_modes_by_way_of_a_projection():
     np.testing.assert_allclose(model.cluster_centers_, full.cluster_centers_, atol=1e-4)
     again = MeanShift(bandwidth=6.0, project_dim=10, random_state=0).fit(x)
     np.testing.assert_array_equal(model.labels_, again.labels_)
+
+
+def test_rows_of_a_projection_go_where_its_modes_climb_to():
+    """Modes of an image come to others, in another order or to one and the same."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(4 * rng.normal(size=(4, 3)), 30, axis=0) + 0.5 * rng.normal(size=(120, 3))
+    orders = []
+    for seed in (0, 4, 11):
+        model = MeanShift(bandwidth=1.5, project_dim=1, random_state=seed).fit(x)
+        found = projected_modes(model._density, 1, generator(seed, torch.device("cpu")), tol=1e-6)
+        orders.append(found.modes.basins.tolist())
+        np.testing.assert_array_equal(model.labels_, found.modes.basins[found.basins])
+    assert orders == [[0, 0], [0, 2, 1], [1, 0]]
 
 
 @pytest.mark.parametrize("options", [{}, {"rows_climb": False}], ids=str)
