@@ -258,7 +258,14 @@ def test_whole_weights_are_copies_of_rows(kind):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"adjust": False}, {"solver": "low_rank"}, {"update": "soft"}, {"rounding": "argmax"}],
+    [
+        {},
+        {"adjust": False},
+        {"solver": "low_rank"},
+        {"solver": "low_rank", "certify": True},
+        {"update": "soft"},
+        {"rounding": "argmax"},
+    ],
     ids=str,
 )
 def test_clusters_of_weighted_rows_are_those_of_copies(options):
