@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.kernels import compiled
 from gmmlab.kernels.chunks import Buffers, chunk_rows, evenly
 from gmmlab.kernels.forms import Products, weighted_features
 from gmmlab.kernels.groups import Groups
@@ -54,11 +55,25 @@ def bounded_e_step(x: Float[Tensor, "n d"], joint: Joint, weight: Float[Tensor, 
     bound = groups.greatest(peak + log_w)
     eta = natural * LOG2E
     eta[:, 0] += LOG2E * (log_w - groups.spread(bound))
-    total, evidence = torch.zeros_like(eta), torch.zeros_like(bound)
+    if weight is not None:
+        weight = (weight if weight.ndim == 2 else weight[:, None]).to(x).T
+    if compiled.serves(x, *eta.shape):
+        pairs = form.pairs(x.shape[1], x.device)
+        total, evidence = compiled.compiled_e_step(x, origin, eta, pairs, groups, least=LEAST[x.dtype], weight=weight)
+    else:
+        total, evidence = _by_chunks(x, joint, eta, weight)
+    return Totals(total, evidence + bound * (len(x) if weight is None else weight.sum(1, dtype=torch.float64)))
+
+
+def _by_chunks(
+    x: Float[Tensor, "n d"], joint: Joint, eta: Float[Tensor, "k f"], weight: Float[Tensor, "_ n"] | None
+) -> tuple[Float[Tensor, "k f"], Float[Tensor, "g"]]:
+    """Totals, and log evidences over the bounds, by torch calls."""
+    form, origin, groups = joint.form, joint.origin, joint.groups
+    total, evidence = torch.zeros_like(eta), eta.new_zeros(groups.g)
     size = evenly(len(x), chunk_rows(sum(eta.shape), x.element_size(), x.device))
     eta, buffers = eta.to(x), Buffers()
-    columns = weight if weight is None or weight.ndim == 2 else weight[:, None]
-    weights = repeat(None) if columns is None else columns.to(x).T.split(size, dim=1)
+    weights = repeat(None) if weight is None else weight.split(size, dim=1)
     for rows, times in zip(x.split(size), weights, strict=False):
         features = form.features(rows, origin, buffers)
         resp = torch.mm(eta, features, out=buffers.take("table", (groups.k, len(rows)), x)).exp2_()
@@ -69,12 +84,12 @@ def bounded_e_step(x: Float[Tensor, "n d"], joint: Joint, weight: Float[Tensor, 
             sums[:, lost] = 1.0
             evidence += (log_evidence if times is None else log_evidence * times[:, lost]).sum(1)
         if times is None:
-            evidence += log_product(sums) + bound * len(rows)
+            evidence += log_product(sums)
         else:
             resp *= groups.spread(times) if len(times) == groups.g else times
-            evidence += (sums.log_() * times).sum(1, dtype=torch.float64) + bound * times.sum(1, dtype=torch.float64)
+            evidence += (sums.log_() * times).sum(1, dtype=torch.float64)
         total += weighted_features(resp, features)
-    return Totals(total, evidence)
+    return total, evidence
 
 
 def _normalise_(density: Float[Tensor, "k m"], groups: Groups, buffers: Buffers) -> Float[Tensor, "g m"]:
