@@ -12,7 +12,7 @@ import numpy as np
 
 from gmmlab.axes import Tensor
 from gmmlab.plot import chart as spec
-from gmmlab.plot.picture import Picture, Ticks  # asks for matplotlib, with a sentence, before the next lines need it
+from gmmlab.plot.picture import Picture, Pixels, Ticks  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.raster import raster
 from gmmlab.plot.style import NOISE, Rgb, Style, blend, colour, css, dash, ink, parse, style
 
@@ -121,7 +121,7 @@ def _ticks(axes: Axes, frame: spec.Frame, look: Style) -> None:
 def _titles(axes: Axes, frame: spec.Frame, look: Style) -> None:
     axes.set_xlabel(frame.x_title, color=look.ink, fontsize=7.5, labelpad=2, loc="right")
     words = "   ".join(filter(None, [frame.title, f"↑ {frame.y_title}" if frame.y_title else ""]))
-    axes.set_title(words, loc="left", color=look.ink, fontsize=8, pad=6)
+    axes.set_title(words, loc="left", y=1, color=look.ink, fontsize=8, pad=6)  # a y given is not looked for
     room = axes.get_window_extent().width / 2 - LETTER * len(words)
     entries = [(mark, mark.label) for mark in frame.marks if mark.label]
     while entries and sum(LETTER * len(label) + 24 for _, label in entries) > room:
@@ -277,7 +277,7 @@ def _points(axes: Axes, mark: spec.Points, look: Style, rows: Rows | None) -> No
     box, ranges = axes.get_window_extent(), (axes.get_xlim(), axes.get_ylim())
     size = round(box.width / 2), round(box.height / 2)
     image = raster(xy[kept], palette[labels[kept]].astype(float), ranges, size, scale=1)
-    axes.imshow(image, extent=(*ranges[0], *ranges[1]), aspect="auto", interpolation="none", zorder=1)
+    Pixels(axes, image, zorder=1)
 
 
 def _underlay(axes: Axes, mark: spec.Underlay, look: Style, _: Rows | None) -> None:  # noqa: ARG001
@@ -304,7 +304,7 @@ def _table(picture: Picture, table: spec.Table, box: Box, look: Style) -> None:
     axes = picture.panel((left, bottom + 4, width, height - TITLE - 4), look)
     axes.set(xlim=(0, width), ylim=(height - TITLE - 4, 0))
     axes.set_axis_off()
-    axes.set_title(table.title, loc="left", color=look.ink, fontsize=8, pad=6)
+    axes.set_title(table.title, loc="left", y=1, color=look.ink, fontsize=8, pad=6)
     if not table.cells:
         axes.text(0, 12, table.empty, color=look.quiet, fontsize=8, va="center")
         return

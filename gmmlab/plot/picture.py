@@ -17,22 +17,11 @@ needs("matplotlib")
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.image import AxesImage  # noqa: E402
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 from PIL import Image  # noqa: E402
 
-MEDIAN, OCTREE = Image.Quantize.MEDIANCUT, Image.Quantize.FASTOCTREE
-#: Ways to make a PNG smaller until it fits: scale of the picture, number of colours and how they are chosen.
-LADDER = (
-    (2.0, 256, MEDIAN),
-    (2.0, 256, OCTREE),
-    (2.0, 128, OCTREE),
-    (2.0, 64, OCTREE),
-    (2.0, 32, OCTREE),
-    (1.5, 128, OCTREE),
-    (1.5, 32, OCTREE),
-    (1.0, 256, OCTREE),
-    (1.0, 64, OCTREE),
-)
+CARE = 1.25  # how much smaller a PNG may be that is saved with care, which takes five times as long
 CORNER = 8  # radius of the corners, in nominal pixels
 LEVELS = 8  # of opacity along them; each takes one of the 256 colours of a PNG
 
@@ -42,6 +31,28 @@ class Ticks(MaxNLocator):
 
     def __init__(self, most: int, *, whole: bool = False) -> None:
         super().__init__(nbins=most, steps=[1, 2, 5, 10], integer=whole)
+
+
+class Pixels(AxesImage):  # type: ignore[misc]
+    """RGBA pixels (h, w, 4), top row first, over all of their axes.
+
+    A pixel of the picture is a copy of the one at its place; matplotlib would make floats of all of them first.
+    """
+
+    def __init__(self, axes: Axes, image: NDArray[np.uint8], *, zorder: float) -> None:
+        super().__init__(axes, extent=(*axes.get_xlim(), *axes.get_ylim()), interpolation="none", zorder=zorder)
+        self.image = image
+        self.set_data(image)
+        axes.add_image(self)
+
+    def make_image(self, renderer: Any, magnification: float = 1.0, unsampled: bool = False) -> Any:
+        if unsampled:  # formats of lines, PDF say, hold the pixels themselves
+            return super().make_image(renderer, magnification, unsampled)
+        left, bottom, right, top = (round(edge * magnification) for edge in self.axes.bbox.extents)
+        h, w, _ = self.image.shape
+        rows = np.arange(top - bottom)[::-1] * h // (top - bottom)  # upwards
+        columns = np.arange(right - left) * w // (right - left)
+        return self.image.take(rows, 0).take(columns, 1), left / magnification, bottom / magnification, None
 
 
 class Picture(Figure):
@@ -113,39 +124,60 @@ def _words(size: tuple[int, int], alt: str) -> dict[str, Any]:
     return {"width": size[0], "height": size[1], "alt": alt}
 
 
-def fitted(sharp: Image.Image, nominal: tuple[int, int], limit: int) -> bytes:
-    """An image of twice its nominal size as PNG, at the first scale and colours that fit into `limit` bytes.
+def _chosen(image: Image.Image, colours: int) -> Image.Image:
+    """An image of few colours: that of its corner, which is paper, and those that suit all that is not paper.
 
-    Most of the time goes into colours chosen well and bytes saved with care, so what does not fit when both are done in
-    a hurry is not tried.
+    Most of a picture is paper. To leave it out takes a third of the time, and the colours are the same.
     """
-    for rung in LADDER:
-        scale, colours, method = rung
+    packed = np.asarray(image.convert("RGBX")).view(np.uint32)[..., 0]
+    inked = packed != packed[0, 0]
+    index, palette = np.zeros(inked.shape, np.uint8), list(image.getpixel((0, 0)))
+    if inked.any():
+        rgb = np.ascontiguousarray(packed[inked].view(np.uint8).reshape(1, -1, 4)[..., :3])
+        row = Image.fromarray(rgb).quantize(colours - 1, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        index[inked] = np.asarray(row)[0] + 1
+        palette += row.getpalette()
+    few = Image.fromarray(index)
+    few.putpalette(palette[: 3 * colours])
+    return few
+
+
+def _shared_out(image: Image.Image, colours: int) -> Image.Image:
+    """An image of few colours that are spread evenly, by which it becomes smaller."""
+    return image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+
+
+#: Ways to make a PNG smaller until it fits: scale of the picture, number of colours and how they are chosen.
+LADDER = (
+    (2.0, 256, _chosen),
+    (2.0, 256, _shared_out),
+    (2.0, 128, _shared_out),
+    (2.0, 64, _shared_out),
+    (2.0, 32, _shared_out),
+    (1.5, 128, _shared_out),
+    (1.5, 32, _shared_out),
+    (1.0, 256, _shared_out),
+    (1.0, 64, _shared_out),
+)
+
+
+def fitted(sharp: Image.Image, nominal: tuple[int, int], limit: int) -> bytes:
+    """An image of twice its nominal size as PNG, at the first scale and colours that fit into `limit` bytes."""
+    for scale, colours, chosen in LADDER:
         size = round(nominal[0] * scale), round(nominal[1] * scale)
         image = sharp if sharp.size == size else sharp.resize(size, Image.Resampling.LANCZOS)
-        few = _few(image, colours, OCTREE)
-        if rung is not LADDER[-1] and len(_encoded(few, compress_level=6)) > limit:
-            continue
-        few = few if method is OCTREE else _few(image, colours, method)
-        data = _card(few, paper=image.getpixel((0, 0)), radius=round(CORNER * scale))
+        few = chosen(image, min(colours, 256 - LEVELS))  # those of the corners are not counted
+        card = _card(few, paper=image.getpixel((0, 0)), radius=round(CORNER * scale))
+        data = _encoded(card)
+        if limit < len(data) < CARE * limit:
+            data = _encoded(card, optimize=True)
         if len(data) <= limit:
             break
     return data
 
 
-def _few(image: Image.Image, colours: int, method: Image.Quantize) -> Image.Image:
-    """Those of the corners are not counted."""
-    return image.quantize(min(colours, 256 - LEVELS), method, dither=Image.Dither.NONE)
-
-
-def _encoded(image: Image.Image, **how: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "PNG", **how)
-    return out.getvalue()
-
-
-def _card(image: Image.Image, *, paper: Any, radius: int) -> bytes:
-    """An image of few colours as PNG with round corners.
+def _card(image: Image.Image, *, paper: Any, radius: int) -> Image.Image:
+    """An image of few colours with round corners.
 
     A page of the same colour shows nothing of them. On any other page, a dark one say, the picture is a card that lies
     there on purpose, as the live widgets are, and not a hole in it.
@@ -157,8 +189,14 @@ def _card(image: Image.Image, *, paper: Any, radius: int) -> bytes:
         part[cover < LEVELS] = first + cover[cover < LEVELS]
     card = Image.fromarray(index)
     card.putpalette([*(image.getpalette() or [])[: 3 * first], *LEVELS * paper])
-    opacity = bytes([*[255] * first, *(255 * level // LEVELS for level in range(LEVELS))])
-    return _encoded(card, optimize=True, transparency=opacity)
+    card.info["transparency"] = bytes([*[255] * first, *(255 * level // LEVELS for level in range(LEVELS))])
+    return card
+
+
+def _encoded(image: Image.Image, **how: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", **how)
+    return out.getvalue()
 
 
 def _cover(radius: int) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from gmmlab.plot.climb import climb
 from gmmlab.plot.density import levels, log_density
 from gmmlab.plot.ellipses import Ellipses, ellipses, noise, outline
 from gmmlab.plot.painter import paint, place
-from gmmlab.plot.picture import Picture  # asks for matplotlib, with a sentence, before the next lines need it
+from gmmlab.plot.picture import Picture, Pixels  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.raster import Range, raster
 from gmmlab.plot.style import DOUBT, FAINT, NOISE, Style, colour, css, dash, ink, line, style
 
@@ -82,7 +82,7 @@ def scatter(
     _draw_key(axes, words, bool(torch.isnan(x[:, list(dims)]).any()), look, doubt is not None)
     axes.set_xlabel(names[dims[0]], color=look.ink, fontsize=8, labelpad=2)
     axes.set_ylabel(names[dims[1]], color=look.ink, fontsize=8, labelpad=3)
-    axes.set_title(title, loc="left", color=look.quiet, fontsize=8, pad=6)
+    axes.set_title(title, loc="left", y=1, color=look.quiet, fontsize=8, pad=6)
     if strip:
         (below,) = climb(trace, step=trace[-1][0] if step is None else step, bare=True).frames()
         place(picture, below, (0, 0, size[0] - RIGHT, strip), look, least=LEFT)
@@ -128,7 +128,7 @@ def _draw_points(axes: Axes, x: Float[Tensor, "n 2"], colours: Any, look: Style)
     box = axes.get_window_extent()
     scale = 2 if len(xy) <= FINE else 1  # many points at full sharpness are noise that no PNG makes small
     image = raster(xy, colours, ranges, (round(box.width * scale / 2), round(box.height * scale / 2)), scale=scale)
-    axes.imshow(image, extent=(*ranges[0], *ranges[1]), aspect="auto", interpolation="none", zorder=1)
+    Pixels(axes, image, zorder=1)
 
 
 def _draw_ellipses(axes: Axes, shown: Ellipses, look: Style) -> None:
