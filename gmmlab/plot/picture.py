@@ -49,10 +49,13 @@ class Pixels(AxesImage):  # type: ignore[misc]
         if unsampled:  # formats of lines, PDF say, hold the pixels themselves
             return super().make_image(renderer, magnification, unsampled)
         left, bottom, right, top = (round(edge * magnification) for edge in self.axes.bbox.extents)
-        h, w, _ = self.image.shape
-        rows = np.arange(top - bottom)[::-1] * h // (top - bottom)  # upwards
-        columns = np.arange(right - left) * w // (right - left)
-        return self.image.take(rows, 0).take(columns, 1), left / magnification, bottom / magnification, None
+        rows, columns = _nearest(self.image.shape[0], top - bottom), _nearest(self.image.shape[1], right - left)
+        return self.image.take(rows[::-1], 0).take(columns, 1), left / magnification, bottom / magnification, None
+
+
+def _nearest(held: int, drawn: int) -> NDArray[np.int64]:
+    """Which of so many pixels lies at the middle of each that is drawn."""
+    return (2 * np.arange(drawn) + 1) * held // (2 * drawn)
 
 
 class Picture(Figure):
