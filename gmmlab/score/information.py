@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch.func import jacrev
+from torch.autograd.functional import hessian, jacobian
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.errors import NotPositiveDefinite
@@ -182,8 +182,8 @@ def observed_information(
     weight = x.new_ones(len(x)) if weight is None else weight.double()
     theta = chart.pack(mixture)
     frame = _Frame(mixture.gaussian)
-    # reverse mode throughout: torch 2.13's forward mode warns of TorchScript when it is first used
-    slope = jacrev(lambda t: frame.natural(*chart.unpack(t)))(theta)  # (k, f, p)
+    # not torch.func: its first use warns of TorchScript (forward) or imports torch's compiler for two seconds (reverse)
+    slope = jacobian(lambda t: frame.natural(*chart.unpack(t)), theta, vectorize=True)  # (k, f, p)
     p, (k, f, _) = len(theta), slope.shape
     g, square, empirical = x.new_zeros(k, f), x.new_zeros(k, f, f), x.new_zeros(p, p)
     size = chunk_rows(2 * k * f + p, x.element_size(), x.device)
@@ -194,7 +194,7 @@ def observed_information(
         square += (by_component * w) @ features.mT
         scores = torch.tensordot(by_component, slope, ([0, 1], [0, 1]))  # (m, p)
         empirical += (scores.T * w) @ scores
-    curvature = jacrev(jacrev(lambda t: (g * frame.natural(*chart.unpack(t))).sum()))(theta)
+    curvature = hessian(lambda t: (g * frame.natural(*chart.unpack(t))).sum(), theta, vectorize=True)
     observed = empirical - torch.einsum("kfp,kfq->pq", slope, square @ slope) - curvature
     gradient = torch.tensordot(g, slope, 2)
     return Information(chart, theta, gradient, (observed + observed.mT) / 2, empirical)
