@@ -12,7 +12,7 @@ import numpy as np
 
 from gmmlab.axes import Tensor
 from gmmlab.plot import chart as spec
-from gmmlab.plot.picture import Picture, Pixels, Ticks  # asks for matplotlib, with a sentence, before the next lines need it
+from gmmlab.plot.picture import Picture, Pixels, Ticks  # asks for matplotlib, with a sentence, before it is needed
 from gmmlab.plot.raster import raster
 from gmmlab.plot.style import NOISE, Rgb, Style, blend, colour, css, dash, ink, parse, style
 

@@ -33,7 +33,7 @@ class Ticks(MaxNLocator):
         super().__init__(nbins=most, steps=[1, 2, 5, 10], integer=whole)
 
 
-class Pixels(AxesImage):  # type: ignore[misc]
+class Pixels(AxesImage):
     """RGBA pixels (h, w, 4), top row first, over all of their axes.
 
     A pixel of the picture is a copy of the one at its place; matplotlib would make floats of all of them first.
@@ -134,12 +134,12 @@ def _chosen(image: Image.Image, colours: int) -> Image.Image:
     """
     packed = np.asarray(image.convert("RGBX")).view(np.uint32)[..., 0]
     inked = packed != packed[0, 0]
-    index, palette = np.zeros(inked.shape, np.uint8), list(image.getpixel((0, 0)))
+    index, palette = np.zeros(inked.shape, np.uint8), np.asarray(image)[0, 0].tolist()
     if inked.any():
         rgb = np.ascontiguousarray(packed[inked].view(np.uint8).reshape(1, -1, 4)[..., :3])
         row = Image.fromarray(rgb).quantize(colours - 1, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         index[inked] = np.asarray(row)[0] + 1
-        palette += row.getpalette()
+        palette += row.getpalette() or []
     few = Image.fromarray(index)
     few.putpalette(palette[: 3 * colours])
     return few
