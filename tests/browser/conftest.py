@@ -15,13 +15,19 @@ sys.path.insert(0, str(Path(__file__).parent))  # `from lab import Lab`
 
 from lab import BEGIN, CHROMIUM, Lab
 
+AXE = """view => axe.run(view, {resultTypes: ['violations'], preload: false}).then(result => result.violations)"""
+
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def running(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Lab]:
     """One server, one browser, one notebook and one kernel for all tests of a process."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: install Debian's chromium to run the browser tests")
-    with Lab(tmp_path_factory.mktemp("lab"), OMP_WAIT_POLICY="passive") as lab:  # browser and server need the cores too
+    environ = {
+        "OMP_WAIT_POLICY": "passive",  # browser and server need the cores too
+        "MPLCONFIGDIR": str(pytestconfig.cache.mkdir("matplotlib")),  # type: ignore[union-attr]  # one list of fonts for all
+    }
+    with Lab(tmp_path_factory.mktemp("lab"), **environ) as lab:
         lab.tell(BEGIN)
         yield lab
 
@@ -46,13 +52,16 @@ def lab(cleared: Lab) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def violations() -> Callable[[Any], list[str]]:
-    """What axe finds wrong inside an element of a page, and hence in a widget."""
+    """What axe finds wrong inside an element of a page, and hence in a widget.
+
+    Nothing is fetched before: that is for rules about sound and turned screens, and takes half the time.
+    """
     axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
 
     def found(view: Any) -> list[str]:
         if not view.evaluate("() => 'axe' in window"):
             view.page.evaluate(axe)
-        wrong = view.evaluate("view => axe.run(view, {resultTypes: ['violations']}).then(result => result.violations)")
+        wrong = view.evaluate(AXE)
         return [f"{each['id']}: {node['html'][:120]}" for each in wrong for node in each["nodes"]]
 
     return found

@@ -18,7 +18,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +44,7 @@ QUIET_SERVER = [
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
     "--JupyterNotebookApp.expose_app_in_browser=True",
+    "--KernelManager.shutdown_wait_time=0.2",  # a kernel has nothing to save
 ]
 
 # What a kernel begins with.
@@ -91,6 +93,7 @@ _FRAMES = """count => new Promise(done => {
     const next = () => (count-- ? requestAnimationFrame(next) : done());
     next();
 })"""
+_OPEN = "path => void jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'})"
 _IDLE = "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 _NOTEBOOK = {
     "cells": [],
@@ -207,26 +210,40 @@ class Lab(Notebook):
             self.page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")
         self._browser.close()
         self._playwright.stop()
-        self._server.terminate()
+        self._server.kill()  # neither has it, and to stop takes a second
         self._server.wait(PATIENCE)
 
-    def open(self, name: str, notebook: dict[str, Any] | None = None, *, app: str = "lab") -> Notebook:
-        """A notebook in a page of its own, once its kernel is idle; without a kernel if it asks for an unknown one.
-
-        It opens in JupyterLab, or in Notebook 7 as `app="notebooks"`.
-        """
-        (self.folder / "root" / name).write_text(json.dumps(notebook or _NOTEBOOK))
+    def open(self, name: str, *, app: str = "lab") -> Notebook:
+        """An empty notebook with its kernel in a page of its own, in JupyterLab or in Notebook 7 (`app="notebooks"`)."""
+        (self.folder / "root" / name).write_text(json.dumps(_NOTEBOOK))
         page = self._context.new_page()
         page.set_default_timeout(1000 * PATIENCE)
         page.on("websocket", lambda socket: self.urls.append(socket.url))
         place = f"lab/workspaces/{Path(name).stem}" if app == "lab" else f"{app}/{name}"
         page.goto(f"http://127.0.0.1:{self.port}/{place}?token={self.token}")
-        _in_front(page, name, app, kernel=(notebook or _NOTEBOOK)["metadata"]["kernelspec"]["name"] == "python3")
+        _in_front(page, name, app)
         return Notebook(page)
+
+    @contextmanager
+    def without_kernel(self, name: str, notebook: dict[str, Any]) -> Iterator[Any]:
+        """A notebook in front of the one that is open, as if it came from elsewhere: its kernel is not known here."""
+        notebook["metadata"] = {"kernelspec": {"name": "gone", "display_name": "gone"}}
+        (self.folder / "root" / name).write_text(json.dumps(notebook))
+        self.page.evaluate(_OPEN, name)
+        self.page.locator(".jp-Dialog button", has_text="No Kernel").click()
+        try:
+            yield self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+        finally:
+            self.page.evaluate("() => jupyterapp.shell.currentWidget.close()")
+
+    def saved(self) -> dict[str, Any]:
+        """The notebook as it is in its file, once it has been saved."""
+        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        return json.loads((self.folder / "root" / "lab.ipynb").read_text())
 
     def reload(self) -> None:
         """Saves the notebook and loads its page again; the kernel stays."""
-        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        self.saved()
         self.page.reload()
         _in_front(self.page, "lab.ipynb", "lab")
 
@@ -246,16 +263,13 @@ class Lab(Notebook):
         raise RuntimeError(f"JupyterLab did not start: {(self.folder / 'server.log').read_text()}")
 
 
-def _in_front(page: Any, name: str, app: str, *, kernel: bool = True) -> None:
-    """Waits for the application, and for its notebook to have an idle kernel, or to have refused one."""
+def _in_front(page: Any, name: str, app: str) -> None:
+    """Waits for the application, and for its notebook to have an idle kernel."""
     page.wait_for_function("() => window.jupyterapp")
     page.evaluate("() => jupyterapp.restored.then(() => {})")
     if app == "lab":
-        page.evaluate("path => void jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'})", name)
-    if kernel:
-        page.wait_for_function(_IDLE)
-    else:
-        page.locator(".jp-Dialog button", has_text="No Kernel").click()
+        page.evaluate(_OPEN, name)
+    page.wait_for_function(_IDLE)
 
 
 def _unless_raised(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:

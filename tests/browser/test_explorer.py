@@ -508,12 +508,8 @@ def test_the_same_points_give_the_same_pixels(lab: Lab) -> None:
 
 def test_a_notebook_without_a_kernel_shows_the_picture(lab: Lab) -> None:
     show(lab)
-    lab.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
-    notebook = json.loads((lab.folder / "root" / "lab.ipynb").read_text())
-    notebook["metadata"] = {"kernelspec": {"name": "gone", "display_name": "gone"}}
-    page = lab.open("again.ipynb", notebook).page
-    picture = page.locator(".jp-RenderedImage img").first
-    picture.wait_for()
-    assert picture.evaluate("image => image.naturalWidth") > 600
-    assert page.locator(".gl-explorer").count() == 0
-    page.close()
+    with lab.without_kernel("again.ipynb", lab.saved()) as notebook:
+        picture = notebook.locator(".jp-RenderedImage img").first
+        picture.wait_for()
+        assert picture.evaluate("image => image.naturalWidth") > 600
+        assert notebook.locator(".gl-explorer").count() == 0
