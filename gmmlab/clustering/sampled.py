@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from gmmlab.axes import Float, Int, Tensor
@@ -35,8 +37,11 @@ from gmmlab.sample import (
     collapsed_gibbs,
     split_merge,
 )
-from gmmlab.sample.draws import Draw, sets
+from gmmlab.sample.draws import Draw, copied, sets
 from gmmlab.score.partitions import Loss, binder, point, similarity, variation
+
+if TYPE_CHECKING:
+    from gmmlab.widgets.explorer import Explorer
 
 GROUPS = 5  # whose ellipsoids fill that of the rows: the default size of a group
 MOST = 10_000  # rows of which every pair is counted
@@ -51,6 +56,7 @@ class Start(NamedTuple):
     x: Tensor
     prior: NormalInverseWishart
     rng: torch.Generator
+    copies: Tensor | None = None
 
     def model(self, labels: Int[Tensor, "n"], k: int) -> Mixture:
         """A model drawn given labels."""
@@ -61,6 +67,10 @@ class Start(NamedTuple):
 @dataclass(kw_only=True, eq=False, repr=False)
 class SampledGaussianMixture(MixtureClusterer):
     """A Bayesian mixture of Gaussians by draws from its posterior: how many groups there are, and who goes with whom.
+
+    Rows may count several times (`sample_weight`, whole numbers): that is the posterior of so many copies, which need
+    not be together. What is told of rows (`labels_`, `partitions_`, `psm_`) is of one copy of each; in the loss rows
+    count as often as they are there. 'gibbs' takes the time of the rows, the others that of all copies.
 
     Means and covariances have a normal-inverse-Wishart prior, the sizes of groups that of a Dirichlet process (any
     number of groups) or of finite Dirichlet weights. A fit keeps partitions with their parameters, and sums up what
@@ -173,6 +183,25 @@ class SampledGaussianMixture(MixtureClusterer):
         "loss": [StrOptions(set(LOSSES))],
     }
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: ARG002 - handed to all
+        """Draw partitions of rows `X`, each of which is there `sample_weight` times; `y` is ignored."""
+        x, rng = self._checked(X)
+        self._keep(X, self._found(x, rng, _copies(sample_weight, x)))
+        return self
+
+    def steps(self, X: Any, sample_weight: Any = None) -> Iterator[Sweep]:
+        """The sweeps that `fit` would take, one by one; a `Session` can show them. Bad parameters raise at once."""
+        self._validate_params()
+        x, rng = self._checked(X)
+        return self._steps(x, rng, _copies(sample_weight, x))
+
+    def explore(self, X: Any, sample_weight: Any = None, **options: Any) -> Explorer:
+        """Watch the sampler on rows `X` in a notebook; see `gmmlab.explore` for the options."""
+        from gmmlab.widgets.opening import explore, watching
+
+        return explore(session=watching(X, partial(self.steps, X, sample_weight), keeps=self.keeps), **options)
+
     def predict_proba(self, X: Any) -> Any:
         """The probability of each group of `labels_` given the row, under `mixture_`."""
         x = self._again(X)
@@ -220,26 +249,29 @@ class SampledGaussianMixture(MixtureClusterer):
         """Whether a sweep of `steps` is one of the draws that a fit keeps."""
         return sweep.i > self.burn_in and (sweep.i - self.burn_in) % self.thin == 0
 
-    def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
+    def _found(
+        self, x: Float[Tensor, "n d"], rng: torch.Generator, copies: Int[Tensor, "n"] | None = None
+    ) -> Mapping[str, Any]:
         if len(x) > MOST:
             raise BadData(
                 f"There are {len(x):,} rows; expected at most {MOST:,}, as every pair of them is counted. Take draws "
                 "one by one from steps(X)."
             )
         sweeps, moves, kept = 0, torch.zeros(4, dtype=torch.int64), []
-        for sweep in self._steps(x, rng):
+        for sweep in self._steps(x, rng, copies):
             sweeps, moves = sweeps + 1, moves + torch.tensor(sweep.info.moves)
             if self.keeps(sweep):
                 kept.append(sweep)
-        return self._summed(x, kept) | {"n_iter_": sweeps, "moves_": tuple(moves.tolist())}
+        return self._summed(x, kept, copies) | {"n_iter_": sweeps, "moves_": tuple(moves.tolist())}
 
-    def _summed(self, x: Float[Tensor, "n d"], kept: list[Sweep]) -> dict[str, Any]:
+    def _summed(self, x: Float[Tensor, "n d"], kept: list[Sweep], copies: Int[Tensor, "n"] | None) -> dict[str, Any]:
         draws: list[Draw] = [sweep.info for sweep in kept]
         partitions = torch.stack([draw.labels for draw in draws])
         psm = similarity(partitions)
-        labels = _numbered(partitions[point(partitions, psm, LOSSES[self.loss])])
-        self._belief = Belief(self._prior_of(x), self._process())
-        mixture = self._belief.expected(sets(x, labels, x.mean(0)))
+        weight = None if copies is None else copies.double()
+        labels = _numbered(partitions[point(partitions, psm, LOSSES[self.loss], weight)], weight)
+        self._belief = Belief(self._prior_of(x, weight), self._process())
+        mixture = self._belief.expected(sets(x, labels, x.mean(0), weight))
         self._groups = [(draw.groups, draw.alpha) for draw in draws]
         per_chain = (int(self.n_chains), int(self.n_samples))
         return {
@@ -256,20 +288,25 @@ class SampledGaussianMixture(MixtureClusterer):
             "covariances_": mixture.gaussian.cov,
         }
 
-    def _steps(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Iterator[Sweep]:
-        start, learn = Start(x, self._prior_of(x), rng), self._learnt()
+    def _steps(
+        self, x: Float[Tensor, "n d"], rng: torch.Generator, copies: Int[Tensor, "n"] | None = None
+    ) -> Iterator[Sweep]:
+        weight = None if copies is None else copies.double()
+        start, learn = Start(x, self._prior_of(x, weight), rng, copies), self._learnt()
         length = int(self.burn_in + self.n_samples * self.thin)
         return chain.from_iterable(islice(self._chain(start, i, learn), length) for i in range(int(self.n_chains)))
 
     def _chain(self, start: Start, number: int, learn: Gamma | None) -> Iterator[Sweep]:
-        (x, prior, rng), alpha, process = start, float(self.alpha), self._process()
+        (x, prior, rng, copies), alpha, process = start, float(self.alpha), self._process()
         if isinstance(process, Weights):
             found = RESPONSIBILITIES["kmeans"](x, min(process.k, len(x)), rng)
             begin = start.model(found.argmax(1), process.k)
-            return blocked_gibbs(begin, x, prior, process, rng, alpha=alpha, learn=learn)
-        k = min(number + 1, len(x))
-        dealt = torch.randint(k, (len(x),), generator=rng, device=x.device)
-        return ONE_BY_ONE[self.inference](start.model(dealt, k), x, prior, rng, alpha=alpha, learn=learn)
+            return blocked_gibbs(begin, x, prior, process, rng, alpha=alpha, learn=learn, copies=copies)
+        whole = start._replace(x=copied(x, copies)[0])
+        n, k = len(whole.x), min(number + 1, len(whole.x))
+        dealt = torch.randint(k, (n,), generator=rng, device=x.device)
+        sampler = ONE_BY_ONE[self.inference]
+        return sampler(whole.model(dealt, k), x, prior, rng, alpha=alpha, learn=learn, copies=copies)
 
     def _process(self) -> Restaurant | Sticks | Dirichlet:
         if self.inference == "gibbs":
@@ -288,16 +325,17 @@ class SampledGaussianMixture(MixtureClusterer):
             raise ValueError(f"alpha_prior={self.alpha_prior!r}; expected two numbers above 0, a shape and a rate.")
         return Gamma(*(float(part) for part in self.alpha_prior))
 
-    def _prior_of(self, x: Float[Tensor, "n d"]) -> NormalInverseWishart:
+    def _prior_of(self, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None) -> NormalInverseWishart:
         """The prior of means and covariances, with defaults from the rows."""
-        d, y = x.shape[1], x.double() - x.double().mean(0)
+        d, middle = x.shape[1], x.double().mean(0) if weight is None else weight @ x.double() / weight.sum()
+        y = x.double() - middle
         if self.covariance_prior is None:
-            cov = y.T @ y / len(y)
+            cov = y.T @ y / len(y) if weight is None else (weight[:, None] * y).T @ y / weight.sum()
             spread = cov.diagonal().mean().clamp(min=1e-300)  # columns that follow from others need some of their own
             cov = (cov + 1e-6 * spread * torch.eye(d).to(cov)) / GROUPS ** (2 / d)
         else:
             cov = sk.as_tensor(self.covariance_prior).double().to(x.device)
-        mean = x.double().mean(0) if self.mean_prior is None else sk.as_tensor(self.mean_prior).double().to(x.device)
+        mean = middle if self.mean_prior is None else sk.as_tensor(self.mean_prior).double().to(x.device)
         if mean.shape != (d,) or cov.shape != (d, d):
             raise ValueError(
                 f"mean_prior has shape {tuple(mean.shape)} and covariance_prior {tuple(cov.shape)}; expected {(d,)} "
@@ -308,8 +346,24 @@ class SampledGaussianMixture(MixtureClusterer):
         return NormalInverseWishart.of(mean, cov * (dof - d - 1 if dof > d + 1 else 1.0), kappa=kappa, dof=dof)
 
 
-def _numbered(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+def _numbered(labels: Int[Tensor, "n"], weight: Float[Tensor, "n"] | None) -> Int[Tensor, "n"]:
     """The same groups, the largest first."""
     _, compact = labels.unique(return_inverse=True)
-    rank = torch.bincount(compact).argsort(descending=True, stable=True).argsort()
+    rank = torch.bincount(compact, weight).argsort(descending=True, stable=True).argsort()
     return rank[compact]
+
+
+def _copies(sample_weight: Any, x: Float[Tensor, "n d"]) -> Int[Tensor, "n"] | None:
+    """How often each row is there. Raises `BadData` unless these are whole numbers of at least 1."""
+    if sample_weight is None:
+        return None
+    weight = sk.check_sample_weight(sample_weight, x.double())
+    bad = (weight != weight.round()) | (weight < 1)
+    if bool(bad.any()):
+        at = int(bad.nonzero()[0])
+        raise BadData(
+            f"sample_weight[{at}] is {float(weight[at]):g}; expected whole numbers of at least 1, as draws are of "
+            f"partitions and no part of a row is in a group ({int(bad.sum())} are not). Leave rows of weight 0 out, or "
+            "give other weights to BayesianGaussianMixture, which takes any."
+        )
+    return weight.long()

@@ -137,15 +137,32 @@ class NormalInverseWishart(Record):
         return Gaussian(mean, chol, self.kappa.new_zeros(k), mean.mean(0) if origin is None else origin)
 
 
-def grouped(x: Float[Tensor, "n d"], labels: Int[Tensor, "n"], k: int, origin: Float[Tensor, "d"]) -> Moments:
-    """Moments of k sets of rows, in float64: row i is in set `labels[i]`, and in none where that is negative."""
+def grouped(
+    x: Float[Tensor, "n d"],
+    labels: Int[Tensor, "n"],
+    k: int,
+    origin: Float[Tensor, "d"],
+    weight: Tensor | None = None,
+) -> Moments:
+    """Moments of k sets of rows, in float64: row i is in set `labels[i]`, and in none where that is negative.
+
+    It counts `weight[i]` times.
+    """
     y = x.double() - origin.double()
+    w = torch.ones_like(y[:, 0]) if weight is None else weight.double()
     place = torch.where(labels < 0, k, labels)
 
     def summed(part: Tensor) -> Tensor:
         return part.new_zeros(k + 1, *part.shape[1:]).index_add_(0, place, part)[:k]
 
-    return Moments(summed(torch.ones_like(y[:, 0])), summed(y), summed(_outer(y, y)), origin=origin)
+    wy = y if weight is None else w[:, None] * y
+    return Moments(summed(w), summed(wy), summed(_outer(wy, y)), origin=origin)
+
+
+def counted(x: Float[Tensor, "n d"], counts: Float[Tensor, "n k"], origin: Float[Tensor, "d"]) -> Moments:
+    """The same where `counts[i, j]` copies of row i are in set j."""
+    y, c = x.double() - origin.double(), counts.double()
+    return Moments(c.sum(0), c.T @ y, (c.T @ _outer(y, y).flatten(1)).unflatten(1, (x.shape[1], -1)), origin=origin)
 
 
 def _outer(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, "n d d"]:

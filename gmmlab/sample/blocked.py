@@ -11,12 +11,12 @@ from itertools import count
 
 import torch
 
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import NormalInverseWishart
-from gmmlab.families.niw import grouped
+from gmmlab.families.niw import counted, grouped
 from gmmlab.gates import Constant
 from gmmlab.model import Mixture
-from gmmlab.sample.draws import Belief, Draw, Sweep, assigned
+from gmmlab.sample.draws import Belief, Draw, Sweep, assigned, shared_out
 from gmmlab.sample.process import Gamma, Weights
 
 
@@ -29,18 +29,24 @@ def blocked_gibbs(
     *,
     alpha: float = 1.0,
     learn: Gamma | None = None,
+    copies: Int[Tensor, "n"] | None = None,
 ) -> Generator[Sweep, Mixture | None, None]:
     """Sweeps without end, from a model with as many components as `weights` has. A model sent in replaces the current.
 
     With `learn`, a prior of alpha, alpha is drawn in each sweep too. Labels move together, in a few products of
-    O(n k d^2): fast, and slow to leave a mode in which two groups share a component.
+    O(n k d^2): fast, and slow to leave a mode in which two groups share a component. Rows may be
+    there in `copies`: how many of them fall to each component is drawn at once, so that any number costs the same.
     """
     if model.k != weights.k:
         raise ValueError(f"The model has {model.k} components and the prior of weights {weights.k}; expected the same.")
     belief, origin = Belief(prior, weights), x.mean(0)
     for i in count(1):
-        labels, evidence = assigned(model, x, rng)
-        groups = grouped(x, labels, weights.k, origin)
+        if copies is None:
+            labels, evidence = assigned(model, x, rng)
+            groups = grouped(x, labels, weights.k, origin)
+        else:
+            labels, counts, evidence = shared_out(model, x, copies, rng)
+            groups = counted(x, counts, origin)
         if learn is not None:
             alpha = weights.concentration(groups.w, alpha, learn, rng)
         drawn = prior.posterior(groups).sample(rng, origin)

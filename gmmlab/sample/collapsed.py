@@ -19,7 +19,7 @@ from gmmlab.errors import NotPositiveDefinite
 from gmmlab.families import NormalInverseWishart
 from gmmlab.model import Mixture
 from gmmlab.record import cat
-from gmmlab.sample.draws import Belief, Moves, Sweep, sets, sweeps
+from gmmlab.sample.draws import Belief, Moves, Sweep, copied, sets, sweeps
 from gmmlab.sample.process import Gamma, Restaurant
 
 
@@ -31,12 +31,15 @@ def collapsed_gibbs(
     *,
     alpha: float = 1.0,
     learn: Gamma | None = None,
+    copies: Int[Tensor, "n"] | None = None,
 ) -> Generator[Sweep, Mixture | None, None]:
     """Sweeps without end, from any model, which gives the first labels. A model sent in gives labels anew.
 
     Rows come in random order. The models are those of the groups that have rows, their weights without the share that a
-    new group would have. `evidence` is of the model before the sweep, as everywhere.
+    new group would have. `evidence` is of the model before the sweep, as everywhere. Where rows are there in `copies`,
+    each of these comes by itself; labels are told of the first.
     """
+    x, shown = copied(x, copies)
 
     def move(labels: Int[Tensor, "n"], alpha: float) -> tuple[Int[Tensor, "n"], Moves]:
         return swept(x, labels, prior, alpha, rng), Moves()
@@ -45,7 +48,7 @@ def collapsed_gibbs(
         return labels, float(model.log_prob(x).mean(dtype=torch.float64))
 
     belief = Belief(prior, Restaurant())
-    return sweeps(model, x, belief, rng, alpha=alpha, learn=learn, move=move, again=again)
+    return sweeps(model, x, belief, rng, alpha=alpha, learn=learn, move=move, again=again, shown=shown)
 
 
 @torch.no_grad()

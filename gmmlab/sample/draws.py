@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,7 +15,7 @@ from gmmlab.gates import Constant
 from gmmlab.model import Mixture
 from gmmlab.record import cat
 from gmmlab.sample.process import Gamma, Process
-from gmmlab.sample.random import log_dirichlet
+from gmmlab.sample.random import dealt, log_dirichlet
 from gmmlab.stats import Moments
 
 
@@ -31,8 +31,8 @@ class Moves(NamedTuple):
 class Draw(NamedTuple):
     """A draw of labels, and what is to be said of it."""
 
-    labels: Int[Tensor, "n"]
-    groups: Moments  # of the rows of each component, some of which may be empty
+    labels: Int[Tensor, "n"]  # of one copy of each row, where rows have copies
+    groups: Moments  # of the rows of each component, with all copies; some may be empty
     alpha: float
     log_joint: float  # of rows and labels given alpha, everything else integrated out
     evidence: float  # mean log-likelihood per row of the model before the sweep
@@ -93,14 +93,49 @@ def assigned(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator) -> t
     return torch.cat(labels), total / len(x)
 
 
+class Shares(NamedTuple):
+    """Copies of rows in components: the label of one copy of each row, how many are where, and the evidence."""
+
+    labels: Int[Tensor, "n"]
+    counts: Float[Tensor, "n k"]
+    evidence: float
+
+
+@torch.no_grad()
+def shared_out(model: Mixture, x: Float[Tensor, "n d"], copies: Int[Tensor, "n"], rng: torch.Generator) -> Shares:
+    """Each of the `copies` of a row falls to a component by the row's responsibilities; the mean is over all copies.
+
+    One of them is drawn by itself, for its label; the others are counted.
+    """
+    labels, counts, total, size = [], [], 0.0, 0
+    for gate, table in model.gated(x):
+        posterior = gate.posterior_(table)
+        times = copies[size : size + len(posterior.resp)]
+        labels.append(torch.multinomial(posterior.resp, 1, generator=rng))
+        one = torch.zeros_like(posterior.resp, dtype=torch.float64).scatter_(1, labels[-1], 1.0)
+        counts.append(one + dealt(times - 1, posterior.resp, rng))
+        total += float(times.double() @ posterior.evidence.double())
+        size += len(times)
+    return Shares(torch.cat(labels).squeeze(1), torch.cat(counts), total / float(copies.sum()))
+
+
+def copied(x: Float[Tensor, "n d"], copies: Int[Tensor, "n"] | None) -> tuple[Float[Tensor, "m d"], Any]:
+    """All copies of the rows, one after the other; and where the first of each is, as an index."""
+    if copies is None:
+        return x, slice(None)
+    return x.repeat_interleave(copies, 0), copies.cumsum(0) - copies
+
+
 def compact(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
     """The same groups, numbered from 0 without gaps, in the order of their labels."""
     return labels.unique(return_inverse=True)[1]
 
 
-def sets(x: Float[Tensor, "n d"], labels: Int[Tensor, "n"], origin: Float[Tensor, "d"]) -> Moments:
+def sets(
+    x: Float[Tensor, "n d"], labels: Int[Tensor, "n"], origin: Float[Tensor, "d"], weight: Tensor | None = None
+) -> Moments:
     """Moments of the groups of compact labels."""
-    return grouped(x, labels, int(labels.max()) + 1, origin)
+    return grouped(x, labels, int(labels.max()) + 1, origin, weight)
 
 
 Move = Callable[[Tensor, float], tuple[Tensor, Moves]]  # from labels and alpha to labels: rows that go to other groups
@@ -117,11 +152,12 @@ def sweeps(
     learn: Gamma | None,
     move: Move,
     again: Again,
+    shown: Any = slice(None),
 ) -> Generator[Sweep, Mixture | None, None]:
     """The loop of samplers that have as many groups as the rows ask for; weights leave out what a new one would have.
 
     A model gives the first labels. `move` changes them, parameters are drawn given the groups, and `again` makes of the
-    new model the labels to go on from. A model sent in gives labels anew.
+    new model the labels to go on from. A model sent in gives labels anew. Of the labels those of rows `shown` are told.
     """
     origin = x.mean(0)
     labels, evidence = assigned(model, x, rng)
@@ -131,5 +167,7 @@ def sweeps(
         if learn is not None:
             alpha = belief.process.concentration(groups.w, alpha, learn, rng)
         model = Mixture(belief.prior.posterior(groups).sample(rng, origin), Constant(log_dirichlet(groups.w, rng)))
-        sent = yield Sweep(i, model, Draw(labels, groups, alpha, belief.log_joint(groups, alpha), evidence, moves))
+        sent = yield Sweep(
+            i, model, Draw(labels[shown], groups, alpha, belief.log_joint(groups, alpha), evidence, moves)
+        )
         labels, evidence = again(model, labels, alpha) if sent is None else assigned(sent, x, rng)

@@ -29,7 +29,7 @@ from gmmlab.kernels.chunks import chunk_rows, chunks
 from gmmlab.kernels.forms import Whitened
 from gmmlab.model import Mixture
 from gmmlab.record import cat
-from gmmlab.sample.draws import Belief, Moves, Sweep, sweeps
+from gmmlab.sample.draws import Belief, Moves, Sweep, copied, sweeps
 from gmmlab.sample.process import Gamma, Restaurant
 from gmmlab.sample.random import log_betas, log_dirichlet
 from gmmlab.stats import Moments
@@ -53,11 +53,14 @@ def split_merge(
     alpha: float = 1.0,
     learn: Gamma | None = None,
     proposals: int = 5,
+    copies: Int[Tensor, "n"] | None = None,
 ) -> Generator[Sweep, Mixture | None, None]:
     """Sweeps without end, from any model, each with so many proposals. A model sent in replaces the current one.
 
-    The models are those of the groups that have rows; their weights leave out what a new group would have.
+    The models are those of the groups that have rows; their weights leave out what a new group would have. Where rows
+    are there in `copies`, these are rows of their own; labels are told of the first.
     """
+    x, shown = copied(x, copies)
 
     def move(labels: Int[Tensor, "n"], alpha: float) -> tuple[Int[Tensor, "n"], Moves]:
         moves = Moves()
@@ -69,7 +72,7 @@ def split_merge(
         return sliced(model, labels, x, Base(prior, alpha), rng)
 
     belief = Belief(prior, Restaurant())
-    return sweeps(model, x, belief, rng, alpha=alpha, learn=learn, move=move, again=again)
+    return sweeps(model, x, belief, rng, alpha=alpha, learn=learn, move=move, again=again, shown=shown)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ summed up. `relabelled` is for what does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -14,7 +14,14 @@ from gmmlab.axes import Float, Int, Tensor
 from gmmlab.kernels.agreement import contingency
 from gmmlab.score.agreement import match_labels
 
-Loss = Callable[[Int[Tensor, "n"], Float[Tensor, "n n"]], float]
+
+@runtime_checkable
+class Loss(Protocol):
+    """What is lost if a partition is reported, expected over the draws that a similarity is of."""
+
+    def __call__(
+        self, labels: Int[Tensor, "n"], psm: Float[Tensor, "n n"], weight: Float[Tensor, "n"] | None = None
+    ) -> float: ...
 
 
 def similarity(draws: Int[Tensor, "s n"]) -> Float[Tensor, "n n"]:
@@ -25,29 +32,31 @@ def similarity(draws: Int[Tensor, "s n"]) -> Float[Tensor, "n n"]:
     return total / len(draws)
 
 
-def binder(labels: Int[Tensor, "n"], psm: Float[Tensor, "n n"]) -> float:
+def binder(labels: Int[Tensor, "n"], psm: Float[Tensor, "n n"], weight: Float[Tensor, "n"] | None = None) -> float:
     """Binder's loss of a partition: the share of pairs of rows that are together here and not in a draw, or vice versa.
 
-    Expected over the draws whose similarity is given. See Binder (1978), with equal costs.
+    Expected over the draws whose similarity is given. A row counts `weight` times, a pair by the product. See Binder
+    (1978), with equal costs.
     """
-    n = len(labels)
-    wrong = (psm - (labels[:, None] == labels).to(psm)).abs().sum()  # zero for a row with itself
-    return float(wrong) / max(1, n * (n - 1))
+    w = _counts(labels, psm, weight)
+    wrong = w @ (psm - (labels[:, None] == labels).to(psm)).abs() @ w  # zero for a row with itself
+    return float(wrong / (w.sum() ** 2 - w @ w).clamp(min=1.0))
 
 
-def variation(labels: Int[Tensor, "n"], psm: Float[Tensor, "n n"]) -> float:
+def variation(labels: Int[Tensor, "n"], psm: Float[Tensor, "n n"], weight: Float[Tensor, "n"] | None = None) -> float:
     """The expected variation of information between a partition and a draw, in nats, as far as similarity tells it.
 
         1/n sum_i (log sum_j 1_ij + log sum_j p_ij - 2 log sum_j p_ij 1_ij)      1_ij: i and j are together here
 
     The middle term is the same for all partitions; with the mean log size of the draws' groups in its place this is a
-    lower bound of the expectation. Exact for a single draw. It asks for fewer small groups than Binder's loss. See Wade
-    and Ghahramani (2018), eq. 13.
+    lower bound of the expectation. Exact for a single draw. It asks for fewer small groups than Binder's loss. A row
+    counts `weight` times. See Wade and Ghahramani (2018), eq. 13.
     """
-    own = labels[:, None]
-    together = psm.new_zeros(len(labels), int(labels.max()) + 1).index_add_(1, labels, psm).gather(1, own).squeeze(1)
-    size = torch.bincount(labels).to(psm)[labels]
-    return float((size.log() + psm.sum(1).log() - 2 * together.log()).mean())
+    w, own = _counts(labels, psm, weight), labels[:, None]
+    sums = psm.new_zeros(len(labels), int(labels.max()) + 1).index_add_(1, labels, psm * w)
+    together = sums.gather(1, own).squeeze(1)
+    size = torch.bincount(labels, w)[labels]
+    return float(w @ (size.log() + sums.sum(1).log() - 2 * together.log()) / w.sum())
 
 
 def variation_of_information(a: Int[Tensor, "n"], b: Int[Tensor, "n"]) -> float:
@@ -56,15 +65,24 @@ def variation_of_information(a: Int[Tensor, "n"], b: Int[Tensor, "n"]) -> float:
     return float(2 * _entropy(joint.flatten()) - _entropy(joint.sum(0)) - _entropy(joint.sum(1)))
 
 
-def point(draws: Int[Tensor, "s n"], psm: Float[Tensor, "n n"], loss: Loss = variation) -> int:
+def point(
+    draws: Int[Tensor, "s n"],
+    psm: Float[Tensor, "n n"],
+    loss: Loss = variation,
+    weight: Float[Tensor, "n"] | None = None,
+) -> int:
     """The number of the draw with the least expected loss."""
-    losses = [loss(labels, psm) for labels in draws]
+    losses = [loss(labels, psm, weight) for labels in draws]
     return losses.index(min(losses))
 
 
 def relabelled(draws: Int[Tensor, "s n"], reference: Int[Tensor, "n"]) -> Int[Tensor, "s n"]:
     """The same partitions with the numbers of a reference, so that the most rows agree; extra groups get new ones."""
     return torch.stack([match_labels(reference, labels)[labels] for labels in draws])
+
+
+def _counts(labels: Int[Tensor, "n"], psm: Float[Tensor, "n n"], weight: Float[Tensor, "n"] | None) -> Tensor:
+    return psm.new_ones(len(labels)) if weight is None else weight.to(psm)
 
 
 def _entropy(p: Float[Tensor, "k"]) -> Float[Tensor, ""]:

@@ -76,6 +76,41 @@ def test_one_component_has_the_exact_posterior():
     assert np.cov(means.T) == pytest.approx(spread, abs=0.25 * spread.max())
 
 
+@pytest.mark.parametrize("inference", INFERENCES)
+def test_weights_are_copies(inference):
+    """What is believed is what is believed of the copies; of rows one copy is told of."""
+    X, truth = blobs(5)
+    times = np.random.default_rng(3).integers(1, 4, len(X))
+    made = {"n_components": 4, "n_samples": 20, "burn_in": 10, "alpha": 0.2, "learn_alpha": False, "random_state": 1}
+    model = SampledGaussianMixture(inference=inference, **made).fit(X, sample_weight=times)
+    whole = SampledGaussianMixture(inference=inference, **made).fit(np.repeat(X, times, axis=0))
+    assert model._belief.prior.scale.numpy() == pytest.approx(whole._belief.prior.scale.numpy())
+    assert model.psm_.shape == (15, 15)
+    assert [float(groups.w.sum()) for groups, _ in model._groups] == [times.sum()] * 20
+    assert inference == "collapsed" or adjusted_rand(torch.as_tensor(model.labels_), torch.as_tensor(truth)) > 0.8
+    assert model.score_samples(X) == pytest.approx(whole.score_samples(X), abs=0.25)
+    first = np.cumsum(times) - times
+    if inference != "gibbs":
+        assert np.array_equal(model.partitions_, whole.partitions_[:, first])
+        assert model.log_joints_ == pytest.approx(whole.log_joints_)
+    shares = np.bincount(model.labels_, times)
+    assert model.weights_ == pytest.approx(shares / shares.sum())
+    assert list(shares) == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize("weight", [1.5, 0.0])
+def test_parts_of_rows_are_refused(weight):
+    with pytest.raises(ValueError, match=rf"sample_weight\[2\] is {weight:g}; expected whole numbers of at least 1"):
+        SampledGaussianMixture().fit(blobs(2)[0], sample_weight=[1, 2, weight, 1, 1, 1])
+
+
+def test_a_session_watches_weighted_rows():
+    X, _ = blobs(8)
+    times = np.arange(24) % 3 + 1
+    step = next(SampledGaussianMixture(n_samples=3, burn_in=1, random_state=0).steps(X, times))
+    assert float(step.info.groups.w.sum()) == times.sum()
+
+
 @pytest.mark.filterwarnings("ignore:\\nArviZ is undergoing:FutureWarning")  # once a day, when it is imported
 def test_arviz_takes_the_chains():
     import arviz

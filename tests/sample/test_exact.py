@@ -35,6 +35,8 @@ from gmmlab.sample import (
     split_merge,
 )
 from gmmlab.sample.collapsed import Tables
+from gmmlab.sample.draws import shared_out
+from gmmlab.sample.random import dealt
 
 
 def exact(name: str, x: torch.Tensor) -> dict[tuple[int, ...], float]:
@@ -66,6 +68,83 @@ def few_sweeps_inside(monkeypatch):
 @pytest.mark.parametrize("name", PROCESSES)
 def test_frequencies_are_the_posterior_of_three_rows(name):
     assert distance(name, 3, 500) < 0.1  # five partitions: sampling error is 0.04 for independent draws
+
+
+TIMES = torch.tensor([2, 1, 2])
+WHOLE = ROWS[:3].repeat_interleave(TIMES, 0)
+
+
+def kind(labels: list[int], sizes: list[float]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The partition of some rows, and the sizes of the groups of all."""
+    return canonical(labels), tuple(sorted(int(size) for size in sizes if size > 0))
+
+
+def test_frequencies_are_the_posterior_of_copies():
+    """A row that is there twice is two rows: of its copies one is told of, the other may be elsewhere."""
+    prior, process = NormalInverseWishart.of(torch.zeros(2), 6 * torch.eye(2), kappa=4.0, dof=8.0), Dirichlet(2)
+    x, rng, alpha, expected, draws = ROWS[:3], rng_of(0), 4.0, Counter(), 300
+    for labels in itertools.product(range(2), repeat=len(WHOLE)):
+        groups = grouped(WHOLE, torch.tensor(labels), 2, x.mean(0))
+        p = math.exp(Belief(prior, process).log_joint(groups, alpha))
+        expected[kind([labels[i] for i in (0, 2, 3)], groups.w.tolist())] += p
+    begin = Mixture(prior.repeated(2).sample(rng, x.mean(0)), Constant.of(torch.ones(2)))
+    chain = blocked_gibbs(begin, x, prior, process, rng, alpha=alpha, copies=TIMES)
+    infos = [sweep.info for sweep in itertools.islice(chain, draws)]
+    seen = Counter(kind(info.labels.tolist(), info.groups.w.tolist()) for info in infos)
+    away = 0.5 * sum(abs(p / expected.total() - seen[at] / draws) for at, p in expected.items())
+    assert set(seen) <= set(expected)
+    assert away < 0.1  # 0.37 if copies stayed together
+
+
+@pytest.mark.parametrize("name", ["collapsed", "split_merge"])
+def test_copies_are_rows_to_samplers_that_take_them_one_by_one(name):
+    runs = (
+        sweeps(name, ROWS[:3], rng_of(3), copies=TIMES),
+        sweeps(name, WHOLE, rng_of(3)),
+    )
+    for one, two in itertools.islice(zip(*runs, strict=False), 10):
+        assert one.info.labels.tolist() == two.info.labels[[0, 2, 3]].tolist()
+        assert one.info.groups.w.tolist() == two.info.groups.w.tolist()
+        assert one.info.log_joint == two.info.log_joint
+
+
+def test_any_number_of_copies_is_dealt_at_once():
+    """Moments of multinomial distributions, also where some shares are nothing."""
+    shares = torch.tensor([[0.2, 0.5, 0.3, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1e-9, 1.0]]).double()
+    times, m = torch.tensor([7, 1_000_000, 3]), 20_000
+    found = dealt(times.repeat(m), shares.repeat(m, 1), rng_of(0)).view(m, 3, 4)
+    assert torch.equal(found.sum(2), times.double().expand(m, 3))
+    assert torch.equal(found[:, 1], 1e6 * shares[1].expand(m, 4))
+    assert float(found[:, 2, 3].min()) >= 2
+    some = found[:, 0]
+    torch.testing.assert_close(some.mean(0), 7 * shares[0], atol=0.04, rtol=0)
+    cov = 7 * (shares[0].diag() - shares[0][:, None] * shares[0])
+    torch.testing.assert_close(some.T.cov(), cov, atol=0.07, rtol=0)
+
+
+def test_copies_fall_by_the_responsibilities_of_their_row():
+    """Each by itself: the one that is told of says nothing of the others."""
+    model, m, copies = start(3, ROWS, rng_of(5)), 20_000, torch.tensor([1, 3, 6])
+    labels, counts, _ = shared_out(model, ROWS[:3].repeat(m, 1), copies.repeat(m), rng_of(6))
+    one = torch.nn.functional.one_hot(labels).double().view(m, 3, 3)
+    others = counts.view(m, 3, 3) - one
+    resp = model.posterior(ROWS[:3]).resp
+    torch.testing.assert_close(one.mean(0), resp, atol=0.015, rtol=0)
+    torch.testing.assert_close(others.mean(0), (copies - 1)[:, None] * resp, atol=0.04, rtol=0)
+    both = torch.einsum("mnj,mnk->njk", one - resp, others - others.mean(0)) / m
+    assert float(both.abs().max()) < 0.02
+    var = (copies - 1)[:, None] * resp * (1 - resp)
+    torch.testing.assert_close(others.var(0), var, atol=0.04, rtol=0)
+
+
+def test_blocked_copies_have_the_moments_of_what_is_dealt():
+    chain = sweeps("dirichlet", ROWS, rng_of(4), copies=torch.tensor([1, 2, 3, 4, 5, 100_000]))
+    before, after = next(chain), next(chain)
+    assert float(after.info.groups.w.sum()) == 100_015
+    total = (torch.tensor([1, 2, 3, 4, 5, 100_000]).double()[:, None] * (ROWS - after.info.groups.origin)).sum(0)
+    torch.testing.assert_close(after.info.groups.s1.sum(0), total)
+    evidence = before.model.log_prob(ROWS) @ torch.tensor([1, 2, 3, 4, 5, 100_000]).double() / 100_015
+    assert after.info.evidence == pytest.approx(float(evidence))
 
 
 def chain(name: str, n: int, draws: int) -> list[tuple[int, ...]]:

@@ -46,6 +46,17 @@ def test_losses_are_expectations_over_the_draws():
             assert single == pytest.approx(variation_of_information(labels, draw), abs=1e-12)
 
 
+@pytest.mark.parametrize("loss", [binder, variation])
+def test_a_row_that_counts_twice_is_two_rows(loss):
+    times = torch.tensor([1, 3, 2, 1, 1])
+    copies = DRAWS.repeat_interleave(times, 1)
+    for labels in DRAWS:
+        whole = loss(labels.repeat_interleave(times), similarity(copies))
+        weighed = loss(labels, similarity(DRAWS), times.double())
+        pairs = (times.sum() ** 2 - times.sum()) / (times.sum() ** 2 - times @ times) if loss is binder else 1.0
+        assert weighed == pytest.approx(whole * float(pairs))  # a pair of copies of one row is none here
+
+
 def test_variation_of_information_is_a_distance():
     for a, b, c in itertools.product(DRAWS, repeat=3):
         ab, bc, ac = (variation_of_information(*pair) for pair in ((a, b), (b, c), (a, c)))
