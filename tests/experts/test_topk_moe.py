@@ -193,6 +193,23 @@ def test_required_number_is_that_of_the_fullest_cells():
         required_topk(fit, truth, 4)
 
 
+def test_required_number_for_rows_is_that_of_the_sets_that_occur(rng):
+    """Of all sets, if rows meet all; of those on one side of zero, if they are there."""
+    side = torch.linspace(0.1, 1, 20).double()[:, None]
+    rows = torch.cat([torch.cat([side, -side]), torch.zeros(40, 1).double()], 1)
+    truth = model_of([2, 1, -1, -2], [0, 5, 5, 0], [2, 0, 0, -2], [0, 1, -1, 0], [0.1] * 4, rows, top_k=2)
+    near = [2.1, 1.9, 1.0, -1.0, -1.9, -2.0, -2.1]
+    lines = [2, 2, 0, 0, -2, -2, -2], [0, 0, 1, -1, 0, 0, 0]
+    fit = model_of(near, [0] * 7, *lines, [0.1] * 7, rows, top_k=2)
+    assert [required_topk(fit, truth, k) for k in (1, 2)] == [3, 5]
+    for part, bounds in ((rows, [3, 4]), (rows[:20], [2, 3]), (rows[20:], [3, 4])):
+        assert [required_topk(fit, truth, k, rows=part) for k in (1, 2)] == bounds
+    ranked = truth.replace(gate=truth.gate.replace(rank_with_bias=True))  # the constants bring the middle ones in
+    assert required_topk(fit, ranked, 2, rows=rows) == 2
+    sets = torch.rand(30, 2, generator=rng).double()
+    assert required_topk(fit, truth, 2, rows=sets) <= required_topk(fit, truth, 2)
+
+
 def test_more_active_experts_than_experts_are_refused(data):
     with pytest.raises(ValueError, match="top_k=3 of n_experts=2"):
         TopKMoE(2, 3).fit(*data)
