@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields
 from functools import cache
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from gmmlab.experts.starts import STARTS
 from gmmlab.fit import Step
 from gmmlab.init import given_responsibilities
 from gmmlab.model import Mixture
+
+if TYPE_CHECKING:
+    from gmmlab.widgets.session import Session
 
 SOLVERS = {"newton": True, "mm": False}  # whether steps of the gate look at second derivatives
 
@@ -108,6 +111,17 @@ class Experts(BaseEstimator, ABC):
     def _up(self, begin: Mixture, task: Task, tol: float) -> Iterator[Step]:
         """The way up from a start."""
         return fitting.steps(begin, task.rows, task.weight, tol=tol)
+
+    def _session(self, X: Any, task: Task, outputs: Sequence[str], name: str | None) -> Session:
+        """A session of the fit of a task from its first start: rows are inputs, what the gate sees, and `outputs`."""
+        from gmmlab.widgets.fits import Recipe
+        from gmmlab.widgets.session import Session
+
+        names = [str(name) for name in getattr(X, "columns", [f"x{j}" for j in task.inputs])]
+        names += [f"gate {j}" for j in range(task.g)]
+        begin = self._begin(task, self._responsibilities(task, generator(self.random_state, task.rows.device)))
+        fit = Recipe(lambda: lambda model: self._up(model, task, float(self.tol)))
+        return Session(task.rows, begin, fit=fit, names=[*names, *outputs], name=name)
 
     def _keep(self, X: Any, task: Task, best: fitting.Climbed) -> None:
         """The attributes that all fits have; a climb that has not settled is warned of."""

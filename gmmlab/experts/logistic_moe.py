@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from gmmlab.families import Logits
 from gmmlab.fit import Step
 from gmmlab.gates import Softmax
 from gmmlab.model import Mixture
+
+if TYPE_CHECKING:
+    from gmmlab.widgets.session import Session
 
 STEEP = 50.0  # log odds per standard deviation, beyond which an expert parts its rows without error
 
@@ -117,6 +120,13 @@ class LogisticMoE(Scored, ClassifierMixin, Experts):
         self._of_classes = len(classes)
         begin = self._begin(task, self._responsibilities(task, generator(self.random_state, task.rows.device)))
         return self._up(begin, task, float(self.tol))
+
+    def watch(self, X: Any, y: Any, sample_weight: Any = None, *, name: str | None = None) -> Session:
+        """A session of the fit from its first start, for the widgets; its rows are those of `X`, the class behind."""
+        self._validate_params()
+        task, classes = self._asked(X, y, sample_weight)
+        self._of_classes = len(classes)
+        return self._session(X, task, ["class"], name)
 
     def _asked(self, X: Any, y: Any, sample_weight: Any) -> tuple[Task, np.ndarray]:
         """Rows (x, M(x), number of the class), and the labels of the classes."""

@@ -135,17 +135,11 @@ class SoftmaxMoE(Distributions, Scored, RegressorMixin, Experts):
         task = self._asked(X, y, sample_weight, Xg)
         return self._up(self._start(task), task, float(self.tol))
 
-    def watch(self, X: Any, y: Any, *, name: str | None = None) -> Session:
+    def watch(self, X: Any, y: Any, sample_weight: Any = None, Xg: Any = None, *, name: str | None = None) -> Session:
         """A session of the fit from its first start, for the widgets; its rows are those of `X` with `y` behind."""
-        from gmmlab.widgets.fits import Recipe
-        from gmmlab.widgets.session import Session
-
         self._validate_params()
-        task = self._asked(X, y, None, None)
-        names = [str(name) for name in getattr(X, "columns", [f"x{j}" for j in task.inputs])]
-        names += ["y"] if task.q == 1 else [f"y{j}" for j in range(task.q)]
-        fit = Recipe(lambda: lambda model: self._up(model, task, float(self.tol)))
-        return Session(task.rows, self._start(task), fit=fit, names=names, name=name)
+        task = self._asked(X, y, sample_weight, Xg)
+        return self._session(X, task, ["y"] if task.q == 1 else [f"y{j}" for j in range(task.q)], name)
 
     def _up(self, begin: Mixture, task: Task, tol: float) -> Iterator[Step]:
         halves = 2 if self.heteroscedastic else 1

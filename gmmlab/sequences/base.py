@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import islice
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -26,12 +26,16 @@ from gmmlab.estimators.sample import generator
 from gmmlab.fit import Sequences, Step, plateau, run, sequences
 from gmmlab.fit.missing import start_rows
 from gmmlab.gates import Markov
-from gmmlab.gates.markov import Smooth
+from gmmlab.gates.markov import Along, Smooth
 from gmmlab.init import RESPONSIBILITIES, given_responsibilities, one_hot
 from gmmlab.kernels import chain, scan
+from gmmlab.kernels.packing import Packing
 from gmmlab.model import Mixture
 from gmmlab.score import criteria
 from gmmlab.sequences.given import Given, as_sequences, log_plausibilities
+
+if TYPE_CHECKING:
+    from gmmlab.widgets.session import Session
 
 SCANS: dict[str, Smooth] = {"auto": scan.quickest, "sequential": chain.smooth, "associative": scan.smooth}
 TOPOLOGIES: dict[str, Callable[[int], Tensor]] = {
@@ -151,6 +155,35 @@ class SequenceModel(BaseEstimator, ABC):
         given = self._given(X, lengths, fitting=True)
         prepared = self._prepared(given, state_weights, sample_weight)
         return islice(self._climb(prepared, self._generator(given.x.device)), self.max_iter)
+
+    def watch(
+        self,
+        X: Any,
+        lengths: Any = None,
+        *,
+        state_weights: Any = None,
+        sample_weight: Any = None,
+        name: str | None = None,
+    ) -> Session:
+        """A session of the fit from its first start, for the widgets, whose components are those of the states.
+
+        Its rows are those of all sequences, one after the other; for `ARHMM` each behind the rows before it, as states
+        see them. It can be paused, stopped and looked back at, not steered.
+        """
+        from gmmlab.widgets.fits import Recipe
+        from gmmlab.widgets.session import Session
+
+        told = {"state_weights": state_weights, "sample_weight": sample_weight}
+        rows = self._rows(self._given(X, lengths, fitting=True))
+        packing = Packing(rows.lengths, rows.x.device)
+
+        def steps() -> Iterator[Step]:
+            for step in self.steps(X, lengths, **told):
+                gate = Along.rows_of(chain_of(step.model), packing)
+                yield step._replace(model=step.model.replace(gate=gate))
+
+        fit = Recipe(lambda: lambda _: steps(), steers=False)
+        return Session(rows.x, next(steps()).model, fit=fit, names=rows.names, name=name)
 
     def _generator(self, device: torch.device, random_state: Any = None) -> torch.Generator:
         """Random numbers of a seed, that of the model unless another is given."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,10 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from gmmlab.axes import Float, Tensor
 from gmmlab.estimators import parameters as sk
 from gmmlab.families import FactorAnalyzers
-from gmmlab.fit import Step
 from gmmlab.gates import Constant, Markov
-from gmmlab.gates.markov import Along
-from gmmlab.kernels.packing import Packing
 from gmmlab.model import Mixture
 from gmmlab.sequences.base import SequenceModel, chain_of
 from gmmlab.sequences.emissions import Emission, GaussianEmission, Start
@@ -147,17 +143,14 @@ class HMM(SequenceModel):
         z = states if gate.parts is None else torch.multinomial(gate.parts.exp().T[states], 1, generator=rng)[:, 0]
         return sk.like(self.means_, model.components.sample(z, rng)), sk.like(self.means_, states)
 
-    def explore(self, X: Any, lengths: Any = None, **options: Any) -> Explorer:
+    def explore(
+        self, X: Any, lengths: Any = None, *, state_weights: Any = None, sample_weight: Any = None, **options: Any
+    ) -> Explorer:
         """Watch the fit in a notebook: all rows together, the states as components; see `gmmlab.explore`."""
-        from gmmlab.widgets.opening import explore, watching
+        from gmmlab.widgets.opening import explore
+        from gmmlab.widgets.runs import called
 
         given = self._given(X, lengths, fitting=True)
-        rows = X if hasattr(X, "columns") else given.x  # whose names are shown
-        packing = Packing(given.lengths, given.x.device)
-
-        def steps() -> Iterator[Step]:
-            for step in self.steps(X, lengths):
-                gate = Along.rows_of(chain_of(step.model), packing)
-                yield step._replace(model=step.model.replace(gate=gate))
-
-        return explore(session=watching(rows, steps), **options)
+        told = {"state_weights": state_weights, "sample_weight": sample_weight}
+        session = self.watch(X, lengths, **told, name=called("Explorer", given.x, given.names))
+        return explore(session=session, **options)

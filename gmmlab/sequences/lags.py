@@ -18,7 +18,8 @@ def lagged(given: Given, order: int) -> Given:
     """
     at = scored(given, order)
     x = torch.cat([given.x[at - lag] for lag in [*range(1, order + 1), 0]], dim=1)
-    return Given(x, [length - order for length in given.lengths], given.names)
+    names = [f"{name}, {lag} before" for lag in range(1, order + 1) for name in given.names]
+    return Given(x, [length - order for length in given.lengths], [*names, *given.names])
 
 
 def scored(given: Given, order: int) -> Int[Tensor, "m"]:

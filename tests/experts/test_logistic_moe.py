@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -86,6 +87,25 @@ def test_differential_equation_of_gate_and_expert():
     u = torch.exp(w * x) * torch.sigmoid(a * x + b)
     by_b, by_a = torch.autograd.grad(u, [b, a], create_graph=True)
     torch.testing.assert_close(torch.autograd.grad(by_b, w)[0], by_a, rtol=1e-10, atol=0)
+
+
+def test_its_steps_can_be_watched():
+    """To the fit itself, with weights and with a gate that looks at something else."""
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame(rng.uniform(-1, 1, (120, 2)), columns=["a", "b"])
+    y = np.where(x["a"] * x["b"] > 0, "blue", "red")
+    times = rng.integers(1, 4, 120)
+    model = LogisticMoE(2, gate_transform="tanh", ridge=0.1, n_init=1, tol=1e-3, random_state=0)
+    session = model.watch(x, y, times, name="Regions")
+    try:
+        assert session.names == ["a", "b", "gate 0", "gate 1", "class"]
+        session.play()
+        session.wait(60)
+        model.fit(x, y, times)
+        torch.testing.assert_close(session.snapshot.model.gate.w, model.mixture_.gate.w)
+        assert session.trace().chart(session.snapshot).alt
+    finally:
+        session.close()
 
 
 def test_separation_is_told_and_still_right(rng):

@@ -206,6 +206,22 @@ def test_steps_can_be_taken_one_by_one(data):
     assert end.bounds == pytest.approx(ways.fit(*data).loglik_path_[: len(end.bounds)], rel=1e-8, abs=1e-8)
 
 
+def test_a_session_knows_weights_and_columns_of_the_gate():
+    rng = np.random.default_rng(0)
+    x, g = rng.normal(size=(80, 1)), rng.normal(size=(80, 2))
+    y, times = np.where(g[:, 0] > 0, x[:, 0], -x[:, 0]) + 0.1 * rng.normal(size=80), rng.integers(1, 3, 80)
+    model = SoftmaxMoE(2, n_init=1, tol=1e-3, random_state=0)
+    session = model.watch(x, y, times, g)
+    try:
+        assert session.names == ["x0", "gate 0", "gate 1", "y"]
+        session.play()
+        session.wait(60)
+        model.fit(x, y, times, g)
+        torch.testing.assert_close(session.snapshot.model.components.coef, model.mixture_.components.coef)
+    finally:
+        session.close()
+
+
 @pytest.mark.parametrize("heteroscedastic", [False, True])
 def test_nothing_higher_is_found_by_other_means(heteroscedastic, data):
     """L-BFGS over all parameters: from the end of EM it gains nothing, from its second step it comes to the same."""

@@ -119,6 +119,27 @@ def test_soft_labels_are_no_worse_than_none_or_all_too_sure_ones(rho):
     assert found["soft"] > found["sure"] + 0.03
 
 
+def test_its_steps_can_be_watched():
+    """Rows of the session have the rows before them in front."""
+    rng = np.random.default_rng(0)
+    X = [np.cumsum(rng.normal(size=(30, 1)), axis=0), rng.normal(size=(20, 1))]
+    model = ARHMM(2, order=2, random_state=0, tol=1e-3)
+    told = np.ones((50, 2))
+    told[:4] = [1, 0]
+    session = model.watch(X, state_weights=told)
+    try:
+        assert session.names == ["x0, 1 before", "x0, 2 before", "x0"]
+        np.testing.assert_allclose(session.x[0].numpy(), X[0][[1, 0, 2], 0])
+        assert len(session.x) == 50 - 2 * 2
+        session.play()
+        session.wait(60)
+        model.fit(X, state_weights=told)
+        np.testing.assert_allclose(session.snapshot.model.components.coef[:, 0].numpy(), model.coefs_[:, 0, 1:])
+        assert session.trace().chart(session.snapshot).alt
+    finally:
+        session.close()
+
+
 def test_paths_go_on_as_the_dynamics_say(data):
     X, _ = data
     model = ARHMM(3, random_state=0, n_init=3).fit(X)

@@ -201,6 +201,29 @@ def test_steps_can_be_watched(X):
     assert explorer.result().k == 3
 
 
+def test_what_is_told_is_told_to_a_session(X):
+    """Rows of the session are those of the fit, with gaps too; what is known and weights are the fit's."""
+    told, times = np.ones((200, 3)), np.arange(len(LENGTHS)) + 1.0
+    told[:5] = [0, 1, 0]
+    gaps = X.copy()
+    gaps[3, 0] = np.nan
+    model = HMM(3, random_state=0, tol=1e-3, missing="marginal")
+    model.fit(gaps, LENGTHS, state_weights=told, sample_weight=times)
+    session = model.watch(gaps, LENGTHS, state_weights=told, sample_weight=times, name="Told")
+    try:
+        session.play()
+        session.wait(60)
+        seen = session.snapshot.model.components
+        np.testing.assert_allclose(seen.mean.numpy(), model.means_, rtol=1e-9)
+        assert session.name == "Told"
+        assert session.trace().chart(session.snapshot).alt
+        assert np.isfinite(float(session.snapshot.model.log_prob(session.x[4:9]).sum()))
+    finally:
+        session.close()
+    explorer = model.explore(gaps, LENGTHS, state_weights=told)
+    assert explorer.result().k == 3
+
+
 def test_the_best_of_several_starts_is_kept(X):
     one, several = (HMM(3, init_params="random_from_data", n_init=n, random_state=1).fit(X, LENGTHS) for n in (1, 6))
     assert several.lower_bounds_[-1] >= one.lower_bounds_[-1] - 1e-9
