@@ -14,7 +14,7 @@ import torch
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from gmmlab.axes import Float, Int, Tensor
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.clustering.base import MixtureClusterer
 from gmmlab.clustering.discovery.moves import Marginal
 from gmmlab.clustering.discovery.sweeps import Beliefs, Search, Sweep, Told, full, mh, paper, seeded, sweeps
@@ -60,7 +60,7 @@ class CategoryDiscoveryGMM(MixtureClusterer):
         The probability of moves that gain nothing: 0 for greedy, 'mh' for the ratio itself (Metropolis and Hastings).
         It is put away for the last quarter of `max_sweeps`.
     min_size : int, default=5
-        Both halves of a split have more rows.
+        Both halves of a split have more rows, by weight.
     max_sweeps : int, default=100
         Sweeps at most.
     tol : float, default=1e-4
@@ -129,30 +129,33 @@ class CategoryDiscoveryGMM(MixtureClusterer):
     }
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the classes of rows `X`, of which `y` has the labels of some: whole numbers, -1 where unknown."""
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Find the classes of rows `X`, of which `y` has the labels of some: whole numbers, -1 where unknown.
+
+        A row counts `sample_weight` times, which are numbers above 0: as so many copies that stay together.
+        """
         x, rng = self._checked(X)
-        self._keep(X, self._ended(*_told(y, x), rng))
+        self._keep(X, self._ended(*_told(y, x, sample_weight), rng))
         return self
 
-    def fit_predict(self, X: Any, y: Any = None) -> Any:
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit, and return the group of each row."""
-        return self.fit(X, y).labels_
+        return self.fit(X, y, sample_weight).labels_
 
-    def steps(self, X: Any, y: Any = None) -> Iterator[Sweep]:
+    def steps(self, X: Any, y: Any = None, sample_weight: Any = None) -> Iterator[Sweep]:
         """The sweeps that `fit` would take, one by one; a `Session` can show them. Bad parameters raise at once."""
         self._validate_params()
         x, rng = self._checked(X)
-        return self._sweeps(_told(y, x)[0], rng)
+        return self._sweeps(_told(y, x, sample_weight)[0], rng)
 
-    def explore(self, X: Any, y: Any = None, **options: Any) -> Explorer:
+    def explore(self, X: Any, y: Any = None, sample_weight: Any = None, **options: Any) -> Explorer:
         """Watch the search over rows `X` in a notebook; see `gmmlab.explore` for the options."""
         from gmmlab.widgets.opening import explore, watching
 
-        return explore(session=watching(X, partial(copy(self).steps, X, y)), **options)
+        return explore(session=watching(X, partial(copy(self).steps, X, y, sample_weight)), **options)
 
     def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
-        return self._ended(*_told(None, x), rng)
+        return self._ended(*_told(None, x, None), rng)
 
     def _ended(self, rows: Told, classes: Int[Tensor, "c"], rng: torch.Generator) -> Mapping[str, Any]:
         """The fitted attributes, of the last sweep."""
@@ -170,13 +173,13 @@ class CategoryDiscoveryGMM(MixtureClusterer):
         }
 
     def _steps(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Iterator[Sweep]:
-        return self._sweeps(_told(None, x)[0], rng)
+        return self._sweeps(_told(None, x, None)[0], rng)
 
     def _sweeps(self, rows: Told, rng: torch.Generator) -> Iterator[Sweep]:
-        x, labels, old = rows
+        labels, old = rows.labels, rows.old
         z, told = seeded(rows, max(int(self.n_new), 1 - old), rng), labels >= 0
         search = Search(
-            beliefs=self._beliefs(x, *((x[told], labels[told]) if old else (x, z))),
+            beliefs=self._beliefs(rows, *((told, labels[told]) if old else (told | ~told, z))),
             min_size=int(self.min_size),
             max_sweeps=int(self.max_sweeps),
             moves=MOVES[self.moves],
@@ -187,11 +190,12 @@ class CategoryDiscoveryGMM(MixtureClusterer):
         )
         return sweeps(rows, z, search, rng)
 
-    def _beliefs(self, x: Float[Tensor, "n d"], rows: Float[Tensor, "m d"], z: Int[Tensor, "m"]) -> Beliefs:
+    def _beliefs(self, rows: Told, some: Bool[Tensor, "n"], z: Int[Tensor, "m"]) -> Beliefs:
         """The prior of each group, as the covariance within groups `z` of some rows has it."""
-        d, mean, kappa = x.shape[1], x.double().mean(0), float(self.kappa)
+        x, w = rows.x.double(), rows.x.new_ones(len(rows.x)).double() if rows.weight is None else rows.weight.double()
+        d, mean, kappa = x.shape[1], w @ x / w.sum(), float(self.kappa)
         eye = torch.eye(d, dtype=torch.float64, device=x.device)
-        within = _pooled(rows, z, x) if self.scale is None else float(self.scale) * eye
+        within = _pooled(x, w, some, z) if self.scale is None else float(self.scale) * eye
         structure = sk.structure(self.covariance_type)
         dof = 20.0 + d * structure.dense if self.dof is None else float(self.dof)
         if structure.dense:
@@ -207,15 +211,31 @@ class CategoryDiscoveryGMM(MixtureClusterer):
         return Beliefs(structure, marginal, mode, float(self.alpha))
 
 
-def _pooled(rows: Float[Tensor, "m d"], z: Int[Tensor, "m"], x: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
-    """Covariance within groups, with a little of all rows' variances, so that it is positive definite."""
-    k = int(z.max()) + 1
-    scatter = grouped(rows, z, k, x.double().mean(0)).scatter.sum(0)
-    small = 1e-3 * torch.diag_embed(x.double().var(0))
-    return scatter / max(len(rows) - k, 1) + small + 1e-12 * torch.eye(x.shape[1]).to(scatter)
+def _pooled(
+    x: Float[Tensor, "n d"], w: Float[Tensor, "n"], some: Bool[Tensor, "n"], z: Int[Tensor, "m"]
+) -> Float[Tensor, "d d"]:
+    """Covariance within groups `z` of some rows, with a little of all rows' variances: it is positive definite."""
+    k, mean = int(z.max()) + 1, w @ x / w.sum()
+    scatter = grouped(x[some], z, k, mean, w[some]).scatter.sum(0)
+    small = 1e-3 * torch.diag_embed(w @ (x - mean).square() / (w.sum() - 1).clamp(min=1.0))
+    return scatter / max(float(w[some].sum()) - k, 1) + small + 1e-12 * torch.eye(x.shape[1]).to(scatter)
 
 
-def _told(y: Any, x: Float[Tensor, "n d"]) -> tuple[Told, Int[Tensor, "c"]]:
+def _counting(sample_weight: Any, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"] | None:
+    """How often each row counts. Raises `BadData` unless these are numbers above 0."""
+    if sample_weight is None:
+        return None
+    weight = sk.check_sample_weight(sample_weight, x)
+    if bool((weight == 0).any()):
+        at = int((weight == 0).nonzero()[0])
+        raise BadData(
+            f"sample_weight[{at}] is 0; expected numbers above 0, as every row is to be in a group that counts for "
+            f"something ({int((weight == 0).sum())} are not). Leave such rows out, and `predict` their groups."
+        )
+    return weight
+
+
+def _told(y: Any, x: Float[Tensor, "n d"], sample_weight: Any) -> tuple[Told, Int[Tensor, "c"]]:
     """Rows with the numbers of their known classes, -1 where unknown, and these classes."""
     given = np.full(len(x), -1) if y is None else np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
     given = given.astype(np.float64) if all(isinstance(cell, Integral) for cell in given.ravel().tolist()) else given
@@ -230,4 +250,5 @@ def _told(y: Any, x: Float[Tensor, "n d"]) -> tuple[Told, Int[Tensor, "c"]]:
     if not known.any():
         warn("No row has a label: all classes are new ones, and the scale of the prior is a guess.", DataWarning)
     labels = torch.from_numpy(np.where(known, np.cumsum(known) - 1, -1)[codes]).to(x.device)
-    return Told(x, labels, int(known.sum())), torch.from_numpy(classes[known].astype(np.int64))
+    weight = _counting(sample_weight, x)
+    return Told(x, labels, int(known.sum()), weight), torch.from_numpy(classes[known].astype(np.int64))

@@ -127,6 +127,37 @@ def test_a_coin_is_put_away_in_the_end(coin, moves):
     assert not model.history_[-1].moves and model.n_iter_ <= 40
 
 
+def test_weights_are_copies(groups):
+    """Gains of moves, their halves, and what is found, are those of the rows as often as they count."""
+    times = torch.tensor(np.random.default_rng(2).integers(1, 4, len(groups.x)))
+    weighed = groups._replace(weight=times.double())
+    copies = groups._replace(**{k: getattr(groups, k).repeat_interleave(times, 0) for k in ("x", "z", "held")})
+    for way in (lambda g: [*splits(g, 3, shed=True)], lambda g: merges(g, absorb=True)):
+        for one, whole in zip(way(weighed), way(copies), strict=True):
+            assert (one.kind, one.of) == (whole.kind, whole.of)
+            assert one.gain == pytest.approx(whole.gain)
+            assert float(times[one.rows].sum()) == len(whole.rows)
+    assert len([*splits(weighed, 39, shed=True)]) > len([*splits(groups, 39, shed=True)])
+
+
+def test_a_fit_of_weighted_rows_is_that_of_copies():
+    x, _, y = clouds(6, 0, k=6, d=4, n=25)
+    times = np.random.default_rng(1).integers(1, 4, len(x))
+    options = {"random_state": 0, "tol": 1e-8}
+    model = CategoryDiscoveryGMM(**options).fit(x, y, times)
+    whole = CategoryDiscoveryGMM(**options).fit(np.repeat(x, times, axis=0), np.repeat(y, times))
+    first = np.cumsum(times) - times
+    assert model.n_components_ == whole.n_components_
+    order = np.array([whole.labels_[first][model.labels_ == k][0] for k in range(model.n_components_)])
+    assert np.array_equal(order[model.labels_], whole.labels_[first])
+    assert model.history_[-1].score == pytest.approx(whole.history_[-1].score, rel=1e-6)
+    assert model.history_[-1].evidence == pytest.approx(whole.history_[-1].evidence, rel=1e-6)
+    (step, *_) = model.steps(x, y, times)
+    assert float(step.model.gate.weights.sum()) == pytest.approx(1)
+    with pytest.raises(BadData, match=r"sample_weight\[3\] is 0; expected numbers above 0"):
+        model.fit(x, y, np.where(np.arange(len(x)) == 3, 0, 1))
+
+
 def test_tensors_watching_and_no_labels():
     x, _, y = (torch.from_numpy(part) for part in clouds(8, 3, k=4, d=8, n=40))
     model = CategoryDiscoveryGMM(random_state=0).fit(x, y)

@@ -28,6 +28,7 @@ CLUSTERERS = [
 
 EQUAL = "check_sample_weight_equivalence_on_dense_data"
 EXPECTED = {
+    CategoryDiscoveryGMM: {EQUAL: "a weight of 0 is refused"},
     SampledGaussianMixture: {EQUAL: "draws of rows in another order are other ones; a weight of 0 is refused"},
 }
 

@@ -62,7 +62,10 @@ class Move(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Rows in groups, of which the first `old` are known classes, whose labelled rows stay; and the prior of each."""
+    """Rows in groups, of which the first `old` are known classes, whose labelled rows stay; and the prior of each.
+
+    A row counts `weight` times: sizes and moments are those of so many copies, which move together.
+    """
 
     x: Float[Tensor, "n d"]
     z: Int[Tensor, "n"]
@@ -70,6 +73,7 @@ class Groups(NamedTuple):
     old: int
     prior: Marginal
     alpha: float
+    weight: Float[Tensor, "n"] | None = None
 
     @property
     def k(self) -> int:
@@ -79,7 +83,12 @@ class Groups(NamedTuple):
     @property
     def moments(self) -> Moments:
         """The statistics of the groups, all that their probability depends on."""
-        return grouped(self.x, self.z, self.k, self.x.double().mean(0))
+        return grouped(self.x, self.z, self.k, self.x.double().mean(0), self.weight)
+
+    @property
+    def counts(self) -> Float[Tensor, "n"]:
+        """How often each row counts."""
+        return self.x.new_ones(len(self.x), dtype=torch.float64) if self.weight is None else self.weight.double()
 
     def mass(self, stats: Moments) -> Float[Tensor, "k"]:
         """What each group adds to log p(z, x); an empty one nothing."""
@@ -89,15 +98,15 @@ class Groups(NamedTuple):
 
 def splits(groups: Groups, min_size: int, *, shed: bool) -> Iterator[Move]:
     """Every group in two by 2-means, where both halves have more than `min_size` rows; known classes only to `shed`."""
-    whole = groups.mass(groups.moments)
+    whole, counts = groups.mass(groups.moments), groups.counts
     for k in range(0 if shed else groups.old, groups.k):
         rows = (groups.z == k).nonzero().flatten()
-        if len(rows) <= 2 * min_size:
+        if float((own := counts[rows]).sum()) <= 2 * min_size:
             continue
-        second = halves(groups.x[rows], groups.held[rows])
-        if min(int(second.sum()), int((~second).sum())) <= min_size:
+        second = halves(groups.x[rows], groups.held[rows], own)
+        if min(float(own[second].sum()), float(own[~second].sum())) <= min_size:
             continue
-        parts = grouped(groups.x[rows], second.long(), 2, groups.x.double().mean(0))
+        parts = grouped(groups.x[rows], second.long(), 2, groups.x.double().mean(0), own)
         gain = float(groups.mass(parts).sum() - whole[k])
         yield Move(Kind.SHED if k < groups.old else Kind.SPLIT, (k,), gain, rows[second])
 
@@ -125,16 +134,19 @@ def nearest(groups: Groups, moves: list[Move]) -> list[Move]:
     return [move for move in moves if move.of in best.values()]
 
 
-def halves(x: Float[Tensor, "n d"], held: Bool[Tensor, "n"]) -> Bool[Tensor, "n"]:
+def halves(
+    x: Float[Tensor, "n d"], held: Bool[Tensor, "n"], weight: Float[Tensor, "n"] | None = None
+) -> Bool[Tensor, "n"]:
     """The second half of rows by 2-means, begun at the sign of their principal component; none `held` is in it."""
-    y = x.double() - x.double().mean(0)
-    side = y @ torch.linalg.eigh(y.T @ y).eigenvectors[:, -1] > 0
+    w = (x.new_ones(len(x)) if weight is None else weight).double()[:, None]
+    y = x.double() - (w * x.double()).sum(0) / w.sum()
+    side = y @ torch.linalg.eigh((w * y).T @ y).eigenvectors[:, -1] > 0
     if bool(held.any()):
-        side = (side != (side[held].double().mean() > 0.5)) & ~held
+        side = (side != ((w[side & held].sum() / w[held].sum()) > 0.5)) & ~held
     for _ in range(LLOYD):
         if not bool(side.any()) or bool(side.all()):
             break
-        near, far = y[~side].mean(0), y[side].mean(0)
+        near, far = ((w[own] * y[own]).sum(0) / w[own].sum() for own in (~side, side))
         moved = ((y - far).square().sum(1) < (y - near).square().sum(1)) & ~held
         if torch.equal(moved, side):
             break

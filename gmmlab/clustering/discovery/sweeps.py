@@ -58,11 +58,12 @@ class Sweep(NamedTuple):
 
 
 class Told(NamedTuple):
-    """Rows, the labels of some (-1: unknown), and the number of classes that these are of."""
+    """Rows, the labels of some (-1: unknown), the number of classes that these are of, and how often rows count."""
 
     x: Float[Tensor, "n d"]
     labels: Int[Tensor, "n"]
     old: int
+    weight: Float[Tensor, "n"] | None = None
 
 
 class Search(NamedTuple):
@@ -87,7 +88,7 @@ def sweeps(rows: Told, z: Int[Tensor, "n"], search: Search, rng: torch.Generator
     for i in range(1, search.max_sweeps + 1):
         tossing = search.tossed and i <= 0.75 * search.max_sweeps and quiet < PATIENCE
         model, z, evidence = fitted(rows, _compact(z, rows.old), search)
-        groups = Groups(rows.x, z, rows.labels >= 0, rows.old, beliefs.marginal, beliefs.alpha)
+        groups = Groups(rows.x, z, rows.labels >= 0, rows.old, beliefs.marginal, beliefs.alpha, rows.weight)
 
         def agreed(move: Move, tossing: bool = tossing) -> bool:
             if move.gain > 0:
@@ -135,17 +136,18 @@ def made_of(z: Int[Tensor, "n"], moves: Iterable[Move]) -> Int[Tensor, "n"]:
 
 def fitted(rows: Told, z: Int[Tensor, "n"], search: Search) -> tuple[Mixture, Int[Tensor, "n"], float]:
     """The mixture of groups after EM from them, the groups in which the rows then are, and log-likelihood per row."""
-    x, labels, old = rows
+    x, labels, old, weight = rows
     k = max(old, int(z.max()) + 1)
     blank = template(x, k, search.beliefs)
-    begin = m_step(blank, supervised(x, z)(blank))
-    source = supervised(x, labels)
+    begin = m_step(blank, supervised(x, z, weight=weight)(blank))
+    source = supervised(x, labels, weight=weight)
     step = last(islice(run(begin, source, stop=plateau(search.tol)), search.max_iter))
     posterior = source.posterior(step.model)
     z = posterior.resp.argmax(1)
     if bool((torch.bincount(z, minlength=k)[old:] == 0).any()):
         return fitted(rows, _compact(z, old), search)
-    return step.model, z, float(posterior.evidence.mean())
+    total = len(x) if weight is None else float(weight.sum())
+    return step.model, z, float(posterior.evidence.sum(dtype=torch.float64)) / total
 
 
 def template(x: Float[Tensor, "n d"], k: int, beliefs: Beliefs) -> Mixture:
@@ -159,12 +161,14 @@ def template(x: Float[Tensor, "n d"], k: int, beliefs: Beliefs) -> Mixture:
 
 def seeded(rows: Told, new: int, rng: torch.Generator) -> Int[Tensor, "n"]:
     """k-means in which labelled rows stay in their group: centres of the known classes, and new ones away from them."""
-    x, labels, old = rows
-    y = x - x.mean(0)
+    x, labels, old, weight = rows
+    y, w = x - x.mean(0), x.new_ones(len(x)) if weight is None else weight.to(x)
     told = labels >= 0
-    known = _centres(y[told], labels[told], old)
-    free = y[~told] if bool((~told).any()) else y
-    fresh = free[kmeans_plus_plus(free, min(new, len(free)), rng, beside=known if old else None)]
+    known = _centres(y[told], labels[told], old, w[told])
+    among = ~told if bool((~told).any()) else told
+    free, beside = y[among], known if old else None
+    drawn = kmeans_plus_plus(free, min(new, len(free)), rng, beside=beside, weight=None if weight is None else w[among])
+    fresh = free[drawn]
     centres = torch.cat([known, fresh])
     z = labels
     for _ in range(LLOYD):
@@ -172,7 +176,7 @@ def seeded(rows: Told, new: int, rng: torch.Generator) -> Int[Tensor, "n"]:
         if torch.equal(moved, z):
             break
         z = moved
-        found = _centres(y, z, len(centres))
+        found = _centres(y, z, len(centres), w)
         centres = torch.where(torch.isfinite(found), found, centres)
     return _compact(z, old)
 
@@ -182,9 +186,9 @@ def mh(gain: float) -> float:
     return math.exp(min(gain, 0.0))
 
 
-def _centres(y: Float[Tensor, "n d"], z: Int[Tensor, "n"], k: int) -> Float[Tensor, "k d"]:
-    total = y.new_zeros(k, y.shape[1]).index_add_(0, z, y)
-    return total / torch.bincount(z, minlength=k)[:, None].to(y)
+def _centres(y: Float[Tensor, "n d"], z: Int[Tensor, "n"], k: int, w: Float[Tensor, "n"]) -> Float[Tensor, "k d"]:
+    total = y.new_zeros(k, y.shape[1]).index_add_(0, z, w[:, None] * y)
+    return total / torch.bincount(z, w, minlength=k)[:, None].to(y)
 
 
 def _compact(z: Int[Tensor, "n"], old: int) -> Int[Tensor, "n"]:
