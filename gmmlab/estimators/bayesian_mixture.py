@@ -313,14 +313,14 @@ class BayesianGaussianMixture(ClimbingMixture):
         begin = next(self._begins(sample, rng))
         return variational(begin.model, sample.source, plateau(float(self.tol) / sample.n))
 
-    def explore(self, X: Any, **options: Any) -> Explorer:
+    def explore(self, X: Any, sample_weight: Any = None, **options: Any) -> Explorer:
         """Watch and steer the fit of rows `X` in a notebook; see `gmmlab.explore` for the options.
 
         The dials beside it turn the prior while it runs; its line is the lower bound, per row.
         """
         from gmmlab.widgets.bayesian import explore_posterior
 
-        return explore_posterior(self, X, options)
+        return explore_posterior(self, X, sample_weight, options)
 
 
 def plugged_in(posterior: Mixture) -> Mixture:

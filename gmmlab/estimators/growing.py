@@ -156,21 +156,22 @@ class IncrementalGaussianMixture(Predictions, Answers, DensityMixin, _Parameters
         """See some more rows. The first batch says how wide the columns are, unless `feature_range` does."""
         return self._see(X, sample_weight)
 
-    def steps(self, X: Any, every: int = 1) -> Iterator[Step]:
+    def steps(self, X: Any, every: int = 1, sample_weight: Any = None) -> Iterator[Step]:
         """The mixture after every so many rows of `X`, from a new beginning; a `Session` can show it."""
         self._validate_params()
         x = as_rows(X, missing=True).x
-        return grow(Grown.empty(x[0]), x, self._rule(x), every=every)
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x).double()
+        return grow(Grown.empty(x[0]), x, self._rule(x), weight, every)
 
-    def explore(self, X: Any, every: int | None = None, **options: Any) -> Explorer:
+    def explore(self, X: Any, every: int | None = None, sample_weight: Any = None, **options: Any) -> Explorer:
         """Watch the mixture grow on rows `X` in a notebook, by default in 200 steps; births and deaths are events."""
         from gmmlab.widgets.opening import explore
         from gmmlab.widgets.session import Session
 
         rows = as_rows(X, missing=True)
         size = max(1, len(rows.x) // 200) if every is None else every
-        begin = next(self.steps(X, size)).model
-        session = Session(rows.x, begin, fit=_Replay(self, X, size).recipe, names=rows.names)
+        begin = next(self.steps(X, size, sample_weight)).model
+        session = Session(rows.x, begin, fit=_Replay(self, X, size, sample_weight).recipe, names=rows.names)
         return explore(session=session, **options)
 
     def regress(self, X: Any, given: Sequence[str | int], targets: Sequence[str | int]) -> Regressed:
@@ -252,15 +253,15 @@ class IncrementalGaussianMixture(Predictions, Answers, DensityMixin, _Parameters
 class _Replay:
     """The growth of an estimator as a fit that a session watches: it goes its own way."""
 
-    def __init__(self, model: IncrementalGaussianMixture, X: Any, every: int) -> None:
-        self.model, self.X, self.every = model, X, every
+    def __init__(self, model: IncrementalGaussianMixture, X: Any, every: int, sample_weight: Any) -> None:
+        self.model, self.given = model, (X, every, sample_weight)
 
     @property
     def recipe(self) -> Any:
         """For a `Session`."""
         from gmmlab.widgets.fits import Recipe
 
-        return Recipe(lambda: lambda _: self.model.steps(self.X, self.every), steers=False)
+        return Recipe(lambda: lambda _: self.model.steps(*self.given), steers=False)
 
 
 @dataclass(eq=False, repr=False)

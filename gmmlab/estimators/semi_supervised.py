@@ -154,22 +154,33 @@ class SemiSupervisedGMM(ClassifierMixin, ShapedMixture):
         predicted = _as_array(self.predict(X))
         return float(np.average(predicted == y, weights=sample_weight))
 
-    def explore(self, X: Any, y: Any, **options: Any) -> Explorer:
+    def explore(
+        self, X: Any, y: Any, sample_weight: Any = None, *, must: Any = (), cannot: Any = (), **options: Any
+    ) -> Explorer:
         """Watch and steer the fit of rows `X` with labels `y` in a notebook; see `gmmlab.explore` for the options.
 
-        The labels are settings of the session: `session.set(labels=..., label_weight=...)`, by the order of the
-        classes and -1 where unknown.
+        Labels and links are settings of the session: `session.set(labels=..., must=..., label_weight=...)`, labels by
+        the order of the classes and -1 where unknown.
         """
         from gmmlab.widgets.labelling import labelling
         from gmmlab.widgets.opening import explore
         from gmmlab.widgets.session import Session
 
-        sample, rng, _ = self._told(X, y)
+        links = [[(int(a), int(b)) for a, b in pairs] for pairs in (must, cannot)]
+        sample, rng, _ = self._told(X, y, sample_weight, (links[0], links[1]))
         assert isinstance(sample.told, Supervised)
         begin = next(iter(begins(self, sample, rng))).model
         rows = as_rows(X, missing=True)
-        labels = sample.told.facts.labels
-        fit = labelling(rows.x, labels, label_weight=float(self.label_weight), tol=float(self.tol))
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+        fit = labelling(
+            rows.x,
+            sample.told.facts.labels,
+            must=links[0],
+            cannot=links[1],
+            weight=weight,
+            label_weight=float(self.label_weight),
+            tol=float(self.tol),
+        )
         return explore(session=Session(rows.x, begin, fit=fit, names=rows.names), **options)
 
     # -- what is known of the classes ------------------------------------------------------------------------------

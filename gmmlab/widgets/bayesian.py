@@ -9,6 +9,7 @@ from sklearn.base import clone
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.data import as_rows
+from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.bayesian_mixture import BayesianGaussianMixture, variational
 from gmmlab.estimators.believed import prior_of
 from gmmlab.estimators.sample import of_rows
@@ -22,24 +23,31 @@ from gmmlab.widgets.runs import called
 from gmmlab.widgets.session import Session
 
 
-def explore_posterior(estimator: BayesianGaussianMixture, X: Any, options: dict[str, Any]) -> Explorer:
+def explore_posterior(
+    estimator: BayesianGaussianMixture, X: Any, sample_weight: Any, options: dict[str, Any]
+) -> Explorer:
     """An Explorer of the fit, with its bound and the dials of its prior beside it."""
-    rows = as_rows(X, min_rows=2)
-    fitted = estimator if hasattr(estimator, "means_") else clone(estimator).set_params(max_iter=0, n_init=1).fit(X)
+    rows, fitted = as_rows(X, min_rows=2), estimator
+    if not hasattr(estimator, "means_"):
+        fitted = clone(estimator).set_params(max_iter=0, n_init=1).fit(X, sample_weight=sample_weight)
     begin = fitted.expected_.relocated(origin=rows.x.mean(0))
     name = called("Explorer", rows.x, rows.names)
-    session = Session(rows.x, begin, fit=variational_bayes(estimator, rows.x), names=rows.names, name=name)
+    weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+    fit = variational_bayes(estimator, rows.x, weight)
+    session = Session(rows.x, begin, fit=fit, names=rows.names, name=name)
     return explore(session=session, **{"panels": ("trace", "dials")} | options)
 
 
-def variational_bayes(estimator: BayesianGaussianMixture, x: Float[Tensor, "n d"]) -> Recipe:
+def variational_bayes(
+    estimator: BayesianGaussianMixture, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None = None
+) -> Recipe:
     """Variational Bayes with the prior of an estimator, from Gaussians that assign the rows first.
 
     Its settings are the `concentration` of the weights; `mean_rows`, how many rows the prior of the means counts as;
     and `scale_rows`, how many that of the covariances counts as beyond the d - 1 that it must. What a step reports is
     the lower bound, per row, in place of a log-likelihood.
     """
-    sample, d = of_rows(as_rows(x)), x.shape[1]
+    sample, d = of_rows(as_rows(x), weight), x.shape[1]
     begin = prior_of(estimator, sample).located.prior
     assert begin is not None
 

@@ -22,10 +22,11 @@ def labelling(
     label_weight: float = 1.0,
     tol: float = 1e-6,
     max_iter: int | None = None,
+    weight: Float[Tensor, "n"] | None = None,
 ) -> Recipe:
     """A semi-supervised fit, whose settings are `labels` (-1: unknown), `must` and `cannot` as in `fit.supervised`.
 
-    A row with a label counts as `label_weight` rows.
+    A row counts `weight` times, and one with a label `label_weight` times that.
 
         session = Session(x, model, fit=labelling(x))
         session.set(labels=labels)              # the fit goes on with them from the shown model
@@ -36,12 +37,13 @@ def labelling(
 
     def make(*, labels: Any, must: Any, cannot: Any, label_weight: Any, tol: Any, max_iter: Any) -> Fit:
         stop = ending(tol, max_iter)
-        weight = None if label_weight == 1 else torch.where(labels >= 0, float(label_weight), 1.0).to(x)
+        counts = None if label_weight == 1 else torch.where(labels >= 0, float(label_weight), 1.0).to(x)
+        counts = weight if counts is None else counts if weight is None else counts * weight
         known(len(x), labels, must, cannot)
 
         def fit(model: Any) -> Any:
             within = torch.where(labels < choices(model), labels, -1)
-            return run(model, supervised(x, within, must=must, cannot=cannot, weight=weight), stop=stop)
+            return run(model, supervised(x, within, must=must, cannot=cannot, weight=counts), stop=stop)
 
         return fit
 

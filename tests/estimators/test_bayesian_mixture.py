@@ -192,6 +192,22 @@ def test_a_session_steers_and_its_dials_turn_the_prior(five):
     assert "concentration" in dials.describe() and dials.picture() is not None
 
 
+def test_a_session_of_weighted_rows_is_that_of_copies(five):
+    rows, _ = five
+    times = np.random.default_rng(0).integers(1, 3, len(rows))
+    model = BayesianGaussianMixture(6, random_state=0, tol=1e-6)
+    ends = []
+    for given in ((rows, times), (np.repeat(rows, times, axis=0), None)):
+        prior = {"mean_prior": rows.mean(0), "covariance_prior": np.cov(rows.T), "init_params": "random_from_data"}
+        fitted = model.set_params(**prior).fit(*given[:1], sample_weight=given[1]) if not ends else fitted
+        lab = fitted.explore(*given, panels=())
+        lab.session.play()
+        ends.append(lab.session.wait(60).model)
+        lab.close()
+    for one, whole in zip(ends[0].gaussian.cov, ends[1].gaussian.cov, strict=True):
+        np.testing.assert_allclose(one, whole, rtol=1e-4)
+
+
 def test_what_cannot_be_fitted_gets_a_sentence():
     cases = [
         ({"degrees_of_freedom_prior": 3.0}, "should be greater than 3, but got 3.000"),

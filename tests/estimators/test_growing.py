@@ -102,6 +102,18 @@ def test_a_session_tells_births_and_deaths(blobs):
     view.session.close()
 
 
+def test_a_session_counts_rows_as_the_fit_does(blobs):
+    times = np.random.default_rng(0).uniform(0.5, 2, len(blobs))
+    model = IncrementalGaussianMixture(delta=0.25, tau=1e-4)
+    view = model.explore(blobs, every=len(blobs), sample_weight=times, panels=())
+    view.session.play()
+    shown = view.session.wait(timeout=30).model
+    view.session.close()
+    np.testing.assert_allclose(shown.gaussian.mean.numpy(), model.fit(blobs, sample_weight=times).means_)
+    *_, plain = model.steps(blobs, 50)
+    assert not np.allclose(plain.model.weights.numpy(), model.weights_)
+
+
 def test_what_cannot_be_is_refused(blobs):
     with pytest.raises(ValueError, match="tau"):
         IncrementalGaussianMixture(tau=1.0).fit(blobs)

@@ -179,6 +179,20 @@ def test_a_fit_goes_on_and_can_be_watched():
     explorer.close()
 
 
+def test_a_session_is_told_what_the_fit_is():
+    """Weights and links, as the labels are: it ends where the fit does."""
+    y, times = few(Y, 5), np.random.default_rng(0).integers(1, 4, len(X)).astype(float)
+    links = {"must": [(0, 1), (60, 61)], "cannot": [(2, 70)]}
+    model = SemiSupervisedGMM(3, random_state=0, tol=1e-6, label_weight=2.0, max_iter=2000)
+    explorer = model.explore(X, y, times, **links, panels=())
+    explorer.session.play()
+    shown = explorer.session.wait(60).model
+    model.fit(X, y, times, **links)
+    np.testing.assert_allclose(shown.gaussian.mean.numpy(), model.means_, atol=1e-6)
+    assert explorer.session.snapshot.settings["cannot"] == ((2, 70),)
+    explorer.close()
+
+
 def test_what_cannot_be_fitted_gets_a_sentence():
     with pytest.raises(BadData, match="None of the 150 rows has a label"):
         SemiSupervisedGMM(3).fit(X, np.full(150, -1))
