@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gmmlab.data import faithful, load_table, stream
     from gmmlab.estimators import (
         BayesianGaussianMixture,
+        CensoredGaussianMixture,
         DeconvolvedGaussianMixture,
         FactorMixture,
         GaussianMixture,
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "BayesianGaussianMixture": "gmmlab.estimators",
+    "CensoredGaussianMixture": "gmmlab.estimators",
     "DeconvolvedGaussianMixture": "gmmlab.estimators",
     "FactorMixture": "gmmlab.estimators",
     "Gaussian": "gmmlab.families",
@@ -65,6 +67,7 @@ _HOME = {
 
 __all__ = [
     "BayesianGaussianMixture",
+    "CensoredGaussianMixture",
     "DeconvolvedGaussianMixture",
     "FactorMixture",
     "Gaussian",

@@ -1,6 +1,7 @@
 """Estimators with scikit-learn's manners."""
 
 from gmmlab.estimators.bayesian_mixture import BayesianGaussianMixture
+from gmmlab.estimators.censored import CensoredGaussianMixture
 from gmmlab.estimators.deconvolved import DeconvolvedGaussianMixture
 from gmmlab.estimators.factor_mixture import FactorMixture
 from gmmlab.estimators.gaussian_mixture import GaussianMixture
@@ -11,6 +12,7 @@ from gmmlab.estimators.truncated import TruncatedGaussianMixture
 
 __all__ = [
     "BayesianGaussianMixture",
+    "CensoredGaussianMixture",
     "DeconvolvedGaussianMixture",
     "FactorMixture",
     "GaussianMixture",

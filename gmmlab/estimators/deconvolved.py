@@ -18,6 +18,7 @@ from gmmlab.data import Rows, as_rows, warn_of_idle_columns
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Regressed
+from gmmlab.estimators.predictions import most_probable
 from gmmlab.estimators.sample import Sample, generator
 from gmmlab.estimators.shaped import CovarianceMixture
 from gmmlab.estimators.sourced import SourcedMixture
@@ -169,9 +170,7 @@ class DeconvolvedGaussianMixture(SourcedMixture):
 
     def predict(self, X: Any, errors: Any = None, projection: Any = None) -> Any:
         """Most probable component of each row; -1 for noise."""
-        resp, _, none = self._posterior(X, errors, projection)
-        best = resp.max(1)
-        return sk.like(X, best.indices if none is None else torch.where(none > best.values, -1, best.indices))
+        return sk.like(X, most_probable(self._posterior(X, errors, projection)))
 
     def predict_proba(self, X: Any, errors: Any = None, projection: Any = None) -> Any:
         """Responsibilities (n, k): the probability of each component given the row. With noise, the rest is its."""

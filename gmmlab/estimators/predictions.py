@@ -15,6 +15,7 @@ from gmmlab.data import Rows, as_rows
 from gmmlab.data.streams import Stream
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
+from gmmlab.gates import Posterior
 from gmmlab.model import Mixture
 from gmmlab.score import criteria
 
@@ -105,9 +106,13 @@ def _log_prob(mixture: Mixture, rows: Rows) -> Tensor:
 def _labels(mixture: Mixture, rows: Rows) -> Tensor:
     if not rows.gaps:
         return mixture.labels(rows.x)
-    resp, _, none = missing.posterior(mixture, rows.x)
-    best = resp.max(1)
-    return best.indices if none is None else torch.where(none > best.values, -1, best.indices)
+    return most_probable(missing.posterior(mixture, rows.x))
+
+
+def most_probable(posterior: Posterior) -> Tensor:
+    """The most probable component of each row; -1 for noise."""
+    best = posterior.resp.max(1)
+    return best.indices if posterior.none is None else torch.where(posterior.none > best.values, -1, best.indices)
 
 
 def _responsibilities(mixture: Mixture, rows: Rows) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rows grouped by which of their columns are missing (NaN)."""
+"""Rows grouped by which of their columns are missing (NaN), or known to lie between limits."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ class Pattern(NamedTuple):
     rows: Int[Tensor, "m"]
     observed: list[int]
     missing: list[int]
+    bounded: list[int] = []  # noqa: RUF012 - never written to
 
 
-def patterns(x: Float[Tensor, "n d"]) -> list[Pattern]:
-    """The patterns of missing values in `x`; each row belongs to exactly one of them."""
+def patterns(x: Float[Tensor, "n d"], bounded: Bool[Tensor, "n d"] | None = None) -> list[Pattern]:
+    """The patterns of missing values in `x`; each row belongs to exactly one of them.
+
+    Entries that are not there but `bounded` are a kind of their own.
+    """
     missing = torch.isnan(x)
-    which = _same(missing)
+    kinds = missing if bounded is None else torch.cat([missing, missing & bounded], dim=1)
+    which = _same(kinds)
     members = which.argsort(stable=True).split(which.bincount().tolist())
-    columns = range(x.shape[1])
-    return [
-        Pattern(rows, [j for j in columns if not mask[j]], [j for j in columns if mask[j]])
-        for rows in members
-        for mask in [missing[rows[0]].tolist()]
-    ]
+    return [_pattern(rows, kinds[rows[0]].view(-1, x.shape[1]).sum(0).tolist()) for rows in members]
+
+
+def _pattern(rows: Int[Tensor, "m"], kinds: list[int]) -> Pattern:
+    """Columns of kind 0 are there, those of kind 2 are bounded."""
+    return Pattern(rows, *([j for j, is_of in enumerate(kinds) if is_of == kind] for kind in (0, 1, 2)))
 
 
 def _same(mask: Bool[Tensor, "n d"]) -> Int[Tensor, "n"]:

@@ -5,20 +5,26 @@ In one column, with the density phi and the distribution function Phi of a stand
     a = P(l < Z < u) = Phi(u) - Phi(l)
     E[1_out Z] = phi(u) - phi(l)        E[1_out Z^2] = 1 - a + u phi(u) - l phi(l)
 
-Nothing here is a difference of numbers near one: tails are taken on their own side, in logarithms. See Johnson, Kotz
-and Balakrishnan (1994), section 13.10.1.
+Nothing here is a difference of numbers near one: tails are taken on their own side, and where these formulas lose
+digits (far tails, narrow intervals) the interval is integrated. See Johnson, Kotz and Balakrishnan (1994), section
+13.10.1.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
-from gmmlab.axes import Float, Tensor
+from gmmlab.axes import Bool, Float, Tensor
 
-FAR = 38.0  # standard deviations beyond which a double has no normal tail
+FAR = 37.0  # standard deviations beyond which a double has no normal tail to speak of
+TAIL = 4.0  # from here on the moments of an interval are integrated, as their formulas are differences
+NARROW = 0.3  # so wide, at most, are the other intervals that are integrated
+TINY = 1e-4  # so wide, at most, are those whose mass is, where more is not asked for
 
 
 class Outside(NamedTuple):
@@ -32,10 +38,11 @@ class Outside(NamedTuple):
 
 def log_mass(low: Float[Tensor, "*b"], high: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     """log(Phi(high) - Phi(low)), in the tail where both lie; -inf where that is empty."""
-    flip = low + high > 0
-    left, right = torch.where(flip, -high, low), torch.where(flip, -low, high)
-    top, rest = torch.special.log_ndtr(right), torch.special.log_ndtr(left)
-    return top + torch.log1p(-(rest - top).exp())
+    left, right, _ = _flipped(low, high)
+    log_a, delicate = (_below(right) - _below(left)).log(), _delicate(left, right)
+    if not delicate.any():
+        return log_a
+    return log_a.masked_scatter(delicate, _integrated(-right[delicate], (right - left)[delicate])[0])
 
 
 def missed(low: Float[Tensor, "*b"], high: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
@@ -58,12 +65,35 @@ def outside_box(low: Float[Tensor, "k d"], high: Float[Tensor, "k d"]) -> Outsid
 def inside_interval(
     low: Float[Tensor, "*b"], high: Float[Tensor, "*b"]
 ) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"], Float[Tensor, "*b"]]:
-    """log a, and mean and variance of a standard normal that is known to lie inside; finite in far tails too."""
-    log_a = log_mass(low, high)
-    first, last = (_log_density(low) - log_a).exp(), (_log_density(high) - log_a).exp()
+    """log a, and mean and variance of a standard normal that is known to lie inside; in far tails too."""
+    left, right, flip = _flipped(low, high)
+    a = _below(right) - _below(left)
+    first, last = _density(left) / a, _density(right) / a
     mean = first - last
-    variance = 1 + _times(low, first) - _times(high, last) - mean.square()
-    return log_a, mean, variance.clamp(min=0)
+    variance = (1 + _times(left, first) - _times(right, last) - mean.square()).clamp(min=0)
+    found = a.log(), mean, variance
+    if (delicate := _delicate(left, right)).any():
+        log_a, middle, spread = _integrated(-right[delicate], (right - left)[delicate])
+        parts = zip(found, (log_a, -middle, spread), strict=True)
+        found = tuple(plain.masked_scatter(delicate, part) for plain, part in parts)  # type: ignore[assignment]
+    return found[0], torch.where(flip, -found[1], found[1]), found[2]
+
+
+def taken(
+    low: Float[Tensor, "*b"], high: Float[Tensor, "*b"], u: Float[Tensor, "..."]
+) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+    """log a, and the u-quantile of a standard normal between `low` and `high`, in the tail where both lie."""
+    left, right, flip = _flipped(low, high)
+    below, width = _below(left), right - left
+    a, at = _below(right) - below, torch.where(flip, 1 - u, u)
+    log_a, z = a.log(), torch.special.ndtri(below + at * a)
+    if (lost := ((right < -FAR) | (width < TINY)) & (left < right)).any():
+        log_a = log_a.masked_scatter(lost, _integrated(-right[lost], width[lost])[0])
+    if (far := right < -FAR).any():  # an exponential
+        rest = (1 - at[far]) * torch.expm1(right[far] * width[far])
+        z = z.masked_scatter(far, right[far] - torch.log1p(rest) / right[far])
+    z = torch.maximum(torch.minimum(z, right), left)
+    return log_a, torch.where(flip, -z, z)
 
 
 def outside_correlated_box(
@@ -84,8 +114,8 @@ def outside_correlated_box(
     for j in range(chol.shape[1]):
         given = torch.einsum("kj,kmj->km", chol[:, j, :j], z)
         first, last = ((end[:, j, None] - given) / chol[:, j, j, None] for end in (low, high))
-        log_w = log_w + log_mass(first, last)
-        z = torch.cat([z, _placed(first, last, nodes[:, j])[:, :, None]], dim=2)
+        each, next_ = taken(first, last, nodes[:, j])
+        log_w, z = log_w + each, torch.cat([z, next_[:, :, None]], dim=2)
     w = log_w.exp()
     y, free = (torch.einsum("kde,kme->kmd", chol, part) for part in (z, _normal(nodes).expand_as(z)))
     s1 = (free - w[:, :, None] * y).mean(1)
@@ -104,14 +134,47 @@ def _normal(points: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
     return torch.special.ndtri(points.clamp(tiny, 1 - tiny))
 
 
-def _placed(low: Float[Tensor, "k m"], high: Float[Tensor, "k m"], u: Float[Tensor, "m"]) -> Float[Tensor, "k m"]:
-    """The u-quantile of a standard normal between `low` and `high`, taken in the tail where both lie."""
+def _delicate(left: Float[Tensor, "*b"], right: Float[Tensor, "*b"]) -> Bool[Tensor, "*b"]:
+    """Where formulas are differences of numbers that are nearly equal."""
+    return ((right < -TAIL) | (right - left < NARROW)) & (left < right)
+
+
+def _below(z: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """Phi(z), to the last digits in the lower tail, which torch.special.ndtr takes from one."""
+    return torch.erfc(z * -math.sqrt(0.5)) / 2
+
+
+def _flipped(
+    low: Float[Tensor, "*b"], high: Float[Tensor, "*b"]
+) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"], Bool[Tensor, "*b"]]:
+    """An interval, or its mirror image, that has no more than half of its tails on the right; and which of the two."""
     flip = low + high > 0
-    left, right = torch.where(flip, -high, low), torch.where(flip, -low, high)
-    below, above = torch.special.ndtr(left), torch.special.ndtr(right)
-    z = torch.special.ndtri(below + u * (above - below))
-    z = torch.maximum(torch.minimum(z, right.clamp(max=FAR)), left.clamp(min=-FAR))
-    return torch.where(flip, -z, z)
+    return torch.where(flip, -high, low), torch.where(flip, -low, high), flip
+
+
+def _integrated(
+    near: Float[Tensor, "b"], width: Float[Tensor, "b"]
+) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"], Float[Tensor, "b"]]:
+    """log a, mean and variance of a standard normal from `near` on, by Gauss and Legendre; for what is smooth there.
+
+    Of a tail that begins at TAIL or beyond, or of an interval that is NARROW. What is less than e^-40 of the first
+    density is left out.
+    """
+    x, w = (part.to(near) for part in _legendre(20))
+    reach = torch.minimum(width, 80 / ((near.square() + 80).sqrt() + near))
+    t = reach[:, None] * x
+    density = w * (-t * (near[:, None] + t / 2)).exp()
+    total = density.sum(1)
+    share = density / total[:, None]
+    mean = (share * t).sum(1)
+    return _log_density(near) + (reach * total).log(), near + mean, (share * (t - mean[:, None]).square()).sum(1)
+
+
+@cache
+def _legendre(m: int) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]]:
+    """Points and weights of Gauss and Legendre for the unit interval."""
+    x, w = np.polynomial.legendre.leggauss(m)
+    return torch.tensor((1 + x) / 2), torch.tensor(w / 2)
 
 
 def _without_each(log_mass: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:

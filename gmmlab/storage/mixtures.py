@@ -9,6 +9,7 @@ import torch
 from gmmlab.axes import Float, Tensor
 from gmmlab.estimators import (
     BayesianGaussianMixture,
+    CensoredGaussianMixture,
     DeconvolvedGaussianMixture,
     FactorMixture,
     GaussianMixture,
@@ -273,6 +274,7 @@ _COLUMNS = {"d": "n_features_in_", "c": "n_features_in_"}
 
 STORED: tuple[Stored, ...] = (
     Stored(BayesianGaussianMixture, Believed, _check_bayesian, _ROWS),
+    Stored(CensoredGaussianMixture, Shaped, check_shaped, _ROWS),
     Stored(DeconvolvedGaussianMixture, Deconvolved, _check_deconvolved, {"k": "n_components", "c": "n_features_in_"}),
     Stored(FactorMixture, Loaded, _check_factor_mixture, _ROWS),
     Stored(GaussianMixture, Batched, _check_batched, _ROWS),

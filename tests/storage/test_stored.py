@@ -127,6 +127,7 @@ EXAMPLES: dict[str, Example] = {
     "factors": mixture(gmmlab.FactorMixture(2, random_state=0)),
     "heavy tails": mixture(gmmlab.StudentMixture(2, noise=True, random_state=0)),
     "errors": mixture(gmmlab.DeconvolvedGaussianMixture(2, random_state=0), errors=0.1),
+    "censored": mixture(gmmlab.CensoredGaussianMixture(2, random_state=0), np.where(X < 0.3, np.nan, X), upper=0.3),
     "truncated": mixture(gmmlab.TruncatedGaussianMixture(2, upper=[9.0, 9.0, 9.0, 9.0], random_state=0)),
     "labelled": mixture(gmmlab.SemiSupervisedGMM(3, random_state=0), y=SOME),
     "labelled by words": mixture(gmmlab.SemiSupervisedGMM(3, random_state=0), FRAME, y=np.where(SOME < 0, None, WORDS)),
