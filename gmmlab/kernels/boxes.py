@@ -84,8 +84,7 @@ def inside_correlated_box(
     path = _path(chol, which, low, high, rule.points)
     last, middle, spread = inside_interval(*path.last)
     log_w = rule.weights.log() + path.log_w + last
-    total = torch.logsumexp(log_w, 1)
-    share = (log_w - total[:, None]).exp()
+    share = torch.softmax(log_w, 1)
     z = torch.cat([path.z, middle[:, None]], dim=1)
     mean = z @ share[:, :, None]
     apart = z - mean
@@ -94,7 +93,7 @@ def inside_correlated_box(
     back = path.order.argsort(1)
     at = torch.arange(len(back), device=back.device)[:, None, None]
     cov = (path.root @ cov @ path.root.mT)[at, back[:, :, None], back[:, None, :]]
-    return Inside(total, (path.root @ mean).squeeze(2).gather(1, back), cov)
+    return Inside(torch.logsumexp(log_w, 1), (path.root @ mean).squeeze(2).gather(1, back), cov)
 
 
 def drawn_in_correlated_box(
