@@ -199,8 +199,9 @@ class CensoredGaussianMixture(SourcedMixture):
 
     def _entries(self, X: Any, lower: Any, upper: Any) -> Entries:
         check_is_fitted(self, "means_")
+        rows = as_rows(X, missing=True)
         self._check_columns(X)
-        return self._with_limits(as_rows(X, missing=True), lower, upper)
+        return self._with_limits(rows, lower, upper)
 
     def _on(self, X: Any) -> Mixture:
         """The fitted mixture where the rows are."""
