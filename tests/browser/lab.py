@@ -234,7 +234,9 @@ class Lab(Notebook):
         try:
             yield self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
         finally:
-            self.page.evaluate("() => jupyterapp.shell.currentWidget.close()")
+            self.page.evaluate("() => jupyterapp.shell.currentWidget.dispose()")
+            self.page.evaluate(_OPEN, "lab.ipynb")
+            self.page.wait_for_function(_IDLE)
 
     def saved(self) -> dict[str, Any]:
         """The notebook as it is in its file, once it has been saved."""
