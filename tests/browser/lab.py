@@ -44,6 +44,7 @@ QUIET_SERVER = [
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
     "--JupyterNotebookApp.expose_app_in_browser=True",
+    "--LanguageServerManager.autodetect=False",  # it would start whatever looks like one
     "--KernelManager.shutdown_wait_time=0.2",  # a kernel has nothing to save
 ]
 
