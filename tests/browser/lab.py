@@ -215,7 +215,7 @@ class Lab(Notebook):
         self._server.wait(PATIENCE)
 
     def open(self, name: str, *, app: str = "lab") -> Notebook:
-        """An empty notebook with its kernel in a page of its own, in JupyterLab or in Notebook 7 (`app="notebooks"`)."""
+        """An empty notebook and its kernel in a page of their own: JupyterLab, or Notebook 7 (`app="notebooks"`)."""
         (self.folder / "root" / name).write_text(json.dumps(_NOTEBOOK))
         page = self._context.new_page()
         page.set_default_timeout(1000 * PATIENCE)

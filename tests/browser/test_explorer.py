@@ -49,17 +49,6 @@ def filled(explorer: Any) -> int:
     )
 
 
-def test_draws_points_ellipses_and_says_what_it_shows(lab: Lab) -> None:
-    explorer = show(lab, k=3)
-    assert filled(explorer) > 2000
-    assert explorer.locator(".gl-one").count() == explorer.locator(".gl-two").count() == 3
-    assert explorer.locator(".gl-title").all_text_contents() == ["eruptions →", "↑ waiting"]
-    summary = explorer.locator("p.gl-hidden").text_content()
-    assert summary.startswith("272 points, waiting against eruptions, with 3 components.")
-    said = explorer.locator("[role=status]")
-    said.filter(has_text="mean log-likelihood").wait_for(state="attached")
-
-
 def test_a_mean_is_dragged_by_mouse(lab: Lab) -> None:
     explorer = show(lab)
     other, before = lab.value("[mean(0), mean(1)]")
@@ -67,6 +56,101 @@ def test_a_mean_is_dragged_by_mouse(lab: Lab) -> None:
     lab.until(f"mean(1)[0] > {before[0]} + 0.2 and mean(1)[1] > {before[1]} + 2")
     assert lab.value("mean(0)") == pytest.approx(other)
     assert lab.value("explorer.selected") == 1
+
+
+@pytest.fixture(scope="class")
+def explorer(cleared: Lab) -> Any:
+    """One Explorer, for tests that do not change its model."""
+    return show(cleared)
+
+
+PAPER = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 20, 24)"}
+
+
+@pytest.mark.usefixtures("lab", "explorer")
+class TestLookedAt:
+    """By several tests in turn: they leave it as they found it, but for its theme."""
+
+    def test_draws_points_ellipses_and_says_what_it_shows(self, explorer: Any) -> None:
+        assert filled(explorer) > 2000
+        assert explorer.locator(".gl-one").count() == explorer.locator(".gl-two").count() == 2
+        assert explorer.locator(".gl-title").all_text_contents() == ["eruptions →", "↑ waiting"]
+        summary = explorer.locator("p.gl-hidden").text_content()
+        assert summary.startswith("272 points, waiting against eruptions, with 2 components.")
+        said = explorer.locator("[role=status]")
+        said.filter(has_text="mean log-likelihood").wait_for(state="attached")
+
+    def test_escape_leaves_to_the_notebook(self, lab: Lab, explorer: Any) -> None:
+        handle(explorer, 0).focus()
+        lab.page.keyboard.press("Escape")
+        assert not explorer.evaluate("e => e.contains(document.activeElement)")
+        assert lab.page.evaluate("() => document.activeElement.closest('.jp-Notebook') !== null")
+
+    def test_contours_and_uncertainty_by_keyboard(self, lab: Lab, explorer: Any, violations: Violations) -> None:
+        before = pixels(explorer)
+        explorer.locator(".gl-surface").focus()
+        lab.page.keyboard.press("c")
+        explorer.locator(".gl-contours path").first.wait_for(state="attached")
+        assert explorer.locator(".gl-contours path").count() == 7
+        lab.page.keyboard.press("u")
+        explorer.locator(".gl-key", has_text="uncertain").wait_for()
+        assert pixels(explorer) != before
+        assert violations(explorer) == []
+        for key in ("c", "u"):
+            lab.page.keyboard.press(key)
+        explorer.locator(".gl-contours path").first.wait_for(state="detached")
+        lab.until("explorer.color_by == 'component' and not explorer.contours")
+        lab.page.wait_for_function("() => !document.querySelector('.gl-key').textContent.includes('uncertain')")
+        assert pixels(explorer) == before
+
+    def test_a_notebook_without_a_kernel_shows_the_picture(self, lab: Lab) -> None:
+        with lab.without_kernel("again.ipynb", lab.saved()) as notebook:
+            picture = notebook.locator(".jp-RenderedImage img").first
+            picture.wait_for()
+            assert picture.evaluate("image => image.naturalWidth") > 600
+            assert notebook.locator(".gl-explorer").count() == 0
+
+    def test_the_wheel_zooms_only_when_asked(self, lab: Lab, explorer: Any) -> None:
+        labels = explorer.locator(".gl-labels")
+        before = labels.text_content()
+        box = explorer.locator(".gl-inner").bounding_box()
+        lab.page.mouse.move(box["x"] + 200, box["y"] + 100)
+        lab.page.mouse.wheel(0, -300)
+        lab.frames(4)
+        assert labels.text_content() == before
+        explorer.locator(".gl-surface").focus()
+        lab.page.mouse.wheel(0, -600)
+        lab.page.wait_for_function("before => document.querySelector('.gl-labels').textContent !== before", arg=before)
+        lab.page.keyboard.press("0")
+        lab.page.wait_for_function("before => document.querySelector('.gl-labels').textContent === before", arg=before)
+
+    @pytest.mark.parametrize("theme", PAPER)
+    def test_axe_finds_nothing_with_a_component_chosen_or_help_shown(
+        self, lab: Lab, explorer: Any, violations: Violations, theme: str
+    ) -> None:
+        lab.tell(f"explorer.theme = {theme!r}")
+        lab.page.locator(f".gl-explorer[data-theme={theme}]").wait_for()
+        assert explorer.evaluate("e => getComputedStyle(e).backgroundColor") == PAPER[theme]
+        assert filled(explorer) > 2000
+        handle(explorer, 0).click()
+        assert violations(explorer) == []
+        lab.page.keyboard.press("?")
+        explorer.get_by_role("dialog").wait_for()
+        assert violations(explorer) == []
+        lab.page.keyboard.press("Escape")
+        explorer.get_by_role("dialog").wait_for(state="hidden")
+
+    def test_auto_follows_the_theme_of_the_page(self, lab: Lab, explorer: Any, violations: Violations) -> None:
+        lab.tell("explorer.theme = 'auto'")
+        lab.page.locator(".gl-explorer[data-theme=light]").wait_for()
+        theme = "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
+        lab.page.evaluate(theme, "JupyterLab Dark")
+        try:
+            lab.page.locator(".gl-explorer[data-theme=dark]").wait_for()
+            assert violations(explorer) == []
+        finally:
+            lab.page.evaluate(theme, "JupyterLab Light")
+        lab.page.locator(".gl-explorer[data-theme=light]").wait_for()
 
 
 NOISY = """
@@ -265,19 +349,6 @@ def test_another_pair_of_columns(lab: Lab) -> None:
     lab.until("explorer.dims == [0, 2]")
 
 
-def test_auto_follows_the_theme_of_the_page(lab: Lab, violations: Violations) -> None:
-    explorer = show(lab, theme="auto")
-    assert explorer.get_attribute("data-theme") == "light"
-    theme = "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
-    lab.page.evaluate(theme, "JupyterLab Dark")
-    try:
-        lab.page.locator(".gl-explorer[data-theme=dark]").wait_for()
-        assert violations(explorer) == []
-    finally:
-        lab.page.evaluate(theme, "JupyterLab Light")
-    lab.page.locator(".gl-explorer[data-theme=light]").wait_for()
-
-
 def rows(explorer: Any, x: float, y: float) -> tuple[float, float]:
     """Where a point of the plot lies on the page, in parts of the plot."""
     box = explorer.locator(".gl-plot").bounding_box()
@@ -395,69 +466,11 @@ def test_a_component_is_scaled_by_the_wheel(lab: Lab) -> None:
     lab.until(f"explorer.model.components.cov[0].det().item() > 1.5 * {before}")
 
 
-def test_contours_and_uncertainty_by_keyboard(lab: Lab, violations: Violations) -> None:
-    explorer = show(lab)
-    before = pixels(explorer)
-    explorer.locator(".gl-surface").focus()
-    lab.page.keyboard.press("c")
-    explorer.locator(".gl-contours path").first.wait_for(state="attached")
-    assert explorer.locator(".gl-contours path").count() == 7
-    lab.page.keyboard.press("u")
-    explorer.locator(".gl-key", has_text="uncertain").wait_for()
-    assert pixels(explorer) != before
-    assert violations(explorer) == []
-    for key in ("c", "u"):
-        lab.page.keyboard.press(key)
-    explorer.locator(".gl-contours path").first.wait_for(state="detached")
-    lab.until("explorer.color_by == 'component' and not explorer.contours")
-    lab.page.wait_for_function("() => !document.querySelector('.gl-key').textContent.includes('uncertain')")
-    assert pixels(explorer) == before
-
-
 def test_a_preset_shows_its_truth_and_what_to_try(lab: Lab, violations: Violations) -> None:
     explorer = lab.show("explorer = gmmlab.explore('bad start', theme='light', panels=())\nexplorer")
     assert explorer.locator(".gl-truth ellipse").count() == 3
     explorer.get_by_text("Merge the two, split the third").wait_for()
     assert violations(explorer) == []
-
-
-PAPER = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 20, 24)"}
-
-
-@pytest.mark.parametrize("theme", PAPER)
-def test_axe_finds_nothing_with_a_component_chosen_or_help_shown(lab: Lab, violations: Violations, theme: str) -> None:
-    explorer = show(lab, theme=theme)
-    assert explorer.evaluate("e => getComputedStyle(e).backgroundColor") == PAPER[theme]
-    assert filled(explorer) > 2000
-    handle(explorer, 0).click()
-    assert violations(explorer) == []
-    lab.page.keyboard.press("?")
-    explorer.get_by_role("dialog").wait_for()
-    assert violations(explorer) == []
-
-
-def test_escape_leaves_to_the_notebook(lab: Lab) -> None:
-    explorer = show(lab)
-    handle(explorer, 0).focus()
-    lab.page.keyboard.press("Escape")
-    assert not explorer.evaluate("e => e.contains(document.activeElement)")
-    assert lab.page.evaluate("() => document.activeElement.closest('.jp-Notebook') !== null")
-
-
-def test_the_wheel_zooms_only_when_asked(lab: Lab) -> None:
-    explorer = show(lab)
-    labels = explorer.locator(".gl-labels")
-    before = labels.text_content()
-    box = explorer.locator(".gl-inner").bounding_box()
-    lab.page.mouse.move(box["x"] + 200, box["y"] + 100)
-    lab.page.mouse.wheel(0, -300)
-    lab.frames(4)
-    assert labels.text_content() == before
-    explorer.locator(".gl-surface").focus()
-    lab.page.mouse.wheel(0, -600)
-    lab.page.wait_for_function("before => document.querySelector('.gl-labels').textContent !== before", arg=before)
-    lab.page.keyboard.press("0")
-    lab.page.wait_for_function("before => document.querySelector('.gl-labels').textContent === before", arg=before)
 
 
 def test_an_error_in_the_fit_is_told(lab: Lab, violations: Violations) -> None:
@@ -504,12 +517,3 @@ def test_two_views_of_one_explorer_agree(lab: Lab) -> None:
 def test_the_same_points_give_the_same_pixels(lab: Lab) -> None:
     first = pixels(show(lab, k=3))
     assert pixels(show(lab, k=3)) == first
-
-
-def test_a_notebook_without_a_kernel_shows_the_picture(lab: Lab) -> None:
-    show(lab)
-    with lab.without_kernel("again.ipynb", lab.saved()) as notebook:
-        picture = notebook.locator(".jp-RenderedImage img").first
-        picture.wait_for()
-        assert picture.evaluate("image => image.naturalWidth") > 600
-        assert notebook.locator(".gl-explorer").count() == 0
