@@ -3,6 +3,7 @@
 from gmmlab.experts.blended import Blended, blended
 from gmmlab.experts.conditional import Conditional, conditional
 from gmmlab.experts.gmr import GMRegressor
+from gmmlab.experts.load import Load, load
 from gmmlab.experts.logistic_moe import LogisticMoE
 from gmmlab.experts.polish import polish
 from gmmlab.experts.softmax_moe import SoftmaxMoE
@@ -13,11 +14,13 @@ __all__ = [
     "Blended",
     "Conditional",
     "GMRegressor",
+    "Load",
     "LogisticMoE",
     "SoftmaxMoE",
     "TopKMoE",
     "blended",
     "conditional",
+    "load",
     "polish",
     "required_topk",
     "voronoi_loss",

@@ -10,6 +10,7 @@ import torch
 from gmmlab.axes import Float, Tensor
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
+from gmmlab.experts.base import outputs_of
 from gmmlab.experts.conditional import Conditional
 from gmmlab.model import Mixture
 from gmmlab.score import criteria
@@ -54,6 +55,18 @@ class Distributions(ABC):
         Raises `ValueError` for several outputs, and unless each p is between 0 and 1.
         """
         return sk.like(X, self.conditional(X, **gate).quantile(torch.atleast_1d(sk.as_tensor(p).double())))
+
+    def pit(self, X: Any, y: Any, **gate: Any) -> Any:
+        """P(Y <= y | x) of the output that each row has, the probability integral transform.
+
+        Where the distributions are right these are uniform: a histogram with a hump in the middle says that they are
+        too wide, one with full ends that they are too narrow, a slope that they lie too low or too high. See Dawid
+        (1984) and Diebold, Gunther and Tay (1998). Raises `ValueError` for several outputs.
+        """
+        found = self.conditional(X, **gate)
+        if found.mean.shape[2] > 1:
+            raise ValueError("Several outputs have no order; fit one of them to transform it.")
+        return sk.like(X, found.cdf(outputs_of(y, found.mean[:, 0]))[:, 0])
 
     def sample(self, X: Any, random_state: Any = None, **gate: Any) -> Any:
         """A draw of y for each row."""

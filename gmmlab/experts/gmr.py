@@ -145,7 +145,7 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
         validate_data(self, head(X), reset=True, skip_check_array=True)
         return self
 
-    def watch(self, X: Any, y: Any, *, name: str | None = None) -> Session:
+    def watch(self, X: Any, y: Any, sample_weight: Any = None, *, name: str | None = None) -> Session:
         """A session of the fit of the joint density, for the widgets; its rows are those of `X` with `y` behind.
 
         It begins at the fitted model, or where the fit of an unfitted one would begin.
@@ -156,13 +156,14 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
         self._validate_params()
         x, out = self._asked(X, y)
         rows, names = torch.cat([x, out], 1), [*as_rows(X, missing=True).names, *_names_of(y, out.shape[1])]
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
         if hasattr(self, "joint_"):
             begin = self.mixture_
         else:
             start = self._joint(_counts(self.n_components)[0]).set_params(max_iter=0, n_init=1)
-            begin = start.fit(rows).mixture_
+            begin = start.fit(rows, sample_weight=weight).mixture_
         begin = begin.relocated(origin=rows.nanmean(0))
-        fit = expectation_maximisation(rows, tol=float(self.tol))
+        fit = expectation_maximisation(rows, tol=float(self.tol), weight=weight)
         return Session(rows, begin, fit=fit, names=names, name=name)
 
     def _asked(self, X: Any, y: Any) -> tuple[Float[Tensor, "n p"], Float[Tensor, "n q"]]:

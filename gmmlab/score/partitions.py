@@ -65,6 +65,17 @@ def variation_of_information(a: Int[Tensor, "n"], b: Int[Tensor, "n"]) -> float:
     return float(2 * _entropy(joint.flatten()) - _entropy(joint.sum(0)) - _entropy(joint.sum(1)))
 
 
+def mutual_information(a: Int[Tensor, "n"], b: Int[Tensor, "n"], weight: Float[Tensor, "n"] | None = None) -> float:
+    """What one partition tells of the other, H(a) + H(b) - H(a, b), in nats: of experts and a known factor, say.
+
+    Zero where they are independent. Rows count `weight` times.
+    """
+    w = torch.ones(len(a), dtype=torch.float64, device=a.device) if weight is None else weight.double()
+    (own_a, k), (own_b, j) = ((part.unique(return_inverse=True)[1], len(part.unique())) for part in (a, b))
+    joint = torch.bincount(own_a * j + own_b, w, minlength=k * j).view(k, j) / w.sum()
+    return max(0.0, float(_entropy(joint.sum(0)) + _entropy(joint.sum(1)) - _entropy(joint.flatten())))
+
+
 def point(
     draws: Int[Tensor, "s n"],
     psm: Float[Tensor, "n n"],

@@ -65,14 +65,16 @@ class Recipe:
         return changed
 
 
-def expectation_maximisation(x: Any, *, tol: float = 1e-6, max_iter: int | None = None) -> Recipe:
+def expectation_maximisation(x: Any, *, tol: float = 1e-6, max_iter: int | None = None, weight: Any = None) -> Recipe:
     """The default fit: all rows in every step, until the mean log-likelihood rises by less than `tol`.
+
+    Rows count `weight` times.
 
     It ends after `max_iter` steps, if that is given. Settings to be turned while it runs are the `temperature` at which
     rows are assigned (1 to begin with; see `gates/tempered.py`), and the assumptions of `fit.variant`: `dof`, `noise`
     and `prior`, which are None for those of the model. Entries may be missing (NaN); see `fit.missing`.
     """
-    source = observed(x) if bool(torch.isnan(x).any()) else whole(x)
+    source = observed(x, weight) if bool(torch.isnan(x).any()) else whole(x, weight)
 
     def make(tol: Any, max_iter: Any, temperature: Any, pins: Pins, **assumptions: Any) -> Fit:
         stop, softened = ending(tol, max_iter), tempered(source, temperature)

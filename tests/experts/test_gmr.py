@@ -226,6 +226,21 @@ def test_a_session_begins_at_the_fit(fitted, data):
     assert GMRegressor(2).watch(*data).snapshot.model.k == 2
 
 
+def test_a_session_counts_rows_as_they_count(data):
+    x, y = data
+    times = np.random.default_rng(0).integers(1, 4, len(x))
+    whole = GMRegressor(2, tol=1e-7, reg_covar=1e-6, random_state=0).fit(x, y, times)
+    session = whole.set_params(tol=1e-9).watch(x, y, times)
+    session.play()
+    end = session.wait(60).model
+    session.close()
+    np.testing.assert_allclose(end.gaussian.mean, whole.mixture_.gaussian.mean, atol=1e-3)
+    plain = whole.watch(x, y)
+    plain.play()
+    assert float((plain.wait(60).model.gaussian.mean - end.gaussian.mean).abs().max()) > 1e-2
+    plain.close()
+
+
 # -- least squares -----------------------------------------------------------------------------------------------------
 
 

@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 from sklearn.linear_model import GammaRegressor, LinearRegression, LogisticRegression
 
 from gmmlab.errors import BadData, DataWarning
-from gmmlab.experts import SoftmaxMoE, polish, voronoi_loss
+from gmmlab.experts import SoftmaxMoE, load, polish, voronoi_loss
 from gmmlab.experts.fitting import climb
 from gmmlab.families import LinearGaussian, ScaledLinear
 from gmmlab.gates import Softmax
@@ -166,6 +167,32 @@ def test_predictions_are_those_of_the_density(fitted):
     y = np.array([1.0, 2.0, 0.0])
     theirs = fitted.predict_dist(x).log_prob(torch.from_numpy(y))
     np.testing.assert_allclose(theirs, fitted.log_density(x, y), rtol=1e-10)
+
+
+def test_outputs_are_spread_evenly_over_their_distributions():
+    """Draws of the model are uniform by it, and so are the rows; moved ones are not."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, (2000, 1))
+    y = np.where(x[:, 0] > 0, x[:, 0], -x[:, 0]) + 0.3 * rng.normal(size=2000)
+    model = SoftmaxMoE(2, n_init=1, tol=1e-5, random_state=0).fit(x, y)
+    drawn = model.sample(x, random_state=1)
+    assert kstest(model.pit(x, drawn), "uniform").pvalue > 0.01
+    lows = [model.predict_quantiles(x, [p])[:, 0] for p in (0.1, 0.9)]
+    np.testing.assert_allclose(model.pit(x, lows[0]), 0.1, atol=1e-6)
+    np.testing.assert_allclose(model.pit(x, lows[1]), 0.9, atol=1e-6)
+    assert kstest(model.pit(x, y), "uniform").pvalue > 0.01 > 1e-6 > kstest(model.pit(x, y + 0.2), "uniform").pvalue
+    two = SoftmaxMoE(1).fit(x, np.c_[y, y + rng.normal(size=2000)])
+    with pytest.raises(ValueError, match="no order"):
+        two.pit(x, np.c_[y, y])
+
+
+def test_load_is_shared_out():
+    resp = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]).double()
+    found = load(resp)
+    torch.testing.assert_close(found.shares, torch.tensor([0.5, 0.5, 0.0]).double())
+    assert found.entropy == pytest.approx(np.log(2)) and found.effective == pytest.approx(2)
+    times = torch.tensor([3, 1, 2])
+    torch.testing.assert_close(load(resp, times.double()).shares, load(resp.repeat_interleave(times, 0)).shares)
 
 
 def test_draws_have_the_moments(fitted):

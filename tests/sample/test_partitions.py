@@ -6,8 +6,17 @@ import itertools
 
 import pytest
 import torch
+from sklearn.metrics import mutual_info_score
 
-from gmmlab.score.partitions import binder, point, relabelled, similarity, variation, variation_of_information
+from gmmlab.score.partitions import (
+    binder,
+    mutual_information,
+    point,
+    relabelled,
+    similarity,
+    variation,
+    variation_of_information,
+)
 
 DRAWS = torch.tensor([[0, 0, 1, 1, 2], [1, 1, 0, 0, 2], [0, 0, 0, 1, 1], [2, 2, 1, 1, 1]])
 
@@ -63,6 +72,18 @@ def test_variation_of_information_is_a_distance():
         assert ab == pytest.approx(variation_of_information(b, a), abs=1e-12)
         assert ac <= ab + bc + 1e-12
     assert variation_of_information(DRAWS[0], DRAWS[1]) == pytest.approx(0.0, abs=1e-12)  # the same, renamed
+
+
+def test_mutual_information_is_what_is_shared():
+    """Against scikit-learn's, and what is not of either is the distance; copies of rows are rows that count twice."""
+    times = torch.tensor([1, 2, 1, 3, 1])
+    for a, b in itertools.product(DRAWS, repeat=2):
+        found = mutual_information(a, b)
+        assert found == pytest.approx(mutual_info_score(a, b), abs=1e-12)
+        both = mutual_information(a, a) + mutual_information(b, b)
+        assert variation_of_information(a, b) == pytest.approx(both - 2 * found, abs=1e-12)
+        copies = mutual_information(a.repeat_interleave(times), b.repeat_interleave(times))
+        assert mutual_information(a, b, times.double()) == pytest.approx(copies, abs=1e-12)
 
 
 @pytest.mark.parametrize("loss", [binder, variation])
