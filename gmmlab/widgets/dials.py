@@ -20,7 +20,8 @@ BELIEFS = {
     "concentration": (-4.0, 2.0),
     "mean_rows": (-3.0, 2.0),
     "scale_rows": (-1.0, 3.0),
-}  # of a Bayesian fit's prior
+    "label_weight": (-1.0, 3.0),
+}  # of a Bayesian fit's prior, and of how much labels are believed
 
 
 def _power(name: str, words: str) -> Any:
@@ -31,7 +32,8 @@ def _power(name: str, words: str) -> Any:
 class Dials(ChartWidget):
     """Tolerance, temperature, tails, noise and prior: the fit goes on with each from where it is.
 
-    Of variational Bayes it is the prior alone: the concentration of the weights, and the rows that it counts as.
+    Of variational Bayes it is the prior alone: the concentration of the weights, and the rows that it counts as. Where
+    some rows have labels it is how often these count.
 
     The settings of a fit that the session does not have are left out. A dial that has never been turned leaves the
     model as it is.
@@ -46,6 +48,7 @@ class Dials(ChartWidget):
     concentration = _power("concentration", "Power of ten: the smaller, the fewer components.")
     mean_rows = _power("mean_rows", "Power of ten: rows that the prior of the means counts as.")
     scale_rows = _power("scale_rows", "Power of ten: rows of the prior of the covariances, beyond d - 1.")
+    label_weight = _power("label_weight", "Power of ten: rows that a row with a label counts as.")
     noise = traitlets.Bool(False, help="Whether rows may belong to no component.").tag(sync=True)
 
     def __init__(self, session: Any, **traits: Any) -> None:
@@ -79,6 +82,9 @@ class Dials(ChartWidget):
             slider("concentration", "concentration", BELIEFS["concentration"], 0.0, title="Less: fewer components"),
             slider("mean_rows", "rows of prior means", BELIEFS["mean_rows"], 0.0, title="More: means drawn together"),
             slider("scale_rows", "rows of prior shapes", BELIEFS["scale_rows"], 0.0, title="More: shapes of the prior"),
+            slider(
+                "label_weight", "weight of labels", BELIEFS["label_weight"], 0.0, title="Rows that a label counts as"
+            ),
             Control("noise", "noise", self.noise, kind="switch", title="Rows may belong to no component"),
         ]
         known = self.session.snapshot.settings
@@ -123,6 +129,10 @@ class Dials(ChartWidget):
 def _written(value: Any) -> str:
     if value is None:
         return "–"
+    if isinstance(value, torch.Tensor):  # of labels
+        return f"{int((value >= 0).sum()):,} of {len(value):,}"
+    if isinstance(value, tuple | list):  # of links
+        return str(len(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -100,3 +100,19 @@ def test_a_fit_without_settings_has_a_picture_too(dials: Dials) -> None:
     bare = Session(dials.session.x, dials.model, fit=lambda _: iter(()))
     picture = bare.dials().picture()
     assert "none" in picture.alt and picture.png()
+
+
+def test_labels_have_a_weight_to_turn(rng: torch.Generator) -> None:
+    """From one row each; the table counts labels and links in place of writing them out."""
+    x = blobs(rng, n=200, d=2)
+    y = torch.where(torch.arange(200) % 10 == 0, (x[:, 0] > 0).long(), -1).numpy()
+    model = gmmlab.SemiSupervisedGMM(3, random_state=0)
+    lab = model.explore(x, y, must=[(1, 2)], panels=("dials",))
+    (dials,) = lab.panels
+    assert isinstance(dials, Dials)
+    assert [c.name for c in dials.controls()] == ["tol", "label_weight"]
+    (table,) = dials.chart(lab.session.snapshot).frames()
+    shown = dict(zip(table.columns, table.cells[0], strict=True))
+    assert (shown["labels"], shown["must"], shown["label_weight"]) == ("20 of 200", "1", "1")
+    assert obey(dials, "control", name="label_weight", value=1.0).settings["label_weight"] == pytest.approx(10.0)
+    lab.close()
