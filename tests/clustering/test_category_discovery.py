@@ -62,6 +62,10 @@ def test_a_gain_is_that_of_the_partition(groups):
         if move.kind is Kind.SPLIT:
             (back,) = [m for m in merges(after, absorb=True) if m.of == (*move.of, groups.k)]
             assert back.gain == pytest.approx(-move.gain)
+            own = (groups.z == move.of[0]).nonzero().flatten()
+            other = move._replace(rows=own[~torch.isin(own, move.rows)])  # the halves exchanged
+            exchanged = groups._replace(z=other.after(groups.z))
+            torch.testing.assert_close(exchanged.mass(exchanged.moments).sum(), after.mass(after.moments).sum())
 
 
 def test_labelled_rows_are_held(groups):
