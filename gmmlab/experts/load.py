@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ class Load(NamedTuple):
     @property
     def effective(self) -> float:
         """How many experts of equal shares would have the same entropy, from 1 to k."""
-        return float(torch.tensor(self.entropy).exp())
+        return math.exp(self.entropy)
 
 
 def load(resp: Float[Tensor, "n k"], weight: Float[Tensor, "n"] | None = None) -> Load:

@@ -34,8 +34,10 @@ def blocked_gibbs(
     """Sweeps without end, from a model with as many components as `weights` has. A model sent in replaces the current.
 
     With `learn`, a prior of alpha, alpha is drawn in each sweep too. Labels move together, in a few products of
-    O(n k d^2): fast, and slow to leave a mode in which two groups share a component. Rows may be
-    there in `copies`: how many of them fall to each component is drawn at once, so that any number costs the same.
+    O(n k d^2): fast, and slow to leave a mode in which two groups share a component.
+
+    A row may be there in several `copies`: how many of them fall to each component is drawn at once, so that a sweep
+    takes the time of the rows, whatever their number (but alpha of Dirichlet weights, if learnt, that of the copies).
     """
     if model.k != weights.k:
         raise ValueError(f"The model has {model.k} components and the prior of weights {weights.k}; expected the same.")
