@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from gmmlab.algebra import censored as answers
 from gmmlab.axes import Float, Tensor
 from gmmlab.data import Rows, as_rows, warn_of_idle_columns
+from gmmlab.data.streams import Stream
 from gmmlab.errors import BadData, DataWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.predictions import most_probable
@@ -79,7 +80,8 @@ class CensoredGaussianMixture(SourcedMixture):
     `lower` and `upper` are one number, one for each column (d,), or one for each entry (n, d), infinite where there is
     none; None for no limit. They tell of the NaN in `X`: a detection limit is one number for its column. Where each
     entry has limits, those that are seen have to lie between their own. What the limits are must not depend on the
-    hidden values otherwise than by the limits themselves.
+    hidden values otherwise than by the limits themselves. A component of rows that all lie below one limit has no scale
+    there, and may shrink to `reg_covar`: more starts (`n_init`), or a `prior`.
 
     References
     ----------
@@ -175,6 +177,8 @@ class CensoredGaussianMixture(SourcedMixture):
         told = sample_weight or Told()
         if told.lower is None and told.upper is None:
             return super()._sample(X, told.sample_weight)
+        if isinstance(X, Stream):
+            raise BadData("lower and upper were given beside a stream; expected rows in memory, or no limits.")
         self._check_columns(X, fitting=True)
         rows, k = as_rows(X, min_rows=2, missing=True), int(self.n_components)
         if len(rows.x) < k:
@@ -184,7 +188,7 @@ class CensoredGaussianMixture(SourcedMixture):
             return super()._sample(X, told.sample_weight)
         weight = None if told.sample_weight is None else sk.check_sample_weight(told.sample_weight, rows.x)
         known, weight = _telling(known, weight)
-        _check_columns(known)
+        _check_held(known)
         rng = generator(self.random_state, rows.x.device)
         begin = _start_rows(known, weight, rng)
         warn_of_idle_columns(Rows(begin, rows.names), float(self.reg_covar))
@@ -216,13 +220,16 @@ class CensoredGaussianMixture(SourcedMixture):
 
 
 def _numbers(limit: Any, name: str, rows: Rows) -> Tensor | None:
-    """Limits as numbers. Raises `BadData` for a frame whose columns are not those of the rows."""
+    """Limits as numbers. Raises `BadData` for what is none, and a frame whose columns are not those of the rows."""
     if limit is None:
         return None
     names = [str(column) for column in getattr(limit, "columns", ())]
     if names and names != rows.names:
         raise BadData(f"{name} has the columns {', '.join(names)}; expected those of X: {', '.join(rows.names)}.")
-    return sk.as_tensor(limit)
+    try:
+        return sk.as_tensor(limit)
+    except (TypeError, ValueError) as error:
+        raise BadData(f"{name} cannot be read as numbers ({error}); expected one, (d,) or (n, d) of them.") from error
 
 
 def _telling(known: Entries, weight: Tensor | None) -> tuple[Entries, Tensor | None]:
@@ -233,7 +240,7 @@ def _telling(known: Entries, weight: Tensor | None) -> tuple[Entries, Tensor | N
     return known.take(~empty), None if weight is None else weight[~empty]
 
 
-def _check_columns(known: Entries) -> None:
+def _check_held(known: Entries) -> None:
     """Raises `BadData` for a column without entries that is not held on both sides: its likelihood has no maximum."""
     seen = (~torch.isnan(known.x)).any(0)
     for name, limit in (("lower", known.low), ("upper", known.high)):

@@ -38,7 +38,8 @@ class TruncatedGaussianMixture(SourcedMixture):
     Truncated: nobody knows how many rows lie outside (`n_unseen` None). Censored: their number is known, not where they
     are. The rows outside enter every step of EM by their expected number and moments. For one column and for
     covariances along the axes ('diag', 'spherical') these are exact; others are integrated over `nodes` quasi-random
-    points, the same in every step.
+    points, the same in every step. For rows that are there, with limits of single entries, see
+    `CensoredGaussianMixture`.
 
     Parameters
     ----------

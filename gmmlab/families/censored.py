@@ -69,7 +69,7 @@ def entries(
     hidden = torch.isnan(x)
     _check(hidden & ~(low < high), x, low, high, "lower below upper, and in X what is known exactly")
     beyond = torch.zeros_like(hidden)
-    for limit, past in ((low, x < low), (high, x > high)):
+    for limit, past in ((low, x < low.to(x)), (high, x > high.to(x))):
         beyond |= past & (limit.ndim == 2)
     _check(beyond, x, low, high, "NaN in X where limits are all that is known")
     return Entries(x, low.expand_as(x), high.expand_as(x), nodes)

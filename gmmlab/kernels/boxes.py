@@ -3,7 +3,8 @@
 A box is an interval of the first column, then one of the second given the first, and so on. With y = L z and u uniform,
 z_j is the u_j-quantile of its interval, and the product of the masses of all intervals is the weight (Genz, 1992). All
 columns but the last are integrated over points of the unit cube; the last has formulas. The points are always the same,
-so that results are smooth in the parameters, and lie dense at the faces of the cube, where quantiles are steep.
+so that results are smooth in the parameters while the order of the columns stays, and lie dense at the faces of the
+cube, where quantiles are steep.
 """
 
 from __future__ import annotations
@@ -157,16 +158,16 @@ def _least_first(
     """
     given, rows, order = torch.zeros_like(low), torch.arange(len(low), device=low.device), []
     tiny = torch.finfo(cov.dtype).eps * cov.diagonal(dim1=-2, dim2=-1)
-    taken = torch.zeros_like(low, dtype=torch.bool)
+    done = torch.zeros_like(low, dtype=torch.bool)
     for _ in range(low.shape[1]):
         sd = torch.maximum(cov.diagonal(dim1=-2, dim2=-1), tiny).sqrt()
         first, last = (low - given) / sd, (high - given) / sd
-        chosen = log_mass(first, last).masked_fill(taken, torch.inf).argmin(1)
+        chosen = log_mass(first, last).masked_fill(done, torch.inf).argmin(1)
         middle = inside_interval(first[rows, chosen], last[rows, chosen])[1]
         slope = cov[rows, chosen] / sd[rows, chosen, None]
         given = given + slope * middle[:, None]
         cov = cov - slope[:, :, None] * slope[:, None]
-        taken = taken.index_put((rows, chosen), taken.new_ones(()))
+        done = done.index_put((rows, chosen), done.new_ones(()))
         order.append(chosen)
     return torch.stack(order, 1)
 
@@ -178,6 +179,5 @@ def _reordered(
     code = which
     for column in order.T:
         code = (code * order.shape[1] + column).unique(return_inverse=True)[1]
-    found, member = code.unique(return_inverse=True)
-    first = torch.empty_like(found).scatter_(0, member, torch.arange(len(code), device=code.device))
-    return lower_factor(chol[which[first][:, None], order[first]])[member]
+    first = code.new_empty(int(code.max()) + 1).scatter_(0, code, torch.arange(len(code), device=code.device))
+    return lower_factor(chol[which[first][:, None], order[first]])[code]

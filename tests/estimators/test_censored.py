@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.datasets import load_iris
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gmmlab import CensoredGaussianMixture, GaussianMixture
+from gmmlab import CensoredGaussianMixture, GaussianMixture, stream
 from gmmlab.errors import BadData, DataWarning
 
 FINE = {"tol": 1e-10, "max_iter": 2000, "reg_covar": 0.0}
@@ -79,16 +79,15 @@ def test_intervals_and_left_censoring_against_scipy():
 def test_without_limits_it_is_the_gaussian_mixture():
     x = load_iris().data.copy()
     gaps = np.where(np.random.default_rng(0).random(x.shape) < 0.1, np.nan, x)
-    for kind in ("full", "tied", "diag"):
-        for rows in (x, gaps):
-            start = {"means_init": x[[0, 60, 120]], "covariance_type": kind, "init_params": "ward"}
-            one, other = (each(3, **start).fit(rows) for each in (CensoredGaussianMixture, GaussianMixture))
-            np.testing.assert_allclose(one.means_, other.means_, rtol=1e-12)
-            np.testing.assert_allclose(one.covariances_, other.covariances_, rtol=1e-10, atol=1e-14)
-            assert one.lower_bound_ == pytest.approx(other.lower_bound_, rel=1e-12)
-            np.testing.assert_allclose(one.score_samples(rows), other.score_samples(rows), rtol=1e-12)
-            assert one.bic(rows) == pytest.approx(other.bic(rows)) and one.icl(rows) == pytest.approx(other.icl(rows))
-            np.testing.assert_allclose(one.impute(rows), other.impute(rows))
+    for kind, rows in (("tied", x), ("full", gaps), ("diag", gaps)):
+        start = {"means_init": x[[0, 60, 120]], "covariance_type": kind, "init_params": "ward"}
+        one, other = (each(3, **start).fit(rows) for each in (CensoredGaussianMixture, GaussianMixture))
+        np.testing.assert_allclose(one.means_, other.means_, rtol=1e-12)
+        np.testing.assert_allclose(one.covariances_, other.covariances_, rtol=1e-10, atol=1e-14)
+        assert one.lower_bound_ == pytest.approx(other.lower_bound_, rel=1e-12)
+        np.testing.assert_allclose(one.score_samples(rows), other.score_samples(rows), rtol=1e-12)
+        assert one.bic(rows) == pytest.approx(other.bic(rows)) and one.icl(rows) == pytest.approx(other.icl(rows))
+        np.testing.assert_allclose(one.impute(rows), other.impute(rows))
     open_ = np.full(x.shape, np.inf)
     assert one.fit(gaps, lower=-open_, upper=open_).lower_bound_ == pytest.approx(other.lower_bound_, rel=1e-12)
 
@@ -217,6 +216,8 @@ def test_rows_that_tell_nothing_are_left_out(assay):
         ([[1.0], [2.0], [np.nan]], {"lower": 1.0, "upper": 0.0}, "lower below upper"),
         ([[1.0], [2.0], [np.nan]], {"lower": 1.0, "upper": 1.0}, "known exactly"),
         ([[1.0], [2.0], [np.nan]], {"upper": np.nan}, "upper is NaN"),
+        ([[1.0], [2.0], [np.nan]], {"upper": "much"}, "upper cannot be read as numbers"),
+        (stream(np.ones((3, 1)), chunk_rows=2), {"upper": 1.0}, "beside a stream"),
         ([[1.0], [2.0], [np.nan]], {"upper": [1.0, 2.0]}, "upper has the shape"),
         (
             [[1.0, np.nan], [2.0, np.nan]],
