@@ -25,6 +25,7 @@ from gmmlab.estimators import parameters as sk
 from gmmlab.families import EIGEN, Structure
 from gmmlab.init import RESPONSIBILITIES, from_responsibilities, given_responsibilities, one_hot
 from gmmlab.init.hierarchy import standardised
+from gmmlab.init.kmeans import nearest
 from gmmlab.model import Mixture
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class SDPClustering(MixtureClusterer):
         Columns of a factor for each group, for 'low_rank'; one has bad local optima.
     init : str or array, default='sdp'
         The first partition: 'sdp' for that of k-means' relaxation on standardised columns; a name that `init_params`
-        of `GaussianMixture` knows, such as 'ward', 'kmeans', 'hierarchical' or 'random'; or a label for each row.
+        of `GaussianMixture` knows, such as 'ward', 'kmeans', 'hierarchical' or 'random'; or a label for each row, or -1
+        for the group with the nearest mean of those that have labels.
     rounding : {'best', 'spectral', 'argmax'}, default='best'
         From the relaxed memberships to groups: k-means on their leading eigenvectors, the largest membership (noise
         where groups have equal covariances), or the one with the higher likelihood.
@@ -280,9 +282,11 @@ class SDPClustering(MixtureClusterer):
     def _begin(self, part: Part, rng: torch.Generator) -> Int[Tensor, "m"]:
         """The first partition; starts other than 'sdp' part rows whatever their weights are."""
         x, k = part.x, int(self.n_clusters)
-        if not isinstance(self.init, str):
-            return given_responsibilities(self.init, part.given, k)[part.number.cpu()].argmax(1).to(x.device)
         z = standardised(x, part.weight)
+        if not isinstance(self.init, str):
+            told = given_responsibilities(self.init, part.given, k)[part.number.cpu()].to(z)
+            means = (told.T @ z) / told.sum(0)[:, None].clamp(min=torch.finfo(z.dtype).tiny)
+            return torch.where(told.sum(1) > 0, told.argmax(1), nearest(z, means)[0])
         if self.init in RESPONSIBILITIES:
             return RESPONSIBILITIES[self.init](z, k, rng).argmax(1)
         begin = RESPONSIBILITIES["ward"](z, k, rng).argmax(1)

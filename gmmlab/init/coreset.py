@@ -17,6 +17,7 @@ import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.errors import BadData
+from gmmlab.init.hierarchy import standardised
 from gmmlab.init.kmeans import kmeans_plus_plus, nearest
 from gmmlab.kernels.chunks import Chunk
 
@@ -87,7 +88,7 @@ def coreset(
     w = torch.ones(len(x), dtype=torch.float64, device=x.device) if weight is None else weight.double()
     if size >= len(x):
         return Coreset(torch.arange(len(x), device=x.device), w)
-    q = method(_standardised(x, w), w, min(k, len(x)), rng)
+    q = method(standardised(x, w).to(x), w, min(k, len(x)), rng)
     cumulative = q.cumsum(0)
     at = torch.rand(size, generator=rng, dtype=torch.float64, device=rng.device).to(x.device) * cumulative[-1]
     chosen = torch.searchsorted(cumulative, at, right=True).clamp_(max=len(x) - 1)
@@ -149,14 +150,6 @@ def merge_reduce(
 def _joined(parts: list[Chunk]) -> Chunk:
     weights = [part.weight for part in parts if part.weight is not None]  # reduced chunks all have weights
     return Chunk(torch.cat([part.x for part in parts]), torch.cat(weights))
-
-
-def _standardised(x: Float[Tensor, "n d"], w: Float[Tensor, "n"]) -> Float[Tensor, "n d"]:
-    """Rows with weighted mean zero and variance one; constant columns are left at zero."""
-    share = (w / w.sum()).to(x)
-    y = x - share @ x
-    variance = share @ y.square()
-    return y * variance.clamp(min=torch.finfo(x.dtype).tiny).rsqrt() * (variance > 0)
 
 
 def _seeds(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"], k: int, rng: torch.Generator) -> Int[Tensor, "k"]:

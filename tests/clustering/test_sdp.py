@@ -292,6 +292,15 @@ def test_the_scale_of_weights_is_that_of_the_likelihood():
     assert all(model.certified_ for model in models)
 
 
+def test_rows_without_a_first_label_begin_with_the_nearest_group():
+    x, y = groups(n=60, apart=9.0)
+    few = torch.where(torch.arange(60) < 12, y, -1)
+    assert set(few[:12].tolist()) == {0, 1, 2}
+    first = [next(iter(SDPClustering(3, init=init, random_state=0).steps(x))) for init in (few, y)]
+    cov = [step.model.gaussian.cov for step in first]
+    torch.testing.assert_close(*cov)
+
+
 @pytest.mark.parametrize("solver", ["admm", "sketch"])
 def test_rows_of_weight_zero_are_left_out_and_labelled(solver):
     x, y = groups(n=90, apart=9.0)
