@@ -22,7 +22,7 @@ from gmmlab.estimators.predictions import most_probable
 from gmmlab.estimators.sample import Sample, generator
 from gmmlab.estimators.shaped import CovarianceMixture
 from gmmlab.estimators.sourced import SourcedMixture
-from gmmlab.families import Full, Gaussian
+from gmmlab.families import Diagonal, Full, Gaussian
 from gmmlab.families.censored import NODES, Entries, entries
 from gmmlab.fit import Step
 from gmmlab.fit.censored import censored
@@ -34,7 +34,8 @@ from gmmlab.steps import m_step
 if TYPE_CHECKING:
     from gmmlab.widgets.explorer import Explorer
 
-FIRST_STEPS, FEW = 20, 16  # of EM for the one Gaussian from which the start is drawn, and points that it is taken with
+FIRST_STEPS = ((Diagonal(), 15), (Full(), 5))  # of EM for the one Gaussian from which the start is drawn
+FEW = 16  # points that it is taken with
 
 
 class Told(NamedTuple):
@@ -61,8 +62,8 @@ class CensoredGaussianMixture(SourcedMixture):
         Number of components.
     nodes : int, default=127
         Points of the integration over three or more correlated entries of a row; a quarter of them serve two. Log
-        densities were off by 1e-8 on average for two and for three, by 1e-5 for four and 3e-4 for five, where
-        correlations were about 0.2; strong ones, and limits that lie far out, need more points.
+        densities were off by 1e-8 on average for two and for three, 1e-5 for four, 4e-4 for five and 3e-3 for twelve,
+        where correlations were about 0.2; strong ones, and limits that lie far out, need more points.
     covariance_type, tol, reg_covar, max_iter, n_init, init_params, weights_init, means_init, precisions_init,
     random_state, warm_start, verbose, verbose_interval, prior, weights_prior, acceleration, noise
         As of `GaussianMixture`. EM is slow where much is hidden: a small `tol` and `acceleration='squarem'` help. To
@@ -265,8 +266,11 @@ def _start_rows(known: Entries, weight: Tensor | None, rng: torch.Generator) -> 
     variance = (guess - mean).square().nanmean(0)
     variance = torch.where(variance > 0, variance, 1.0)
     ridge = 1e-3 * float(variance.min())
-    gaussian = Gaussian.of(mean[None], torch.diag_embed(variance[None]), Full(), ridge=ridge)
-    model, source = Mixture(gaussian, Constant.of(mean.new_ones(1))), censored(known._replace(nodes=FEW), weight)
-    for _ in range(FIRST_STEPS):
-        model = m_step(model, source(model))
+    mean, cov = mean[None], torch.diag_embed(variance[None])
+    source = censored(known._replace(nodes=FEW), weight)
+    for structure, steps in FIRST_STEPS:
+        model = Mixture(Gaussian.of(mean, cov, structure, ridge=ridge), Constant.of(mean.new_ones(1)))
+        for _ in range(steps):
+            model = m_step(model, source(model))
+        mean, cov = model.gaussian.mean, model.gaussian.cov
     return answers.sample_censored(model, known, rng)
