@@ -24,8 +24,9 @@ from gmmlab.algebra import marginal
 from gmmlab.fit import plateau, run, whole
 from gmmlab.gates import Constant, Noisy
 from gmmlab.plot import density
+from gmmlab.plot.picture import Pixels, _chosen, fitted
 from gmmlab.plot.raster import opacity, radius_for, raster
-from gmmlab.plot.style import DASHES, DOUBT, FAINT, HUES, NOISE, colour, css, dash, ink, line
+from gmmlab.plot.style import DASHES, DOUBT, FAINT, HUES, NOISE, colour, css, dash, ink, line, style
 from gmmlab.score import combine
 
 PALETTE = Path(__file__).parents[2] / "widgets" / "shared" / "palette.js"
@@ -164,6 +165,56 @@ def test_the_strip_is_the_climb_and_begins_where_the_plot_does(x, model):
     assert strip.get_position().x1 == pytest.approx(plot.get_position().x1)
     (alone,) = gp.scatter(x, model, trace=trace[:1]).axes
     assert alone.get_position().y0 < plot.get_position().y0
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_points_are_copied_pixel_by_pixel_as_matplotlib_would_place_them(scale):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (63 * scale, 104 * scale, 4)).astype(np.uint8)  # not quite the size of the axes
+    image[..., 3] = 255
+    ours, theirs = (gp.Picture(size=(120, 80), paper="#ffffff") for _ in range(2))
+    for shown, draw in ((ours, Pixels), (theirs, imshow)):
+        axes = shown.panel((10, 10, 104.5, 63.5), style("light"))
+        axes.set(xlim=(0, 1), ylim=(3, 5), xticks=[], yticks=[])
+        draw(axes, image, zorder=1)
+    assert np.array_equal(np.asarray(ours._drawn()), np.asarray(theirs._drawn()))
+    assert ours.axes[0].get_xlim() == (0, 1) and ours.axes[0].get_ylim() == (3, 5)
+
+
+def imshow(axes, image, zorder):
+    axes.imshow(image, extent=(*axes.get_xlim(), *axes.get_ylim()), aspect="auto", interpolation="none", zorder=zorder)
+
+
+@pytest.mark.parametrize("kind", ["pdf", "svg", "png"])
+def test_a_picture_can_be_saved_as_matplotlib_saves_figures(x, model, kind):
+    plain, rows = io.BytesIO(), io.BytesIO()
+    gp.scatter(x[:1], model).savefig(plain, format=kind)
+    gp.scatter(x, model).savefig(rows, format=kind)
+    assert len(rows.getvalue()) > len(plain.getvalue()) + 1000, "with its points"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_few_colours_are_those_of_the_whole_picture_and_paper_stays(x, model, theme):
+    sharp = gp.scatter(x, model, theme=theme)._drawn()
+    few = np.asarray(_chosen(sharp, 248).convert("RGB")).astype(int)
+    whole = np.asarray(sharp.quantize(248, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB"))
+    seen = np.asarray(sharp).astype(int)
+    paper = (seen == seen[0, 0]).all(-1)
+    assert 0.3 < paper.mean() < 1
+    assert (few[paper] == seen[0, 0]).all()
+    assert np.square(few - seen).mean() <= 1.05 * np.square(whole - seen).mean()
+    blank = _chosen(Image.new("RGB", (4, 3), (1, 2, 3)), 248)
+    assert np.unique(np.asarray(blank.convert("RGB")).reshape(-1, 3), axis=0).tolist() == [[1, 2, 3]]
+
+
+def test_a_picture_is_saved_with_care_only_where_that_is_needed(x, model):
+    sharp, size = gp.scatter(x, model)._drawn(), (640, 420)
+    quick = len(fitted(sharp, size, 10**6))
+    careful = fitted(sharp, size, quick - 1)
+    assert len(careful) < quick, "of the same colours"
+    assert Image.open(io.BytesIO(careful)).size == (1280, 840)
+    one, other = (flat(fitted(sharp, size, limit)) for limit in (10**6, quick - 1))
+    assert np.array_equal(np.asarray(one), np.asarray(other))
 
 
 def test_rows_of_noise_have_a_colour_of_their_own(x, model):
