@@ -21,7 +21,7 @@ from matplotlib.image import AxesImage  # noqa: E402
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 from PIL import Image  # noqa: E402
 
-CARE = 1.25  # how much smaller a PNG may be that is saved with care, which takes five times as long
+CARE = 1.06  # a PNG that is too large by less than this is saved with care, which takes five times as long
 CORNER = 8  # radius of the corners, in nominal pixels
 LEVELS = 8  # of opacity along them; each takes one of the 256 colours of a PNG
 
