@@ -2,7 +2,7 @@
 # .ci/setup makes and keeps up to date; VENV= names another place, PYTHON= another interpreter.
 VENV ?= .venv
 BIN := $(VENV)/bin
-# plugins that these tests have no use for take four seconds to import, in each of three processes
+# without plugins that these tests have no use for: they take three seconds to import, in each of three processes
 IN_BROWSER := -m browser tests/browser --numprocesses 2 --dist worksteal -p no:nbval -p no:hypothesispytest
 export PYTHON
 

@@ -23,11 +23,12 @@ def running(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
     """One server, one browser, one notebook and one kernel for all tests of a process."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: install Debian's chromium to run the browser tests")
-    environ = {
-        "OMP_WAIT_POLICY": "passive",  # browser and server need the cores too
-        "MPLCONFIGDIR": str(pytestconfig.cache.mkdir("matplotlib")),  # type: ignore[union-attr]  # one list of fonts for all
-    }
-    with Lab(tmp_path_factory.mktemp("lab"), **environ) as lab:
+    fonts = str(
+        pytestconfig.cache.mkdir("matplotlib")
+    )  # a list of them is made in every new home, here once for all runs
+    with Lab(
+        tmp_path_factory.mktemp("lab"), MPLCONFIGDIR=fonts, OMP_WAIT_POLICY="passive"
+    ) as lab:  # others need cores too
         lab.tell(BEGIN)
         yield lab
 
