@@ -23,12 +23,9 @@ def running(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
     """One server, one browser, one notebook and one kernel for all tests of a process."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: install Debian's chromium to run the browser tests")
-    fonts = str(
-        pytestconfig.cache.mkdir("matplotlib")
-    )  # a list of them is made in every new home, here once for all runs
-    with Lab(
-        tmp_path_factory.mktemp("lab"), MPLCONFIGDIR=fonts, OMP_WAIT_POLICY="passive"
-    ) as lab:  # others need cores too
+    # matplotlib makes a list of fonts in every new home, here once for all runs; threads leave the cores to others
+    environ = {"MPLCONFIGDIR": str(pytestconfig.cache.mkdir("matplotlib")), "OMP_WAIT_POLICY": "passive"}
+    with Lab(tmp_path_factory.mktemp("lab"), **environ) as lab:  # type: ignore[arg-type]
         lab.tell(BEGIN)
         yield lab
 
