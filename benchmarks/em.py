@@ -6,7 +6,7 @@ python benchmarks/em.py --quick    a tenth of the rows, no peers, no file
 
 Peers bring many packages, and best have an environment of their own:
 
-python -m venv peers && peers/bin/pip install -e . torchgmm pomegranate gmmx && peers/bin/python benchmarks/em.py
+python -m venv peers && peers/bin/pip install -e .[fast] torchgmm pomegranate gmmx && peers/bin/python benchmarks/em.py
 """
 
 from __future__ import annotations
@@ -291,9 +291,10 @@ def table(rows: list[Row]) -> str:
         "",
         "Made by `python benchmarks/em.py`. Full covariances, the whole `fit` with its checks. Times are minima of",
         "runs taken in turn; numbers under a library's name are its time over ours. The floor is the two matrix",
-        "products of the cheaper form and the exponentials alone, on tables that lie ready in the cache. `error` is",
-        "the relative difference of the log-likelihood from scikit-learn's in float64. With many columns ours may lie",
-        "below the floor, because it skips what is zero in a factor. torchgmm starts from covariances of its own.",
+        "products of the cheaper form and the exponentials alone, as calls of torch on tables that lie ready in the",
+        "cache. Compiled passes (numba, up to 32 columns) may lie below it, and so may many columns, where what is zero",
+        "in a factor is skipped. `error` is the relative difference of the log-likelihood from scikit-learn's in",
+        "float64. torchgmm starts from covariances of its own.",
         "",
         timing.machine(),
     ]

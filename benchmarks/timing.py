@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -81,4 +83,5 @@ def machine() -> str:
 
     cores = f"{os.cpu_count()} cores of an {platform.machine().replace('_', '-')} machine, no GPU"
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, scikit-learn {sklearn.__version__}"
-    return f"{cores}, load {os.getloadavg()[0]:.1f}; {versions}."
+    compiled = f"numba {version('numba')}" if find_spec("numba") else "no numba"
+    return f"{cores}, load {os.getloadavg()[0]:.1f}; {versions}, {compiled}."

@@ -1,7 +1,8 @@
 """The loops behind `gmmlab.kernels.compiled`, which says what they compute. Importing this file imports numba.
 
-A tile's tables are flat, TILE numbers for each feature or component. That their distances are known, and that indices
-have no signs, lets the compiler see that rows can be taken a vector at a time.
+A tile's tables are flat, STRIDE numbers for each feature or component: not a power of two, as lines of a cache whose
+addresses end alike get into each other's way. That the distance is known, and that indices have no signs, lets the
+compiler see that rows can be taken a vector at a time.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from numba.extending import intrinsic, overload
 
 TILE = 256  # rows: the tables of sixteen columns lie in a core's second cache
 U = np.uint64
-_T, _T2, _T3, _T4, _T5, _T6, _T7 = (U(i * TILE) for i in range(1, 8))
-_0, _1, _2, _3, _4, _5, _6, _7, _8 = (U(i) for i in range(9))
+STRIDE = TILE + 16
+_T, _T2, _T3 = (U(i * STRIDE) for i in range(1, 4))
+_0, _1, _2, _3, _4 = (U(i) for i in range(5))
 _LN2 = math.log(2)
 _ROOT2 = math.sqrt(2)
 _DIGITS = 52  # bits of a float64's fraction
@@ -63,8 +65,8 @@ def _taylor(dtype: type, order: int) -> tuple[Any, ...]:
 
 @no_type_check
 def _exp2(x):
-    """2^x for numbers up to the largest exponent; zero where the result would not be a normal number."""
-    raise NotImplementedError  # what Python sees; compiled code has the one below
+    """2^x for numbers up to the largest exponent; compiled, zero where the result would not be a normal number."""
+    return np.exp2(x)
 
 
 @overload(_exp2, inline="always")
@@ -136,37 +138,76 @@ def _features(x, origin, pairs, y, features, rows):
 
 @compiled
 @no_type_check
-def _eight(x, i):
-    return x[i], x[i + _1], x[i + _2], x[i + _3], x[i + _4], x[i + _5], x[i + _6], x[i + _7]
+def _four(x, i):
+    return x[i], x[i + _1], x[i + _2], x[i + _3]
 
 
 @compiled
 @no_type_check
 def _table(eta, k, f, features, table, rows):
-    """Log joint densities, for two components and eight features at a time: what the registers of a core hold."""
-    for c in range(_0, k, _2):
-        p, q, a, b = c * _T, c * _T + _T, c * f, c * f + f
+    """Log joint densities, for four components (or the two that are left) and four features at a time.
+
+    That fills the registers of a core, and loads and stores least beside its multiplications.
+    """
+    for c in range(k):
+        at, constant = c * _T, eta[c * f]
         for r in range(rows):
-            table[p + r], table[q + r] = eta[a], eta[b]
-        j = _1
-        while j + _8 <= f:
-            u0, u1, u2, u3, u4, u5, u6, u7 = _eight(eta, a + j)
-            v0, v1, v2, v3, v4, v5, v6, v7 = _eight(eta, b + j)
-            for r in range(rows):
-                at = j * _T + r
-                t0, t1, t2, t3 = features[at], features[at + _T], features[at + _T2], features[at + _T3]
-                t4, t5, t6, t7 = features[at + _T4], features[at + _T5], features[at + _T6], features[at + _T7]
-                one, other = table[p + r], table[q + r]
-                table[p + r] = (one + u0 * t0 + u1 * t1 + u2 * t2 + u3 * t3) + (u4 * t4 + u5 * t5 + u6 * t6 + u7 * t7)
-                table[q + r] = (other + v0 * t0 + v1 * t1 + v2 * t2 + v3 * t3) + (v4 * t4 + v5 * t5 + v6 * t6 + v7 * t7)
-            j += _8
-        while j < f:
-            u0, v0 = eta[a + j], eta[b + j]
-            for r in range(rows):
-                t0, one, other = features[j * _T + r], table[p + r], table[q + r]
-                table[p + r] = one + u0 * t0
-                table[q + r] = other + v0 * t0
-            j += _1
+            table[at + r] = constant
+    for c in range(_0, k, _4):
+        if c + _4 <= k:
+            _table_of_four(eta, c, f, features, table, rows)
+        else:
+            _table_of_two(eta, c, f, features, table, rows)
+
+
+@compiled
+@no_type_check
+def _table_of_four(eta, c, f, features, table, rows):
+    p, a, b, j = c * _T, c * f, (c + _2) * f, _1
+    while j + _4 <= f:
+        u0, u1, u2, u3 = _four(eta, a + j)
+        v0, v1, v2, v3 = _four(eta, a + f + j)
+        w0, w1, w2, w3 = _four(eta, b + j)
+        z0, z1, z2, z3 = _four(eta, b + f + j)
+        for r in range(rows):
+            at, to = j * _T + r, p + r
+            t0, t1, t2, t3 = features[at], features[at + _T], features[at + _T2], features[at + _T3]
+            table[to] += u0 * t0 + u1 * t1 + u2 * t2 + u3 * t3
+            table[to + _T] += v0 * t0 + v1 * t1 + v2 * t2 + v3 * t3
+            table[to + _T2] += w0 * t0 + w1 * t1 + w2 * t2 + w3 * t3
+            table[to + _T3] += z0 * t0 + z1 * t1 + z2 * t2 + z3 * t3
+        j += _4
+    while j < f:
+        u0, v0, w0, z0 = eta[a + j], eta[a + f + j], eta[b + j], eta[b + f + j]
+        for r in range(rows):
+            t0, to = features[j * _T + r], p + r
+            table[to] += u0 * t0
+            table[to + _T] += v0 * t0
+            table[to + _T2] += w0 * t0
+            table[to + _T3] += z0 * t0
+        j += _1
+
+
+@compiled
+@no_type_check
+def _table_of_two(eta, c, f, features, table, rows):
+    p, a, j = c * _T, c * f, _1
+    while j + _4 <= f:
+        u0, u1, u2, u3 = _four(eta, a + j)
+        v0, v1, v2, v3 = _four(eta, a + f + j)
+        for r in range(rows):
+            at, to = j * _T + r, p + r
+            t0, t1, t2, t3 = features[at], features[at + _T], features[at + _T2], features[at + _T3]
+            table[to] += u0 * t0 + u1 * t1 + u2 * t2 + u3 * t3
+            table[to + _T] += v0 * t0 + v1 * t1 + v2 * t2 + v3 * t3
+        j += _4
+    while j < f:
+        u0, v0 = eta[a + j], eta[a + f + j]
+        for r in range(rows):
+            t0, to = features[j * _T + r], p + r
+            table[to] += u0 * t0
+            table[to + _T] += v0 * t0
+        j += _1
 
 
 @compiled
@@ -244,42 +285,99 @@ def _assign(eta, f, begin, end, least, features, weight, table, sums, rows):
 @compiled
 @no_type_check
 def _collect(k, f, features, table, total, rows):
-    """Add a tile's share of the totals, for two components and four features at a time."""
-    zero = table.dtype.type(0)
-    for c in range(_0, k, _2):
-        p, q = c * _T, c * _T + _T
-        j = _0
-        while j + _4 <= f:
-            u0 = u1 = u2 = u3 = v0 = v1 = v2 = v3 = zero
-            for r in range(rows):
-                at, one, other = j * _T + r, table[p + r], table[q + r]
-                t0, t1, t2, t3 = features[at], features[at + _T], features[at + _T2], features[at + _T3]
-                u0 += one * t0
-                u1 += one * t1
-                u2 += one * t2
-                u3 += one * t3
-                v0 += other * t0
-                v1 += other * t1
-                v2 += other * t2
-                v3 += other * t3
-            total[c, j] += u0
-            total[c, j + _1] += u1
-            total[c, j + _2] += u2
-            total[c, j + _3] += u3
-            total[c + _1, j] += v0
-            total[c + _1, j + _1] += v1
-            total[c + _1, j + _2] += v2
-            total[c + _1, j + _3] += v3
-            j += _4
-        while j < f:
-            u0 = v0 = zero
-            for r in range(rows):
-                t0 = features[j * _T + r]
-                u0 += table[p + r] * t0
-                v0 += table[q + r] * t0
-            total[c, j] += u0
-            total[c + _1, j] += v0
-            j += _1
+    """Add a tile's share of the totals, for as many components and features at a time as in `_table`."""
+    for c in range(_0, k, _4):
+        if c + _4 <= k:
+            _collect_of_four(c, f, features, table, total, rows)
+        else:
+            _collect_of_two(c, f, features, table, total, rows)
+
+
+@compiled
+@no_type_check
+def _collect_of_four(c, f, features, table, total, rows):
+    zero, p, j = table.dtype.type(0), c * _T, _0
+    while j + _4 <= f:
+        u0 = u1 = u2 = u3 = v0 = v1 = v2 = v3 = zero
+        w0 = w1 = w2 = w3 = z0 = z1 = z2 = z3 = zero
+        for r in range(rows):
+            at, to = j * _T + r, p + r
+            t0, t1, t2, t3 = features[at], features[at + _T], features[at + _T2], features[at + _T3]
+            u, v, w, z = table[to], table[to + _T], table[to + _T2], table[to + _T3]
+            u0 += u * t0
+            u1 += u * t1
+            u2 += u * t2
+            u3 += u * t3
+            v0 += v * t0
+            v1 += v * t1
+            v2 += v * t2
+            v3 += v * t3
+            w0 += w * t0
+            w1 += w * t1
+            w2 += w * t2
+            w3 += w * t3
+            z0 += z * t0
+            z1 += z * t1
+            z2 += z * t2
+            z3 += z * t3
+        _add(total, c, j, u0, u1, u2, u3)
+        _add(total, c + _1, j, v0, v1, v2, v3)
+        _add(total, c + _2, j, w0, w1, w2, w3)
+        _add(total, c + _3, j, z0, z1, z2, z3)
+        j += _4
+    while j < f:
+        u0 = v0 = w0 = z0 = zero
+        for r in range(rows):
+            t0, to = features[j * _T + r], p + r
+            u0 += table[to] * t0
+            v0 += table[to + _T] * t0
+            w0 += table[to + _T2] * t0
+            z0 += table[to + _T3] * t0
+        total[c, j] += u0
+        total[c + _1, j] += v0
+        total[c + _2, j] += w0
+        total[c + _3, j] += z0
+        j += _1
+
+
+@compiled
+@no_type_check
+def _collect_of_two(c, f, features, table, total, rows):
+    zero, p, j = table.dtype.type(0), c * _T, _0
+    while j + _4 <= f:
+        u0 = u1 = u2 = u3 = v0 = v1 = v2 = v3 = zero
+        for r in range(rows):
+            at, u, v = j * _T + r, table[p + r], table[p + _T + r]
+            t0, t1, t2, t3 = features[at], features[at + _T], features[at + _T2], features[at + _T3]
+            u0 += u * t0
+            u1 += u * t1
+            u2 += u * t2
+            u3 += u * t3
+            v0 += v * t0
+            v1 += v * t1
+            v2 += v * t2
+            v3 += v * t3
+        _add(total, c, j, u0, u1, u2, u3)
+        _add(total, c + _1, j, v0, v1, v2, v3)
+        j += _4
+    while j < f:
+        u0 = v0 = zero
+        for r in range(rows):
+            t0 = features[j * _T + r]
+            u0 += table[p + r] * t0
+            v0 += table[p + _T + r] * t0
+        total[c, j] += u0
+        total[c + _1, j] += v0
+        j += _1
+
+
+@compiled
+@no_type_check
+def _add(total, c, j, t0, t1, t2, t3):
+    total[c, j] += t0
+    total[c, j + _1] += t1
+    total[c, j + _2] += t2
+    total[c, j + _3] += t3
 
 
 @compiled
@@ -290,13 +388,13 @@ def e_step_tiles(x, weight, origin, eta, pairs, ends, least):
     `weight` has a line for each mixture, one for all, or no columns where every row counts once; components of mixture
     j are those from ends[j] to ends[j + 1].
     """
-    (n, d), f, tile = x.shape, U(pairs.shape[1]), U(TILE)
+    (n, d), f = x.shape, U(pairs.shape[1])
     k = U(eta.shape[0])
     pairwise = k + (k & _1)  # one more component, whose densities nobody reads, where their number is odd
     natural = np.zeros(pairwise * f, x.dtype)
     natural[: k * f] = eta.ravel()
-    y, features = np.ones((U(d) + _1) * tile, x.dtype), np.empty(f * tile, x.dtype)
-    table, sums = np.zeros(pairwise * tile, x.dtype), np.empty(tile, x.dtype)
+    y, features = np.ones((U(d) + _1) * _T, x.dtype), np.empty(f * _T, x.dtype)
+    table, sums = np.zeros(pairwise * _T, x.dtype), np.empty(_T, x.dtype)
     total, evidence = np.zeros((pairwise, f)), np.zeros(len(ends) - 1)
     for begin in range(0, n, TILE):
         rows = U(min(TILE, n - begin))
