@@ -153,8 +153,8 @@ def test_patterns_are_a_partition(masks):
     found = patterns(x)
     assert torch.cat([p.rows for p in found]).sort().values.tolist() == list(range(len(x)))
     assert len({tuple(p.missing) for p in found}) == len(found)
-    for rows, observed, missing in found:
-        assert sorted(observed + missing) == [0, 1, 2]
+    for rows, observed, missing, bounded in found:
+        assert sorted(observed + missing) == [0, 1, 2] and not bounded
         assert bool(mask[rows][:, missing].all()) and not bool(mask[rows][:, observed].any())
 
 
