@@ -390,18 +390,18 @@ def e_step_tiles(x, weight, origin, eta, pairs, ends, least):
     """
     (n, d), f = x.shape, U(pairs.shape[1])
     k = U(eta.shape[0])
-    pairwise = k + (k & _1)  # one more component, whose densities nobody reads, where their number is odd
-    natural = np.zeros(pairwise * f, x.dtype)
+    even = k + (k & _1)  # one more component, whose densities nobody reads, where their number is odd
+    natural = np.zeros(even * f, x.dtype)
     natural[: k * f] = eta.ravel()
     y, features = np.ones((U(d) + _1) * _T, x.dtype), np.empty(f * _T, x.dtype)
-    table, sums = np.zeros(pairwise * _T, x.dtype), np.empty(_T, x.dtype)
-    total, evidence = np.zeros((pairwise, f)), np.zeros(len(ends) - 1)
+    table, sums = np.zeros(even * _T, x.dtype), np.empty(_T, x.dtype)
+    total, evidence = np.zeros((even, f)), np.zeros(len(ends) - 1)
     for begin in range(0, n, TILE):
         rows = U(min(TILE, n - begin))
         _features(x[begin : begin + TILE], origin, pairs, y, features, rows)
-        _table(natural, pairwise, f, features, table, rows)
+        _table(natural, even, f, features, table, rows)
         for j in range(len(ends) - 1):
             own = weight[min(j, len(weight) - 1), begin : begin + TILE]
             evidence[j] += _assign(natural, f, ends[j], ends[j + 1], least, features, own, table, sums, rows)
-        _collect(pairwise, f, features, table, total, rows)
+        _collect(even, f, features, table, total, rows)
     return total[:k], evidence
