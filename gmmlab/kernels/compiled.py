@@ -67,12 +67,12 @@ def compiled_e_step(
         return e_step_tiles(rows[begin:end], times[:, begin:end], *fixed)
 
     threads = max(1, min(torch.get_num_threads(), n * groups.k * f // SHARE))
-    if threads == 1:
-        total, evidence = share(0, n)
-        return torch.from_numpy(total), torch.from_numpy(evidence)
     ends = [n * i // threads for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:  # threads of one that outlives the call would be missing after a fork
-        parts = list(pool.map(share, ends[:-1], ends[1:]))
+    if threads == 1:
+        parts = [share(0, n)]
+    else:  # threads of a pool that outlives the call would be missing after a fork
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(share, ends[:-1], ends[1:]))
     total, evidence = (torch.from_numpy(sum(each)) for each in zip(*parts, strict=True))
     return total, evidence
 
