@@ -28,15 +28,26 @@ from gmmlab.data.streams import Stream
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Answers
-from gmmlab.estimators.beginning import begins, gaussian_start, goal_of
-from gmmlab.estimators.fitting import Begin, Budget, Climb, Fit, Interrupted, best_of, best_together, by_passes
+from gmmlab.estimators.beginning import begins, gaussian_start
+from gmmlab.estimators.fitting import (
+    Begin,
+    Budget,
+    Climb,
+    Fit,
+    Interrupted,
+    best_of,
+    best_together,
+    by_passes,
+    over_few,
+)
 from gmmlab.estimators.kept import ends_of, keep_ends, mixture_of
 from gmmlab.estimators.predictions import Criteria, Predictions
 from gmmlab.estimators.sample import Sample, generator, numpy_head, sample_of
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Components, Structure
 from gmmlab.gates import Constant, Noisy
-from gmmlab.init import METHODS, Goal, Started
+from gmmlab.init import METHODS
+from gmmlab.init.race import are_few
 from gmmlab.kernels.chunks import check_reread
 from gmmlab.model import Mixture
 
@@ -238,9 +249,9 @@ class MixtureEstimator(Criteria, Answers, ClimbingMixture):
     def _structure(self) -> Structure:
         """Of the Gaussians that the components are, or are built on."""
 
-    def _first(self, sample: Sample, rng: torch.Generator, goal: Goal) -> Started:
-        """The start that `init_params` asks for, which may climb to the `goal`."""
-        return gaussian_start(self, sample, rng, goal)
+    def _first(self, sample: Sample, rng: torch.Generator) -> Mixture:
+        """The start that `init_params` asks for."""
+        return gaussian_start(self, sample, rng)
 
     @abstractmethod
     def _family(self, begin: Mixture, sample: Sample) -> Mixture:
@@ -276,9 +287,11 @@ class MixtureEstimator(Criteria, Answers, ClimbingMixture):
     def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
         """The best of all starts, which climb together where they can."""
         budget, climb = self._budget(), self._climb(sample, rng)
-        models: Iterable[Begin] = begins(self, sample, rng, goal_of(self, sample))
+        models: Iterable[Begin] = begins(self, sample, rng)
         alone = self.n_init == 1 or self.max_iter == 0 or self.verbose or self.warm_start or self.noise
-        if sample.complete and not alone and self._plain():
+        if sample.complete and self._plain() and not self.verbose and are_few(sample.x, int(self.n_components)):
+            models = (over_few(begin, sample.x, sample.weight, budget) for begin in models)
+        elif sample.complete and self._plain() and not alone:
             models = list(models)
             best, fits = best_together(models, sample.source, budget)
             if fits:

@@ -25,7 +25,7 @@ from gmmlab.fit.certificate import certify
 from gmmlab.fit.loop import Stop
 from gmmlab.fit.variational import attained, left_out, parts
 from gmmlab.gates import Constant, DirichletWeights, Known, Learned, StickWeights
-from gmmlab.init import METHODS, NEAR, RESPONSIBILITIES, given_responsibilities
+from gmmlab.init import METHODS, RESPONSIBILITIES, given_responsibilities
 from gmmlab.init.partitions import refitted
 from gmmlab.kernels.chunks import Chunk, evenly
 from gmmlab.model import Mixture
@@ -200,8 +200,8 @@ class BayesianGaussianMixture(ClimbingMixture):
         if given in RESPONSIBILITIES:
             return refitted(prior, x, RESPONSIBILITIES[given](x, k, rng), weight)
         structure, ridge = prior.located.structure, float(self.reg_covar)
-        started = METHODS[given](x, k, structure, rng, ridge=ridge, weight=weight, goal=NEAR)
-        return m_step(prior, e_step(started.model.relocated(origin=sample.origin), x, weight))
+        begin = METHODS[given](x, k, structure, rng, ridge=ridge, weight=weight)
+        return m_step(prior, e_step(begin.relocated(origin=sample.origin), x, weight))
 
     # -- the fitted model ------------------------------------------------------------------------------------------
 

@@ -15,24 +15,21 @@ from gmmlab.estimators.fitting import Begin
 from gmmlab.estimators.sample import Sample
 from gmmlab.families import Gaussian
 from gmmlab.gates import Constant, Noisy
-from gmmlab.init import METHODS, NEAR, Goal, Started, from_responsibilities, given_responsibilities
+from gmmlab.init import METHODS, from_responsibilities, given_responsibilities
 from gmmlab.model import Mixture
 
 NOISE = 0.05  # of the rows, to begin with
 
 
-def begins(estimator: Any, sample: Sample, rng: torch.Generator, goal: Goal = NEAR) -> Iterator[Begin]:
-    """Models to climb from: `n_init` of them, or the last fit if it is to go on; a start may climb to the `goal`."""
+def begins(estimator: Any, sample: Sample, rng: torch.Generator) -> Iterator[Begin]:
+    """Models to climb from: `n_init` of them, or the last fit if it is to go on."""
     finish = _finishing(estimator, sample)
     if estimator.warm_start and hasattr(estimator, "converged_"):
         yield Begin(finish(resumed(estimator, sample)), estimator.lower_bound_)
         return
     given = _given(estimator, sample)
     for _ in range(estimator.n_init):
-        started = _start(estimator, sample, given, rng, goal)
-        model = finish(started.model)
-        same = sample.complete and model.gate is started.model.gate and model.components is model.located
-        yield Begin(model, bounds=[*started.bounds] if same and model.located.prior is None else [])
+        yield Begin(finish(_start(estimator, sample, given, rng)))
 
 
 def resumed(estimator: Any, sample: Sample) -> Mixture:
@@ -46,32 +43,30 @@ def resumed(estimator: Any, sample: Sample) -> Mixture:
     return estimator.mixture_.to(sample.x.device)
 
 
-def _start(estimator: Any, sample: Sample, given: dict[str, Tensor], rng: torch.Generator, goal: Goal) -> Started:
+def _start(estimator: Any, sample: Sample, given: dict[str, Tensor], rng: torch.Generator) -> Mixture:
     """A first model, with the given parameters in place of those of the start."""
     structure, ridge = estimator._structure(), float(estimator.reg_covar)
     if len(given) == 3:
         jitter = torch.zeros(len(given["mean"]), dtype=torch.float64, device=sample.x.device)
         components = Gaussian(given["mean"].clone(), given["chol"], jitter, sample.origin, structure, ridge)
-        return Started(Mixture(components, Constant(given["weights"].log())))
-    started = estimator._first(sample, rng, NEAR if given else goal)
-    if not given:
-        return started
-    begin = started.model
+        return Mixture(components, Constant(given["weights"].log()))
+    begin: Mixture = estimator._first(sample, rng)
     if "weights" in given:
         begin = begin.replace(gate=Constant(given["weights"].log()))
-    return Started(begin.relocated(**{name: given[name] for name in ("mean", "chol") if name in given}))
+    located = {name: given[name] for name in ("mean", "chol") if name in given}
+    return begin.relocated(**located) if located else begin
 
 
-def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator, goal: Goal) -> Started:
+def gaussian_start(estimator: Any, sample: Sample, rng: torch.Generator) -> Mixture:
     """The start by name, of the rows that count; or one M-step from labels or responsibilities, given or found."""
     k, structure, ridge = int(estimator.n_components), estimator._structure(), float(estimator.reg_covar)
     if isinstance(estimator.init_params, str):
         x, weight = sample.counting
-        return METHODS[estimator.init_params](x, k, structure, rng, ridge=ridge, weight=weight, goal=goal)
+        return METHODS[estimator.init_params](x, k, structure, rng, ridge=ridge, weight=weight)
     given = estimator.init_params
     found = grouped(given, sample, rng) if hasattr(given, "fit_predict") else given
     resp = given_responsibilities(found, len(sample.x), k).to(sample.x)
-    return Started(from_responsibilities(sample.x, resp, structure, ridge=ridge, weight=sample.weight))
+    return from_responsibilities(sample.x, resp, structure, ridge=ridge, weight=sample.weight)
 
 
 def grouped(clusterer: Any, sample: Sample, rng: torch.Generator) -> Any:
@@ -88,13 +83,6 @@ def grouped(clusterer: Any, sample: Sample, rng: torch.Generator) -> Any:
         more = {"sample_weight": sample.weight.cpu().numpy()}
     copy.fit(sample.x.cpu().numpy(), **more)
     return getattr(copy, "responsibilities_", copy.labels_)
-
-
-def goal_of(estimator: Any, sample: Sample) -> Goal:
-    """How far the start may climb in place of the fit: where both take the same steps, and nobody watches them."""
-    if estimator.verbose or estimator.noise or estimator.n_init > 1 or not sample.complete or not estimator._plain():
-        return NEAR
-    return Goal(float(estimator.tol), int(estimator.max_iter) - 1)
 
 
 def _given(estimator: Any, sample: Sample) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from gmmlab.estimators.base import MixtureEstimator
 from gmmlab.estimators.sample import Sample
 from gmmlab.families import FactorAnalyzers, Gaussian, Structure
 from gmmlab.gates import Constant
-from gmmlab.init import METHODS, Goal, Started, given_responsibilities, in_leading_components
+from gmmlab.init import METHODS, given_responsibilities, in_leading_components
 from gmmlab.init.short import sample_of
 from gmmlab.model import Mixture
 
@@ -116,7 +116,7 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixtureEs
     def _n_features_out(self) -> int:
         return int(self.n_components) * int(self.n_factors)
 
-    def _first(self, sample: Sample, rng: torch.Generator, goal: Goal) -> Started:
+    def _first(self, sample: Sample, rng: torch.Generator) -> Mixture:
         k, q, d = int(self.n_components), int(self.n_factors), sample.x.shape[1]
         if q >= d:
             raise BadData(
@@ -134,7 +134,7 @@ class FactorMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixtureEs
             resp = given_responsibilities(self.init_params, len(x), k).to(x)
         resp = resp if weight is None else resp * weight[:, None]
         components = FactorAnalyzers.near(x, resp, q, self._structure(), rng=rng, ridge=float(self.reg_covar))
-        return Started(Mixture(components, Constant.of(resp.sum(0))))
+        return Mixture(components, Constant.of(resp.sum(0)))
 
     def _family(self, begin: Mixture, sample: Sample) -> Mixture:
         return begin.relocated(origin=sample.origin)

@@ -16,7 +16,6 @@ from gmmlab.estimators.beginning import begins
 from gmmlab.estimators.shaped import CovarianceMixture
 from gmmlab.families import Gaussian
 from gmmlab.fit import Step, plateau
-from gmmlab.init import NEAR
 
 if TYPE_CHECKING:
     from gmmlab.widgets.explorer import Explorer
@@ -33,7 +32,7 @@ class SourcedMixture(CovarianceMixture):
         """The steps that a fit would take from its first start, one by one. Bad parameters and rows raise at once."""
         self._validate_params()
         sample, rng = self._sample(X, told)
-        begin = next(iter(begins(self, sample, rng, NEAR)))
+        begin = next(iter(begins(self, sample, rng)))
         return islice(self._climb(sample, rng)(begin, plateau(float(self.tol))), int(self.max_iter))
 
     def _watched(self, X: Any, told: Any, **options: Any) -> Explorer:
@@ -51,7 +50,7 @@ class SourcedMixture(CovarianceMixture):
                 f"The rows have {rows.x.shape[1]} columns and the mixture {sample.x.shape[1]}; expected the same to "
                 "show both in one picture. Try steps."
             )
-        begin, climb = next(iter(begins(self, sample, rng, NEAR))), self._climb(sample, rng)
+        begin, climb = next(iter(begins(self, sample, rng))), self._climb(sample, rng)
         recipe = Recipe(
             lambda tol, max_iter: lambda model: climb(Begin(model), ending(tol, max_iter)),
             {"tol": float(self.tol) or 1e-12, "max_iter": None},

@@ -4,7 +4,7 @@ from gmmlab.init.coreset import Coreset, MergeReduce, coreset, lightweight, merg
 from gmmlab.init.given import given_responsibilities
 from gmmlab.init.hierarchy import Determinant, Tree, agglomerate, svd_scaled, ward, whitened
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
-from gmmlab.init.partitions import NEAR, Goal, Started, blank, from_labels, from_responsibilities, one_hot
+from gmmlab.init.partitions import blank, from_labels, from_responsibilities, one_hot
 from gmmlab.init.projected import in_leading_components
 from gmmlab.init.race import Race, corrected
 from gmmlab.init.short import automatic
@@ -12,15 +12,12 @@ from gmmlab.init.start import METHODS, RESPONSIBILITIES, Method, by_hierarchy, s
 
 __all__ = [
     "METHODS",
-    "NEAR",
     "RESPONSIBILITIES",
     "Coreset",
     "Determinant",
-    "Goal",
     "MergeReduce",
     "Method",
     "Race",
-    "Started",
     "Tree",
     "agglomerate",
     "automatic",

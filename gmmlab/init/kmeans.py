@@ -6,15 +6,20 @@ Arthur and Vassilvitskii (2007); the greedy choice among 2 + log k candidates is
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
+from gmmlab.init.race import are_few, as_array
 from gmmlab.kernels.chunks import chunks
 
 SEEDED = 20_000  # rows among which seeds are sought, or 200 a seed if that is more
 LARGE = 200_000  # rows above which Lloyd's algorithm runs on a sample of so many first, then FINAL steps over all
 FINAL = 5
+Array = npt.NDArray[Any]
 
 
 def nearest(
@@ -96,6 +101,9 @@ def kmeans(
             centres = origin + _means(x, centres - origin, origin, weight)
         return nearest(x, centres, origin=origin)[0]
     y = x - origin
+    if are_few(x, k):
+        rows, counts = as_array(y), None if weight is None else as_array(weight)
+        return torch.from_numpy(lloyd(rows, spread_out(rows, k, rng, counts), counts, max_iter, tol))
     return nearest(y, _lloyd(y, y[kmeans_plus_plus(y, k, rng, weight=weight)], weight, max_iter, tol))[0]
 
 
@@ -157,3 +165,49 @@ def _draw(weight: Float[Tensor, "n"], size: int, rng: torch.Generator) -> Int[Te
         cumulative = torch.ones_like(cumulative).cumsum(0)
     at = torch.rand(size, generator=rng, dtype=torch.float64, device=rng.device).to(weight.device) * cumulative[-1]
     return torch.searchsorted(cumulative, at, right=True).clamp_(max=len(weight) - 1)
+
+
+def spread_out(x: Array, k: int, rng: torch.Generator, weight: Array | None = None) -> Array:
+    """The seeds (k, d) of `kmeans_plus_plus` among few rows, by the same draws, in numpy."""
+    trials = 2 + int(math.log(k))
+    u = torch.rand(1 + (k - 1) * trials, generator=rng, dtype=torch.float64, device=rng.device).cpu().numpy()
+    w = np.ones(len(x)) if weight is None else weight
+    seeds = _drawn(x, w, u[:1])
+    square = np.square(x - seeds).sum(1)
+    for draws in u[1:].reshape(k - 1, trials):
+        candidates = _drawn(x, w * square, draws)
+        offset = x - candidates[:, None]
+        after = np.minimum(square, np.einsum("mnd,mnd->mn", offset, offset))
+        best = (after @ w).argmin()
+        seeds, square = np.concatenate([seeds, candidates[[best]]]), after[best]
+    return seeds
+
+
+def _drawn(x: Array, weight: Array, u: Array) -> Array:
+    """Rows with probability proportional to `weight`, for uniform numbers `u`, as `_draw` has them."""
+    cumulative = weight.cumsum()
+    if not cumulative[-1] > 0:
+        cumulative = np.arange(1.0, len(x) + 1)
+    return x[np.minimum(cumulative.searchsorted(u * cumulative[-1], side="right"), len(x) - 1)]
+
+
+def lloyd(
+    x: Array, centres: Array, weight: Array | None = None, max_iter: int = 100, tol: float | None = None
+) -> Array:
+    """Labels (n,) of Lloyd's k-means over few rows from given centres (k, d), in numpy.
+
+    It ends when no row changes any more, or with `tol` where `kmeans` does.
+    """
+    labels, limit = np.full(len(x), -1), -1.0 if tol is None else tol * float((x * x).mean())
+    for _ in range(max_iter):
+        before, labels = labels, (x @ centres.T - 0.5 * (centres * centres).sum(1)).argmax(1)
+        if np.array_equal(labels, before):
+            break
+        own = (labels == np.arange(len(centres))[:, None]).astype(float)
+        own = own if weight is None else own * weight
+        rows = own.sum(1, keepdims=True)
+        moved = np.where(rows > 0, own @ x / np.where(rows > 0, rows, 1), centres)
+        shift, centres = np.square(moved - centres).sum(), moved
+        if shift <= limit:
+            return (x @ centres.T - 0.5 * (centres * centres).sum(1)).argmax(1)
+    return labels

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from functools import reduce
 from operator import add
-from typing import NamedTuple
 
 import torch
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import Gaussian, Structure
 from gmmlab.gates import Constant, Posterior
+from gmmlab.init.race import Race, are_few, as_array
 from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.model import Mixture
 from gmmlab.steps import MixtureStats, m_step, stats_of
-
-
-class Goal(NamedTuple):
-    """How far a start that climbs may go on: until a step gains less than `tol` per row, or for so many steps."""
-
-    tol: float
-    steps: int
-
-
-NEAR = Goal(math.inf, 0)  # a start, and no step beyond it
-
-
-class Started(NamedTuple):
-    """A first mixture, and the mean log-likelihoods of all rows before its last refits, where a start has come by them.
-
-    The first is that of the step which ended the start; one follows for each step beyond it, towards a `Goal`.
-    """
-
-    model: Mixture
-    bounds: tuple[float, ...] = ()
 
 
 def one_hot(labels: Int[Tensor, "n"], k: int, dtype: torch.dtype) -> Float[Tensor, "n k"]:
@@ -62,7 +41,12 @@ def from_responsibilities(
 
     A component that no row belongs to starts at the mean of all rows, with their variances.
     """
-    return refitted(blank(x, resp.shape[1], structure, ridge), x, resp, weight)
+    k = resp.shape[1]
+    if are_few(x, k):
+        race = Race.over(x, weight, structure, k, ridge)
+        if len((found := race.refitted(as_array(resp.T)[None])).mean):
+            return race.mixture(found, x.mean(0))
+    return refitted(blank(x, k, structure, ridge), x, resp, weight)
 
 
 def refitted(

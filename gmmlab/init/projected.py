@@ -32,4 +32,4 @@ def in_leading_components(
         return torch.ones_like(x[:, :1])
     z = standardised(x)
     turned = z @ leading(z, min(axes, z.shape[1]), rng)[1]
-    return method(turned, k, Full(), rng, ridge=RIDGE, weight=weight).model.posterior(turned).resp.to(x)
+    return method(turned, k, Full(), rng, ridge=RIDGE, weight=weight).posterior(turned).resp.to(x)

@@ -28,6 +28,7 @@ STEPS = 16  # of a candidate at most
 HORIZON = 20.0  # steps as good as the last in which a candidate must be able to overtake the best
 LEAD = 5e-3  # nats per row that make no difference
 SETTLED = 2e-3  # nats per row gained in a step, below which a candidate need not go on
+FEW = 1 << 16  # rows times components times columns, up to which a step in numpy costs less than one in torch
 _BLOCK = 1 << 22  # numbers that offsets of rows from means may be: candidates with more run one by one
 _LEAST = 1e-8  # rows; a component with fewer has vanished
 _NARROW = 1e-7  # of the standard deviation of a column: below it a covariance is rounding
@@ -65,11 +66,27 @@ class Race:
     k: int
     ridge: float
 
+    @classmethod
+    def over(
+        cls, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None, structure: Structure, k: int, ridge: float
+    ) -> Race:
+        """On rows of any dtype, which are scored in float64."""
+        return cls(as_array(x), None if weight is None else as_array(weight), structure, k, ridge)
+
+    def of(self, model: Mixture, evidence: float = -math.inf) -> Candidates:
+        """A mixture of Gaussians as the only candidate; `evidence` is what its last step began with."""
+        parts = model.weights, model.gaussian.mean, model.gaussian.chol
+        weights, mean, chol = (as_array(part)[None] for part in parts)
+        return Candidates(weights, mean - self._centre, chol, np.full(1, evidence), np.full(1, np.inf))
+
     def start(self, partitions: Sequence[Array]) -> Candidates:
         """One M-step from each partition into k groups, labelled from 0."""
         if len(partitions) > 1 and len(partitions) * self.k * self.x.size > _BLOCK:
             return reduce(Candidates.beside, (self.start([labels]) for labels in partitions))
-        resp = (np.stack(partitions)[:, None, :] == np.arange(self.k)[:, None]).astype(float)
+        return self.refitted((np.stack(partitions)[:, None, :] == np.arange(self.k)[:, None]).astype(float))
+
+    def refitted(self, resp: Array) -> Candidates:
+        """One M-step from responsibilities (g, k, n), of which nothing else is known."""
         old = np.diag(self._scale) if self._dense else self._scale  # where iterations of some structures start
         rise = np.full(len(resp), np.inf)
         return self._m_step(resp, np.broadcast_to(old, (len(resp), self.k, *old.shape)), -rise, rise)
@@ -120,13 +137,13 @@ class Race:
                 break
         return candidates.take(self.score(candidates).argsort()[-1:])
 
-    def climb(self, best: Candidates, tol: float, steps: int) -> tuple[Candidates, tuple[float, ...]]:
+    def climb(self, best: Candidates, tol: float, steps: int) -> tuple[Candidates, list[float]]:
         """One candidate so many steps further, or until one gains less than `tol`, and its evidence before each refit.
 
         It stays where the next step would be singular.
         """
-        bounds = [float(best.evidence[0])]
-        for _ in range(min(steps, STEPS)):
+        bounds: list[float] = []
+        for _ in range(steps):
             after = self.run(best, 1)
             if not len(after.mean):
                 break
@@ -134,7 +151,7 @@ class Race:
             bounds.append(float(best.evidence[0]))
             if abs(best.gain[0]) < tol:
                 break
-        return best, tuple(bounds)
+        return best, bounds
 
     def mixture(self, candidates: Candidates, origin: Float[Tensor, "d"]) -> Mixture:
         """The first of the candidates as a model."""
@@ -261,6 +278,16 @@ class Race:
     def _sd(self, chol: Array) -> Array:
         """Conditional standard deviations, the diagonals of factors, (g, k, d)."""
         return chol.diagonal(axis1=-2, axis2=-1) if self._dense else chol
+
+
+def are_few(x: Float[Tensor, "n d"], k: int) -> bool:
+    """Whether a step of k components over these rows costs less in numpy than in torch."""
+    return x.is_cpu and x.numel() * k <= FEW
+
+
+def as_array(x: Tensor) -> Array:
+    """On the host, in float64."""
+    return x.detach().cpu().double().numpy()
 
 
 def corrected(weights: Array, evidence: Array, p: float, d: int, n: float) -> Array:

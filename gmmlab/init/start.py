@@ -15,7 +15,7 @@ from gmmlab.axes import Float, Tensor
 from gmmlab.families import Full, Structure
 from gmmlab.init.hierarchy import GROUPS, Determinant, Grow, agglomerate, standardised, ward
 from gmmlab.init.kmeans import kmeans, kmeans_plus_plus, nearest
-from gmmlab.init.partitions import NEAR, Goal, Started, from_labels, from_responsibilities, one_hot
+from gmmlab.init.partitions import from_labels, from_responsibilities, one_hot
 from gmmlab.init.short import SAMPLE, automatic, sample_of
 from gmmlab.model import Mixture
 
@@ -36,12 +36,8 @@ class Method(Protocol):
         *,
         ridge: float = 0.0,
         weight: Float[Tensor, "n"] | None = None,
-        goal: Goal = NEAR,
-    ) -> Started:
-        """The mixture; a row of weight 2 counts as two rows in its parameters, if not in how rows are parted.
-
-        What climbs by cheaper steps than a fit's may go on to the `goal`.
-        """
+    ) -> Mixture:
+        """The mixture; a row of weight 2 counts as two rows in its parameters, if not in how rows are parted."""
 
 
 def random_partition(x: Float[Tensor, "n d"], k: int, rng: torch.Generator) -> Float[Tensor, "n k"]:
@@ -107,10 +103,8 @@ def by(responsibilities: Responsibilities) -> Method:
         *,
         ridge: float = 0.0,
         weight: Float[Tensor, "n"] | None = None,
-        goal: Goal = NEAR,  # noqa: ARG001 - no start but the default climbs
-    ) -> Started:
-        resp = responsibilities(x, k, rng)
-        return Started(from_responsibilities(x, resp, structure, ridge=ridge, weight=weight))
+    ) -> Mixture:
+        return from_responsibilities(x, responsibilities(x, k, rng), structure, ridge=ridge, weight=weight)
 
     return method
 
@@ -138,7 +132,7 @@ def start(
 ) -> Mixture:
     """A first mixture of k Gaussians by one of METHODS, of rows that count `weight` times."""
     with torch.no_grad():
-        return method(x, k, structure, rng, ridge=ridge, weight=weight).model
+        return method(x, k, structure, rng, ridge=ridge, weight=weight)
 
 
 def start_from_sample(
