@@ -63,7 +63,7 @@ def kmeans_plus_plus(
     y = y - origin
     norm = y.square().sum(1)
     known = 0 if beside is None else len(beside)
-    trials = 2 + int(math.log(k + known))
+    tries = trials(k + known)
     if beside is None or not known:
         chosen = _draw(w * torch.ones_like(y[:, 0]), 1, rng)
         square = _distances(y, norm, chosen)[0]
@@ -71,7 +71,7 @@ def kmeans_plus_plus(
         chosen = torch.empty(0, dtype=torch.long, device=x.device)
         square = nearest(y, beside.to(y) - origin)[1]
     while len(chosen) < k:
-        candidates = _draw(w * square, trials, rng)
+        candidates = _draw(w * square, tries, rng)
         after = torch.minimum(square, _distances(y, norm, candidates))
         best = (w * after).sum(dim=1).argmin()
         chosen, square = torch.cat([chosen, candidates[best : best + 1]]), after[best]
@@ -103,7 +103,8 @@ def kmeans(
     y = x - origin
     if are_few(x, k):
         rows, counts = as_array(y), None if weight is None else as_array(weight)
-        return torch.from_numpy(lloyd(rows, spread_out(rows, k, rng, counts), counts, max_iter, tol))
+        first, later = uniform(1, 1, rng)[0], uniform(k - 1, trials(k), rng)
+        return torch.from_numpy(lloyd(rows, spread_out(rows, first, later, counts), counts, max_iter, tol))
     return nearest(y, _lloyd(y, y[kmeans_plus_plus(y, k, rng, weight=weight)], weight, max_iter, tol))[0]
 
 
@@ -167,15 +168,26 @@ def _draw(weight: Float[Tensor, "n"], size: int, rng: torch.Generator) -> Int[Te
     return torch.searchsorted(cumulative, at, right=True).clamp_(max=len(weight) - 1)
 
 
-def spread_out(x: Array, k: int, rng: torch.Generator, weight: Array | None = None) -> Array:
-    """The seeds (k, d) of `kmeans_plus_plus` among few rows, by the same draws, in numpy."""
-    trials = 2 + int(math.log(k))
-    u = torch.rand(1 + (k - 1) * trials, generator=rng, dtype=torch.float64, device=rng.device).cpu().numpy()
+def trials(k: int) -> int:
+    """Candidates for each seed of k."""
+    return 2 + int(math.log(k))
+
+
+def uniform(n: int, m: int, rng: torch.Generator) -> Array:
+    """Uniform random numbers (n, m) in numpy."""
+    return torch.rand(n, m, generator=rng, dtype=torch.float64, device=rng.device).cpu().numpy()
+
+
+def spread_out(x: Array, first: Array, later: Array, weight: Array | None = None) -> Array:
+    """The seeds (k, d) of `kmeans_plus_plus` among few rows, in numpy, by one uniform number and some for each other.
+
+    `first` (1,) and `later` (k - 1, trials).
+    """
     w = np.ones(len(x)) if weight is None else weight
-    seeds = _drawn(x, w, u[:1])
+    seeds = _drawn(x, w, first)
     square = np.square(x - seeds).sum(1)
-    for draws in u[1:].reshape(k - 1, trials):
-        candidates = _drawn(x, w * square, draws)
+    for u in later:
+        candidates = _drawn(x, w * square, u)
         offset = x - candidates[:, None]
         after = np.minimum(square, np.einsum("mnd,mnd->mn", offset, offset))
         best = (after @ w).argmin()

@@ -18,7 +18,7 @@ from gmmlab.init.hierarchy import (
     principal,
     standardised,
 )
-from gmmlab.init.kmeans import kmeans, lloyd, spread_out
+from gmmlab.init.kmeans import kmeans, lloyd, spread_out, trials, uniform
 from gmmlab.init.partitions import from_responsibilities, one_hot
 from gmmlab.init.race import Race
 from gmmlab.model import Mixture
@@ -78,7 +78,8 @@ def automatic(
     race = Race.over(sample, counts, structure, k, ridge)
     z = standardised(sample).cpu().numpy()
     tries = 1 if len(z) > LEAVES else TRIES
-    found = [lloyd(z, spread_out(z, k, rng)) for _ in range(tries)]
+    draws = (uniform(k, trials(k), rng) for _ in range(tries))
+    found = [lloyd(z, spread_out(z, u[0, :1], u[1:])) for u in draws]
     best = race.start(found)
     if not race.apart(best, CERTAIN):
         best = race.best(race.run(race.start(found + trees(z, torch.finfo(x.dtype).eps, k, rng)), 1))

@@ -16,7 +16,7 @@ from gmmlab.fit import plateau, run, whole
 from gmmlab.fit.few import climb_few
 from gmmlab.gates import Constant
 from gmmlab.init import from_responsibilities, kmeans, kmeans_plus_plus, race
-from gmmlab.init.kmeans import spread_out
+from gmmlab.init.kmeans import spread_out, trials, uniform
 
 STEPS = 12
 
@@ -113,7 +113,9 @@ def test_seeds_are_those_of_many_rows(kind, number, rng):
     weight = weights_of(kind, x, rng)
     weight = None if weight is None else weight**4  # so that it matters which candidate lowers the weighted sum most
     many = kmeans_plus_plus(x, 5, torch.Generator().manual_seed(number), weight=weight)
-    few = spread_out(x.numpy(), 5, torch.Generator().manual_seed(number), None if weight is None else weight.numpy())
+    again = torch.Generator().manual_seed(number)
+    first, later = uniform(1, 1, again)[0], uniform(4, trials(5), again)
+    few = spread_out(x.numpy(), first, later, None if weight is None else weight.numpy())
     np.testing.assert_array_equal(few, x[many].numpy())
 
 
