@@ -79,7 +79,11 @@ def write(notebook: Any, path: Path) -> None:
 
 
 def tidied(notebook: Any) -> Any:
-    """The notebook without what changes from run to run, or would hide pictures (stored widget state)."""
+    """The notebook without what changes from run to run, or would hide pictures (stored widget state).
+
+    What a cell prints comes in as many pieces as the kernel has flushed, which depends on the load: they are joined.
+    """
+    notebook, _ = needs("nbconvert.preprocessors").CoalesceStreamsPreprocessor(enabled=True)(notebook, {})
     notebook.cells = [c for c in notebook.cells if "papermill-error-cell-tag" not in c.metadata.get("tags", [])]
     for metadata in (notebook.metadata, *(cell.metadata for cell in notebook.cells)):
         for key in ("widgets", "papermill", "execution"):

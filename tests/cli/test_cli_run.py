@@ -63,6 +63,14 @@ def test_the_result_holds_no_timings_no_widget_state_and_no_marks_of_the_runner(
     assert [cell.metadata.get("tags") for cell in made.cells] == [["parameters"], None]
 
 
+def test_what_is_printed_in_pieces_is_one_output(save, folder, gmmlab):
+    pieces = "import time\nfor i in range(3): print(i, flush=True); time.sleep(0.3)"
+    save("a.ipynb", f"{pieces}\ndisplay('between')\nprint(3)")
+    assert gmmlab("run", "a.ipynb")[0] == 0
+    cell = nbformat.read(folder / "a.run.ipynb", as_version=4).cells[-1]
+    assert [output.get("text") for output in cell.outputs] == ["0\n1\n2\n", None, "3\n"]
+
+
 def test_parameters_come_from_a_file_and_the_command_line_wins(save, folder, gmmlab):
     save("a.ipynb", "print(n_components, rate)")
     (folder / "p.yaml").write_text("n_components: 3\nrate: 2\n")
