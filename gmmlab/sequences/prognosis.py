@@ -30,9 +30,15 @@ class HealthIndex(NamedTuple):
 
 
 class Remaining(NamedTuple):
-    """Cycles left: median and the quantiles 0.1 and 0.9 of the paths, and of each path; infinite where none is seen."""
+    """Cycles left: median and the quantiles 0.1 and 0.9 of the paths, and of each path; infinite where none is seen.
+
+    `relative` is the number c for which the mean of |c - r| / r over the paths is least: their median where each counts
+    1 / r, and those without an end nothing. Lives differ by factors, so that it is well below the median; it is what a
+    mean relative error asks for. See Gneiting (2011), on predictions and the errors that they are best for.
+    """
 
     median: float
+    relative: float
     low: float
     high: float
     paths: Any
@@ -56,7 +62,14 @@ def remaining(reached: Float[Tensor, "q n"], threshold: float, *, below: bool = 
     first = crossed.double().argmax(1).double() + 1
     steps = torch.where(crossed.any(1), first, torch.inf)
     low, median, high = (float(steps.quantile(p, interpolation="nearest")) for p in (0.1, 0.5, 0.9))
-    return Remaining(median, low, high, steps.cpu().numpy())
+    return Remaining(median, _relative(steps), low, high, steps.cpu().numpy())
+
+
+def _relative(steps: Float[Tensor, "q"]) -> float:
+    """The median of steps that count 1 / steps each; infinite where all are."""
+    ordered = steps.sort().values
+    heard = (1 / ordered).cumsum(0)
+    return float(ordered[int((heard >= heard[-1] / 2).double().argmax())])
 
 
 def phm_score(predicted: Any, true: Any) -> float:

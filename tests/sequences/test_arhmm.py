@@ -181,6 +181,21 @@ def test_first_crossings_are_counted_from_one():
     assert remaining(-paths, -0.5, below=False).paths.tolist() == [2, 1, np.inf]
 
 
+def test_one_number_has_the_least_relative_error():
+    """By trying all of them; paths without an end say nothing, unless there are no others."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    ends = rng.geometric(0.02, size=300)
+    paths = torch.from_numpy(1.0 - (np.arange(1, 101) >= ends[:, None]))
+    found = remaining(paths, 0.5)
+    seen = ends[ends <= 100]
+    errors = [np.mean(np.abs(c - seen) / seen) for c in range(1, 101)]
+    assert np.isinf(found.paths).any()
+    assert found.relative == 1 + np.argmin(errors) < found.median
+    assert remaining(torch.ones(3, 4).double(), 0.5).relative == np.inf
+
+
 def test_health_falls_from_one_to_zero():
     rng = np.random.default_rng(0)
     lives = [np.linspace(1, 0, n)[:, None] * [2.0, -1.0, 0.5] + [3.0, 0.0, 1.0] for n in (40, 60)]
