@@ -68,14 +68,14 @@ class Distributions(ABC):
             raise ValueError("Several outputs have no order; fit one of them to transform it.")
         return sk.like(X, found.cdf(outputs_of(y, found.mean[:, 0]))[:, 0])
 
+    def gate_proba(self, X: Any, **gate: Any) -> Any:
+        """The weights pi_k(x) of the experts (n, K), before y is known."""
+        return sk.like(X, self.conditional(X, **gate).log_w.exp())
+
     def sample(self, X: Any, random_state: Any = None, **gate: Any) -> Any:
         """A draw of y for each row."""
         found = self.conditional(X, **gate)
         return self._shaped(X, found.sample(self._rng(random_state, found.mean.device))[0])
-
-    def _weights(self, X: Any, **gate: Any) -> Any:
-        """The weights pi_k(x) of the experts (n, K), before y is known."""
-        return sk.like(X, self.conditional(X, **gate).log_w.exp())
 
     def _rng(self, random_state: Any, device: torch.device) -> torch.Generator:
         return generator(self.random_state if random_state is None else random_state, device)

@@ -240,10 +240,6 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
         """The mean of the component that most probably holds at each row: jumps where `predict` bends."""
         return self._shaped(X, _likeliest(self.conditional(X))[0])
 
-    def predict_proba_components(self, X: Any) -> Any:
-        """The weights w_k(x) of the components (n, K), before y is known."""
-        return self._weights(X)
-
     def log_density(self, X: Any, y: Any) -> Any:
         """Log density of y given x, of each row."""
         found = self.conditional(X)

@@ -221,7 +221,7 @@ class LogisticMoE(Scored, ClassifierMixin, Experts):
         return self.classes_[(gate[:, :, None] * own).sum(1).argmax(1).cpu().numpy()]
 
     def gate_proba(self, X: Any) -> Any:
-        """The weights pi_k(x) of the experts, (n, K)."""
+        """The weights pi_k(x) of the experts (n, K), before y is known."""
         return sk.like(X, self._both(X)[0])
 
     def expert_proba(self, X: Any) -> Any:

@@ -219,10 +219,6 @@ class SoftmaxMoE(Distributions, Scored, RegressorMixin, Experts):
         mixture = self.mixture_.to(x.device)
         return conditional(mixture, torch.cat([x, x.new_zeros(len(x), self._parts[0].q)], 1))
 
-    def predict_proba_experts(self, X: Any, Xg: Any = None) -> Any:
-        """The weights pi_k(x) of the experts (n, K), before y is known."""
-        return self._weights(X, Xg=Xg)
-
     def responsibilities(self, X: Any, y: Any, Xg: Any = None) -> Any:
         """The probability of each expert given x and y, (n, K)."""
         return sk.like(X, self.mixture_.posterior(self._with(X, y, Xg)).resp)

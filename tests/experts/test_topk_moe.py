@@ -153,7 +153,7 @@ def test_fits_climb_and_find_the_regions(data):
     assert sets.shape == (300, 4) and (sets.sum(1) == 2).all()
     number, regions = fit.regions(x)
     assert len(regions) == 2 and (regions[number] == sets).all()
-    assert (fit.predict_proba_experts(x)[~sets] == 0).all()
+    assert (fit.gate_proba(x)[~sets] == 0).all()
     assert len(np.unique(number[x[:, 0] > 0])) == 1, "with one column the sets change at zero"
     assert fit.predict([[0.01]])[0] - fit.predict([[-0.01]])[0] > 2
     grid = np.linspace(-6, 6, 4001)
