@@ -168,22 +168,18 @@ def luck(seen: list[tuple[int, ...]], expected: dict[tuple[int, ...], float], ba
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    ("name", "n", "draws", "precision"),
-    [
-        ("rows alone", 6, 200_000, 0.01),  # 203 partitions
-        ("split_merge", 5, 5_000, 0.055),  # 52 partitions
-        ("dirichlet", 5, 12_000, 0.045),
-        ("sticks", 5, 12_000, 0.045),
-    ],
-)
-def test_frequencies_are_the_posterior_of_five_or_six_rows(name, n, draws, precision):
-    """As far from it as luck is, which the length of the chain makes little."""
-    expected, seen = exact({"rows alone": "collapsed"}.get(name, name), ROWS[:n]), chain(name, n, draws)
+@pytest.mark.timeout(7200)  # splits and merges take a quarter of an hour of one core, blocked samplers five minutes
+@pytest.mark.parametrize("name", ["rows alone", "split_merge", "dirichlet", "sticks"])
+def test_frequencies_are_the_posterior_of_six_rows(name):
+    """As far from it as luck is, which the length of the chain makes little: total variation is below 0.02.
+
+    There are 203 partitions, 122 of them of up to three groups.
+    """
+    draws = 200_000
+    expected, seen = exact({"rows alone": "collapsed"}.get(name, name), ROWS[:6]), chain(name, 6, draws)
     counts, lucky = Counter(seen), luck(seen, expected)
     away = 0.5 * sum(abs(p - counts[partition] / draws) for partition, p in expected.items())
-    assert lucky < precision
+    assert lucky < 0.0125
     assert away < 1.6 * lucky
 
 
