@@ -26,7 +26,8 @@ _DIGITS = 52  # bits of a float64's fraction
 _HALF = np.int64(1022 << _DIGITS)  # bits of its exponent, for numbers from 1/2 to 1
 _FRACTION = np.int64((1 << _DIGITS) - 1)
 
-compiled = njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+_AS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}}
+compiled = njit(**_AS)  # not kept in a file, as `e_step_tiles` is, which holds all of them
 
 
 @intrinsic
@@ -380,7 +381,7 @@ def _add(total, c, j, t0, t1, t2, t3):
     total[c, j + _3] += t3
 
 
-@compiled
+@njit(cache=True, **_AS)
 @no_type_check
 def e_step_tiles(x, weight, origin, eta, pairs, ends, least):
     """Totals (k, f) and log evidences (g,) of rows, in float64.
@@ -392,7 +393,9 @@ def e_step_tiles(x, weight, origin, eta, pairs, ends, least):
     k = U(eta.shape[0])
     even = k + (k & _1)  # one more component, whose densities nobody reads, where their number is odd
     natural = np.zeros(even * f, x.dtype)
-    natural[: k * f] = eta.ravel()
+    for c in range(k):  # an assignment to a slice would also compile the words of its error, for seconds
+        for j in range(f):
+            natural[c * f + j] = eta[c, j]
     y, features = np.ones((U(d) + _1) * _T, x.dtype), np.empty(f * _T, x.dtype)
     table, sums = np.zeros(even * _T, x.dtype), np.empty(_T, x.dtype)
     total, evidence = np.zeros((even, f)), np.zeros(len(ends) - 1)
