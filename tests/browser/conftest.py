@@ -23,8 +23,13 @@ def running(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
     """One server, one browser, one notebook and one kernel for all tests of a process."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: install Debian's chromium to run the browser tests")
-    # matplotlib makes a list of fonts in every new home, here once for all runs; threads leave the cores to others
-    environ = {"MPLCONFIGDIR": str(pytestconfig.cache.mkdir("matplotlib")), "OMP_WAIT_POLICY": "passive"}
+    # matplotlib makes a list of fonts in every new home, here once for all runs; threads leave the cores to others;
+    # kernels keep the modules that they compile, even where Python is told not to: each would take a second for it
+    environ = {
+        "MPLCONFIGDIR": str(pytestconfig.cache.mkdir("matplotlib")),
+        "OMP_WAIT_POLICY": "passive",
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
     with Lab(tmp_path_factory.mktemp("lab"), **environ) as lab:  # type: ignore[arg-type]
         lab.tell(BEGIN)
         yield lab

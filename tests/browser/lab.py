@@ -94,6 +94,11 @@ _FRAMES = """count => new Promise(done => {
     const next = () => (count-- ? requestAnimationFrame(next) : done());
     next();
 })"""
+_SHARE = """path => {
+    const {id, name} = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const session = {name: path, path, type: 'notebook', kernel: {id, name}};
+    return jupyterapp.serviceManager.sessions.startNew(session).then(() => {});
+}"""
 _OPEN = "path => void jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'})"
 _IDLE = "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 _NOTEBOOK = {
@@ -109,11 +114,6 @@ class Notebook:
 
     def __init__(self, page: Any) -> None:
         self.page = page
-
-    def close(self) -> None:
-        """Ends the kernel and the page."""
-        self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-        self.page.close()
 
     def run(self, source: str, *, cell: int = 1) -> list[dict[str, Any]]:
         """Runs a cell of the notebook; returns its outputs, or raises what it raised."""
@@ -214,9 +214,14 @@ class Lab(Notebook):
         self._server.kill()  # neither has it, and to stop takes a second
         self._server.wait(PATIENCE)
 
-    def open(self, name: str, *, app: str = "lab") -> Notebook:
-        """An empty notebook and its kernel in a page of their own: JupyterLab, or Notebook 7 (`app="notebooks"`)."""
+    def open(self, name: str, *, app: str = "lab", of: Notebook | None = None) -> Notebook:
+        """An empty notebook in a page of its own: JupyterLab, or Notebook 7 (`app="notebooks"`).
+
+        Its kernel is its own, or that of an open notebook, which takes no seconds to begin.
+        """
         (self.folder / "root" / name).write_text(json.dumps(_NOTEBOOK))
+        if of is not None:
+            of.page.evaluate(_SHARE, name)
         page = self._context.new_page()
         page.set_default_timeout(1000 * PATIENCE)
         page.on("websocket", lambda socket: self.urls.append(socket.url))

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from lab import BEGIN, SLOW, Lab, Notebook
+from lab import SLOW, Lab, Notebook
 
 pytest.importorskip("notebook", reason="Notebook 7 is not installed: pip install 'gmmlab[test]'")
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def seven(running: Lab) -> Iterator[Notebook]:
-    notebook = running.open("seven.ipynb", app="notebooks")
-    notebook.tell(BEGIN)
+def seven(cleared: Lab) -> Iterator[Notebook]:
+    """With the kernel of the notebook in JupyterLab, which shows nothing."""
+    notebook = cleared.open("seven.ipynb", app="notebooks", of=cleared)
     yield notebook
-    notebook.close()
+    notebook.page.close()
 
 
 def test_the_explorer_is_driven_by_mouse_and_by_keyboard(
