@@ -37,21 +37,24 @@ def sources(tmp_path: Path) -> Path:
     return copy
 
 
-def test_the_module_is_small() -> None:
-    assert (STATIC / "explorer.js").stat().st_size <= 60_000
-    assert (STATIC / "explorer.css").stat().st_size <= 20_000
+@pytest.mark.parametrize(("suffix", "most"), [("js", 60_000), ("css", 20_000)])
+def test_modules_and_styles_are_small(suffix: str, most: int) -> None:
+    sizes = {path.name: path.stat().st_size for path in STATIC.glob(f"*.{suffix}")}
+    assert {f"explorer.{suffix}", f"chart.{suffix}"} == set(sizes)
+    assert max(sizes.values()) <= most
 
 
-@pytest.mark.parametrize("name", ["explorer.js", "explorer.css"])
-def test_it_names_no_address(name: str) -> None:
+@pytest.mark.parametrize("path", sorted(STATIC.glob("*.*s")), ids=lambda path: path.name)
+def test_it_names_no_address(path: Path) -> None:
     """Only the name space of SVG, which nothing is fetched from."""
-    text = (STATIC / name).read_text()
+    text = path.read_text()
     assert set(re.findall(r"\w+://[^\"'`\s)]*", text)) <= {"http://www.w3.org/2000/svg"}
     assert not re.search(r"\bimport\s*\(|\bimport\s*[\"'{]|@import|url\(", text)
 
 
-def test_it_exports_what_anywidget_asks_for() -> None:
-    assert re.search(r"export\{\w+ as default\};?\s*$", (STATIC / "explorer.js").read_text())
+@pytest.mark.parametrize("name", ["explorer.js", "chart.js"])
+def test_it_exports_what_anywidget_asks_for(name: str) -> None:
+    assert re.search(r"export\{[^}]*\w+ as default\};?\s*$", (STATIC / name).read_text())
 
 
 @needs_node
