@@ -142,8 +142,11 @@ class GaussianMixture(ShapedMixture):
     def _read(self, values: Mapping[str, Tensor], origin: Float[Tensor, "d"]) -> Gaussian:
         return self._read_gaussian(values, origin)
 
-    def explore(self, X: Any, **options: Any) -> Explorer:
-        """Watch and steer this model on rows `X` in a notebook; unfitted, its parameters give the start."""
+    def explore(self, X: Any, sample_weight: Any = None, **options: Any) -> Explorer:
+        """Watch and steer this model on rows `X` in a notebook; unfitted, its parameters give the start.
+
+        Rows count `sample_weight` times; see `gmmlab.explore` for the options.
+        """
         from gmmlab.widgets.opening import explore
 
-        return explore(X, model=self, **options)
+        return explore(X, model=self, sample_weight=sample_weight, **options)

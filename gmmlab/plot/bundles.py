@@ -46,11 +46,19 @@ class Bundle(NamedTuple):
     words: Words = Words()
 
 
-def by_information(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator, draws: int) -> Bundle:
+def by_information(
+    model: Mixture,
+    x: Float[Tensor, "n d"],
+    rng: torch.Generator,
+    draws: int,
+    *,
+    weight: Float[Tensor, "n"] | None = None,
+) -> Bundle:
     """Draws from the large-sample distribution of the estimates, by the observed information.
 
-    Of many rows every so manieth is looked at, with their weights. Raises `BadData` for rows with gaps, and `TypeError`
-    or `ValueError` where the information is not known or too large, or the fit is no maximum.
+    A row of weight 2 counts as two rows. Of many rows every so manieth is looked at, with their weights. Raises
+    `BadData` for rows with gaps, and `TypeError` or `ValueError` where the information is not known or too large, or
+    the fit is no maximum.
     """
     if model.n_parameters > MOST_PARAMETERS:
         raise ValueError(
@@ -63,8 +71,11 @@ def by_information(model: Mixture, x: Float[Tensor, "n d"], rng: torch.Generator
         kind = type(model.components).__name__
         raise TypeError(f"The observed information is known for Gaussian components, not for {kind} ones.")
     few = thinned(x, _affordable(model))
-    weight = few.new_full((len(few),), len(x) / len(few))
-    information = observed_information(model, few, weight)
+    times = few.new_full((len(few),), len(x) / len(few))
+    if weight is not None:
+        own = thinned(weight[:, None], _affordable(model))[:, 0].to(few)
+        times = own * (weight.sum() / own.sum())
+    information = observed_information(model, few, times)
     attempts = list(estimates(model, information, rng, draws))
     models = tuple(each for each in attempts if each is not None)
     gap, doubts = information.gap if len(few) == len(x) else 0.0, []

@@ -26,6 +26,7 @@ class Watched(NamedTuple):
 
     x: Float[Tensor, "n d"]
     names: list[str]
+    weight: Float[Tensor, "n"] | None
     start: Selection
     fit: Recipe
 
@@ -34,12 +35,15 @@ def watched(X: Any, *args: Any, **options: Any) -> Watched:
     """A search with the arguments of `select`, which are checked here. It prints nothing."""
     options |= {"verbose": 0}
     start = selecting(X, *args, **options).start
+    data = start.asked.data
     if isinstance(X, Stream):
-        x = start.asked.data.sample.x
+        x = data.sample.x
         names = default_names(x.shape[1])
     else:
         x, names, _ = as_rows(X, missing=True)
-    return Watched(x, names, start, Recipe(lambda: lambda _: choices(selecting(X, *args, **options)), steers=False))
+    return Watched(
+        x, names, data.weight, start, Recipe(lambda: lambda _: choices(selecting(X, *args, **options)), steers=False)
+    )
 
 
 def choices(steps: Iterable[tuple[Selection, Progress]]) -> Iterator[Choice]:

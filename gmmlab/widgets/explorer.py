@@ -100,8 +100,12 @@ class Explorer(Panel):
         self._redraw()
 
     def state(self) -> Code:
-        """The Python that makes this view again, for rows of the same name. What is marked or selected is left out."""
-        kept: dict[str, Any] = {"dims": self._pair}
+        """The Python that makes this view again, for rows of the same name, and `sample_weight` if they have weights.
+
+        What is marked or selected is left out.
+        """
+        kept: dict[str, Any] = {} if self.session.weight is None else {"sample_weight": Code("sample_weight")}
+        kept["dims"] = self._pair
         kept |= {name: getattr(self, name) for name in ("color_by", "contours") if self._is_set(name)}
         return code(self.model, rows=self._call, **kept)
 

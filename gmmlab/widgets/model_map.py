@@ -135,7 +135,8 @@ class ModelMap(ChartWidget):
         self._opened = (i, j)
         if self._target is None:
             x, names = self.session.x, self.session.names
-            self._target = Session(x, one.model, names=names, name=called("Opened from the map", x, names))
+            name = called("Opened from the map", x, names)
+            self._target = Session(x, one.model, names=names, name=name, weight=self.session.weight)
         else:
             self._target.set_model(one.model, f"{covariance_type} with {_components(n_components)} was opened.")
         self._redraw()
@@ -212,7 +213,8 @@ def finished(selection: Selection) -> Session:
         names = default_names(x.shape[1])
     else:
         x, names, _ = as_rows(data.X, missing=True)
-    return Session(x, selection, fit=lambda _: iter(()), names=names, name=called(ModelMap.heading, x, names))
+    name = called(ModelMap.heading, x, names)
+    return Session(x, selection, fit=lambda _: iter(()), names=names, name=name, weight=data.weight)
 
 
 def _shape(name: str) -> str:

@@ -17,6 +17,7 @@ from gmmlab.data import as_rows
 from gmmlab.data.presets import preset
 from gmmlab.errors import BadData
 from gmmlab.estimators import GaussianMixture, StudentMixture
+from gmmlab.estimators.parameters import check_sample_weight
 from gmmlab.families import Gaussian
 from gmmlab.fit.missing import check_columns
 from gmmlab.model import Mixture
@@ -41,6 +42,7 @@ def explore(
     model: GaussianMixture | StudentMixture | Mixture | None = None,
     session: Session | None = None,
     fit: Fit | None = None,
+    sample_weight: Any = None,
     dims: Sequence[int | str] | None = None,
     truth: Any = None,
     others: Any = None,
@@ -56,9 +58,10 @@ def explore(
 
     The start is made from the last four parameters, or it is `model`: a `Mixture`, a fitted estimator, or an unfitted
     one, whose parameters are used. `fit` is any callable from a model to an iterator of steps, expectation maximisation
-    by default. `session`, in place of all these, is a second view of a fit that is watched already. `dims` says which
-    two columns are shown, by number or by name; `truth`, a mixture or a label for each row, is drawn behind the model;
-    `others` are models by name, or a `Selection`, that the card of a row asks too.
+    by default; for it, the start and the search rows count `sample_weight` times. `session`, in place of all these, is
+    a second view of a fit that is watched already. `dims` says which two columns are shown, by number or by name;
+    `truth`, a mixture or a label for each row, is drawn behind the model; `others` are models by name, or a
+    `Selection`, that the card of a row asks too.
     `panels` are shown beside it, in this order: "trace", "dials" and "map", whose button starts a search over all
     families; all three unless said, () for none, and of a session the map only if asked for. `name` is
     what `Runs` calls the fit.
@@ -71,9 +74,10 @@ def explore(
     known = [*Explorer.options(), *list(inspect.signature(explore).parameters)[:-1]]
     refuse_unknown(options, [name for name in known if name not in ("names", "session_id", "strip")], "explore")
     if session is not None:
-        if any(given is not None for given in (X, model, fit, name)):
+        if any(given is not None for given in (X, model, fit, sample_weight, name)):
             raise TypeError(
-                "A session has its rows, model, fit and name already: explore(session=session) takes no others."
+                "A session has its rows, their weights, model, fit and name already: explore(session=session) takes no "
+                "others."
             )
         return _with_panels(session, panels or (), options, dims=dims, truth=truth, others=others)
     call = "X"
@@ -93,7 +97,7 @@ def explore(
     if model is not None and chosen != (3, "full", "kmeans", 0):
         raise TypeError(f"The model says what {', '.join(['n_components', *wanted])} are; give these or the model.")
     start = model if model is not None else GaussianMixture(n_components, tol=1e-6, **wanted)
-    session = session_of(X, start, fit=fit, name=name)
+    session = session_of(X, start, fit=fit, sample_weight=sample_weight, name=name)
     chosen_panels = BESIDE if panels is None else panels
     return _with_panels(session, chosen_panels, options, dims=dims, truth=truth, others=others, call=call)
 
@@ -103,6 +107,7 @@ def session_of(
     model: GaussianMixture | StudentMixture | Mixture,
     *,
     fit: Fit | None = None,
+    sample_weight: Any = None,
     name: str | None = None,
     what: str = "Explorer",
 ) -> Session:
@@ -112,7 +117,10 @@ def session_of(
     """
     rows = as_rows(X, min_rows=2, missing=True)
     check_columns(rows.x)
-    begin = model if isinstance(model, Mixture) else _start(model, X)
+    weight = None if sample_weight is None else check_sample_weight(sample_weight, rows.x)
+    if fit is not None and weight is not None:
+        raise TypeError("A fit knows how often its rows count: expected fit or sample_weight, not both.")
+    begin = model if isinstance(model, Mixture) else _start(model, X, sample_weight)
     if begin.d != rows.x.shape[1]:
         raise BadData(f"The model has {begin.d} features and the rows have {rows.x.shape[1]}; expected the same.")
     if rows.gaps and not isinstance(begin.components, Gaussian):
@@ -121,8 +129,10 @@ def session_of(
             "Leave rows with gaps out, fill them (GaussianMixture has impute), or explore a GaussianMixture."
         )
     begin = begin.relocated(origin=rows.x.nanmean(0))
-    fit = fit or expectation_maximisation(rows.x, tol=1e-6 if isinstance(model, Mixture) else model.tol)
-    return Session(rows.x, begin, fit=fit, names=rows.names, name=name or called(what, rows.x, rows.names))
+    tol = 1e-6 if isinstance(model, Mixture) else model.tol
+    fit = fit or expectation_maximisation(rows.x, tol=tol, weight=weight)
+    name = name or called(what, rows.x, rows.names)
+    return Session(rows.x, begin, fit=fit, names=rows.names, name=name, weight=weight)
 
 
 def watching(
@@ -170,13 +180,14 @@ def _panel(name: str, session: Session, theme: dict[str, Any]) -> Panel:
         case "dials":
             return Dials(session, **theme)
         case _:
-            search = Session.selecting(session.x, name=called("Search", session.x, session.names))
+            words = called("Search", session.x, session.names)
+            search = Session.selecting(session.x, sample_weight=session.weight, name=words)
             return ModelMap(search, target=session, height=HEIGHTS[name], **theme)
 
 
-def _start(estimator: GaussianMixture | StudentMixture, X: Any) -> Mixture:
+def _start(estimator: GaussianMixture | StudentMixture, X: Any, sample_weight: Any) -> Mixture:
     """The fitted model, or else the start that the estimator would make."""
     if hasattr(estimator, "means_"):
         return estimator.mixture_
     start_only = clone(estimator).set_params(max_iter=0, n_init=1, warm_start=False, verbose=0)
-    return start_only.fit(X).mixture_
+    return start_only.fit(X, sample_weight=sample_weight).mixture_

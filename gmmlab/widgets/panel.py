@@ -14,8 +14,8 @@ import numpy as np
 import torch
 import traitlets
 
-from gmmlab.algebra import assign
-from gmmlab.axes import Bool, Int, Tensor
+from gmmlab.algebra import assign, log_prob
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.widgets import frames
 from gmmlab.widgets.base import LabWidget
 from gmmlab.widgets.messages import Invalid, field, integer
@@ -149,7 +149,7 @@ class Panel(LabWidget):
         self.publisher.offer(snapshot)
 
     def _assigned(self, model: Any) -> Assigned:
-        return once(self.session, model, assigned)
+        return once(self.session, model, assigned, self.session.weight)
 
     def _evidence(self, snapshot: Snapshot) -> float | None:
         """That of the shown model; unknown between M and the next E."""
@@ -158,9 +158,11 @@ class Panel(LabWidget):
         return self._assigned(snapshot.model).evidence
 
 
-def assigned(model: Any, x: Tensor) -> Assigned:
-    """Which component each row belongs to, and how well the model does."""
+def assigned(model: Any, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None = None) -> Assigned:
+    """Which component each row belongs to, and how well the model does on rows that count `weight` times."""
     labels, evidence = assign(model, x)
+    if weight is not None:
+        evidence = (weight * log_prob(model, x)).sum(dtype=torch.float64) / weight.sum(dtype=torch.float64)
     return Assigned(labels, float(evidence) if math.isfinite(evidence) else None)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import torch
 
-from gmmlab.axes import Int, Tensor
+from gmmlab.axes import Float, Int, Tensor
 from gmmlab.fit import Lineage, moves
 from gmmlab.widgets import runs
 from gmmlab.widgets.arguments import mask_of, place
@@ -40,7 +40,8 @@ class Session(Doors, Driver):
     `fit` is any callable from a model to an iterator of steps (see `fits`); expectation maximisation by default. The
     last `history` states can be gone back to (fewer of models so large that they would take more than 256 MB). Quick
     repeats of one edit (a drag) count as one state. `names` are those of the columns, `name` that of the session: of
-    its rows unless said, and with a number behind it where another session has that name.
+    its rows unless said, and with a number behind it where another session has that name. Rows count `weight` times,
+    for the default fit and for what panels say of all of them.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class Session(Doors, Driver):
         names: list[str] | None = None,
         name: str | None = None,
         history: int = 500,
+        weight: Float[Tensor, "n"] | None = None,
     ) -> None:
-        self.x = x
+        self.x, self.weight = x, weight
         self.names = names or [f"x{i}" for i in range(x.shape[1])]
-        recipe = Recipe.of(expectation_maximisation(x) if fit is None else fit)
+        recipe = Recipe.of(expectation_maximisation(x, weight=weight) if fit is None else fit)
         super().__init__(stepper(recipe, model, history=history, most_bytes=MOST_BYTES), len(x))
         self.key = f"{id(self):x}"
         self._drawn = 0  # seeds of `reseed` that have been used
@@ -72,7 +74,7 @@ class Session(Doors, Driver):
 
         search = watched(X, *args, **options)
         name = name or runs.called("Search", search.x, search.names)
-        return cls(search.x, search.start, fit=search.fit, names=search.names, name=name)
+        return cls(search.x, search.start, fit=search.fit, names=search.names, name=name, weight=search.weight)
 
     def __repr__(self) -> str:
         return f"Session(step={self.snapshot.step}, {self.snapshot.play}, n={len(self.x)})"

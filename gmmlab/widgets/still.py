@@ -17,7 +17,7 @@ class Still(Audience):
 
     def __init__(self, shown: Any = None) -> None:
         super().__init__()
-        self.names = list[str]()
+        self.names, self.weight = list[str](), None
         self.key = f"{id(self):x}"
         self.snapshot = Snapshot(seq=0, step=0, model=shown, assigned_by=shown)
 

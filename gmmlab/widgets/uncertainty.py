@@ -88,11 +88,11 @@ class Uncertainty(Plane):
     ) -> None:
         self._seed = seed
         self._task: _Refits | None = None
-        x = session.x
+        x, weight = session.x, session.weight
         self._posterior = _draws_of(session, posterior)
         if self._posterior is not None:
             traits = {"source": "posterior"} | traits
-        self._drawn = Later(lambda model: _drawn(model, x, seed), self._redraw)
+        self._drawn = Later(lambda model: _drawn(model, x, weight, seed), self._redraw)
         self._worker = Worker(self._turn, name="gmmlab-bootstrap")
         super().__init__(session, dims=dims, **traits)
 
@@ -111,7 +111,7 @@ class Uncertainty(Plane):
 
     def bootstrap(self, draws: int = REFITS) -> None:
         """Begins to refit the model shown to rows drawn again; returns at once."""
-        self._task = _Refits(self.model, self.session.x, draws, self._seed)
+        self._task = _Refits(self.model, self.session.x, self.session.weight, draws, self._seed)
         self.chosen, self.source = None, "bootstrap"
         self._worker.ring()
         self._redraw()
@@ -268,13 +268,14 @@ def _draws_of(session: Any, posterior: Sequence[Mixture] | None) -> _Draws | Non
 class _Refits:
     """The bootstrap of a model, a refit at a time."""
 
-    def __init__(self, model: Mixture, x: Float[Tensor, "n d"], draws: int, seed: int) -> None:
+    def __init__(
+        self, model: Mixture, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None, draws: int, seed: int
+    ) -> None:
         self.model, self.draws, self.running = model, draws, True
         self.told = Told(None, f"The first of {draws} refits is being made.")
         rng = torch.Generator().manual_seed(seed)
-        self._bundles: Iterator[Bundle] = collected(
-            model, x, refits(model, partial(refitted, x), weightings(len(x), rng, draws))
-        )
+        times = (each if weight is None else each * weight for each in weightings(len(x), rng, draws))
+        self._bundles: Iterator[Bundle] = collected(model, x, refits(model, partial(refitted, x), times))
 
     def advance(self) -> None:
         try:
@@ -295,9 +296,9 @@ def refitted(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"], model: Mixture
     return last(islice(run(model, source), MOST_STEPS)).model
 
 
-def _drawn(model: Mixture, x: Float[Tensor, "n d"], seed: int) -> Told:
+def _drawn(model: Mixture, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None, seed: int) -> Told:
     """By the observed information, where that is known."""
     try:
-        return Told(by_information(model, x, torch.Generator().manual_seed(seed), DRAWN))
+        return Told(by_information(model, x, torch.Generator().manual_seed(seed), DRAWN, weight=weight))
     except (TypeError, ValueError) as err:
         return Told(None, f"{err} {PRESS}")

@@ -828,6 +828,38 @@ def test_the_played_fit_is_the_estimators(x, told):
     assert torch.allclose(played.components.mean, torch.as_tensor(estimator.fit(x).means_), atol=1e-9)
 
 
+def test_a_row_of_weight_two_counts_as_two_rows(x, rng, told):
+    weight = torch.randint(3, (len(x),), generator=rng)
+    repeated, start = x.repeat_interleave(weight, 0), random_mixture(STRUCTURES["VVV"], x, 2, rng)
+    weighted, twice = explore(x, sample_weight=weight, model=start), explore(repeated, model=start)
+    for watched in (weighted, twice):
+        assert watched._evidence(watched.session.snapshot) == pytest.approx(float(start.assign(repeated)[1]))
+        watched.session.step().move(0, [1.0, 2.0, 3.0]).wait(PATIENCE)
+    shown = [watched._evidence(watched.session.snapshot) for watched in (weighted, twice)]
+    assert shown[0] == pytest.approx(shown[1])
+    ours, theirs = (watched.session.step().result(PATIENCE) for watched in (weighted, twice))
+    assert torch.allclose(ours.located.cov, theirs.located.cov)
+    assert weighted.state().count("sample_weight=sample_weight") == 1
+    assert "sample_weight" not in twice.state()
+
+
+def test_the_start_and_the_search_are_weighted_too(x, told):
+    weight = torch.linspace(0, 2, len(x), dtype=torch.float64)
+    estimator = GaussianMixture(2, random_state=0)
+    watched = estimator.explore(x, weight)
+    start = GaussianMixture(2, random_state=0, max_iter=0).fit(x, sample_weight=weight)
+    assert torch.equal(watched.model.components.mean, torch.as_tensor(start.means_))
+    chosen = watched.panels[2]
+    assert torch.equal(chosen.selection.asked.data.weight, weight)
+    assert torch.equal(gmmlab.select(x, 1, "full", sample_weight=weight).explore().target.weight, weight)
+    with pytest.raises(BadData, match="expected one number for each of the 300 rows"):
+        explore(x, sample_weight=weight[1:])
+    with pytest.raises(TypeError, match="expected fit or sample_weight, not both"):
+        explore(x, sample_weight=weight, fit=lambda _: iter(()))
+    with pytest.raises(TypeError, match="A session has its rows, their weights"):
+        explore(session=watched.session, sample_weight=weight)
+
+
 def test_from_a_mixture_and_a_session(x, rng, told):
     model = random_mixture(STRUCTURES["EEE"], x, 2, rng)
     explorer = explore(x, model=model)

@@ -76,6 +76,22 @@ def test_the_table_holds_the_level_of_the_draws(x: torch.Tensor) -> None:
     assert np.mean((weights > low) & (weights < high)) == pytest.approx(0.8, abs=0.03)
 
 
+def test_rows_count_as_often_as_they_weigh(x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, seen = (torch.arange(len(x)) % 3).to(x), list[torch.Tensor]()
+    repeated = x.repeat_interleave(weight.long(), 0)
+    model = session("three", repeated).snapshot.model
+    weighted, twice = Uncertainty(Session(x, model, weight=weight)), Uncertainty(Session(repeated, model))
+    ours, theirs = (frames(widget)[2].cells for widget in (weighted, twice))
+    assert ours == theirs
+    monkeypatch.setattr("gmmlab.widgets.uncertainty.refitted", lambda _, weight, model: (seen.append(weight), model)[1])
+    weighted.bootstrap(2)
+    weighted.wait(60)
+    assert len(seen) == 2
+    for times in seen:
+        assert not times[weight == 0].any()
+        assert not (times[weight == 2] % 2).any()
+
+
 def test_the_fan_opens_and_far_draws_are_grey(x: torch.Tensor) -> None:
     widget = Uncertainty(session("three", x), draws=20, level=0.8)
     dots = marks(frames(widget)[0], Dots)[0]
