@@ -64,6 +64,9 @@ def explorer(cleared: Lab) -> Any:
     return show(cleared)
 
 
+# How many elements of a view change smoothly, or turn.
+MOVING = """view => [...view.querySelectorAll('*')].map(each => getComputedStyle(each)).filter(
+    style => style.animationName !== 'none' || parseFloat(style.transitionDuration) > 0).length"""
 PAPER = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 20, 24)"}
 
 
@@ -139,6 +142,14 @@ class TestLookedAt:
         assert violations(explorer) == []
         lab.page.keyboard.press("Escape")
         explorer.get_by_role("dialog").wait_for(state="hidden")
+
+    def test_nothing_moves_by_itself_for_those_who_ask_for_that(self, lab: Lab, explorer: Any) -> None:
+        assert explorer.evaluate(MOVING) > 0
+        lab.page.emulate_media(reduced_motion="reduce")
+        try:
+            assert explorer.evaluate(MOVING) == 0
+        finally:
+            lab.page.emulate_media(reduced_motion="no-preference")
 
     def test_auto_follows_the_theme_of_the_page(self, lab: Lab, explorer: Any, violations: Violations) -> None:
         lab.tell("explorer.theme = 'auto'")

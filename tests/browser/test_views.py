@@ -1,11 +1,11 @@
-"""Compare, Conditional and Uncertainty in a real JupyterLab, by mouse and by keyboard."""
+"""Compare, Conditional, Uncertainty, Dials and Runs in a real JupyterLab, by mouse and by keyboard."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from lab import Lab
+from lab import SLOW, Lab
 
 pytestmark = pytest.mark.browser
 
@@ -57,3 +57,21 @@ def test_the_bootstrap_runs_and_stops(lab: Lab) -> None:
     lab.until("not view._task.running")
     view.get_by_role("button", name="run the bootstrap").wait_for()
     assert lab.value("view.source") == "bootstrap"
+
+
+def test_a_dial_is_turned_by_mouse_and_by_keyboard(lab: Lab) -> None:
+    view = lab.panel("explorer = gmmlab.explore(X, n_components=2, panels=())\nexplorer.session.dials()")
+    tolerance = view.get_by_role("slider", name="tolerance")
+    box = tolerance.bounding_box()
+    tolerance.click(position={"x": 0.25 * box["width"], "y": box["height"] / 2})
+    lab.until("1e-11 < snap().settings['tol'] < 1e-8")
+    lab.page.keyboard.press("End")
+    lab.until("snap().settings['tol'] == 1e-2")
+
+
+def test_a_run_is_stopped_in_the_list(lab: Lab) -> None:
+    lab.show(SLOW.format(panels=()))
+    lab.tell("explorer.play()")
+    view = lab.panel("from gmmlab.widgets import Runs\nRuns()", cell=1)
+    view.locator(".gl-table button", has_text="Stop").last.click()
+    lab.until("snap().play == 'idle'")
