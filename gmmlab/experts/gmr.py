@@ -28,7 +28,7 @@ from gmmlab.experts.answers import Distributions
 from gmmlab.experts.base import head, outputs_of
 from gmmlab.experts.conditional import Conditional
 from gmmlab.experts.joint import difference, given
-from gmmlab.experts.trajectory import LEVEL, Windows
+from gmmlab.experts.trajectory import LEVEL, GlobalVariance, Windows
 from gmmlab.families.conditioning import complement
 from gmmlab.init import METHODS
 from gmmlab.model import Mixture
@@ -268,19 +268,31 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
 
     # -- courses in time -------------------------------------------------------------------------------------------
 
-    def predict_trajectory(self, X: Any, windows: Windows = (LEVEL,), gv: Any = None) -> Any:
+    def predict_trajectory(
+        self, X: Any, windows: Windows = (LEVEL,), gv: Any = None, gv_weight: float | None = None
+    ) -> Any:
         """The course (n, q / number of windows) of outputs that is most likely for rows `X` in the order of time.
 
         The model was fitted to the `windows` of outputs side by side, as `trajectory.with_windows` makes them: levels
         of all outputs, then slopes of all. At each frame the component that x makes most probable says what to expect
-        of each window, and how surely. With `gv`, a variance for each output, the course is stretched to have it.
+        of each window, and how surely. With `gv`, a variance for each output or what `trajectory.global_variance` says
+        of those of courses, the course is stretched to have it. With a `gv_weight` too, the course is the one that is
+        most likely if its variance counts (`trajectory.varied`); 1 is the weight of Toda, Black and Tokuda (2007).
         """
+        if gv_weight is not None and not isinstance(gv, GlobalVariance):
+            raise ValueError(
+                f"gv_weight is {gv_weight}, and gv does not say how variances of courses vary; expected "
+                "gv=trajectory.global_variance(courses)."
+            )
         means, variances = self._frames(X, windows)
+        if gv_weight is not None:
+            return self._shaped(X, trajectory.varied(means, variances, windows, gv, gv_weight))
         course = torch.stack(
             [trajectory.most_likely(m, v, windows) for m, v in zip(means, variances, strict=True)], dim=1
         )
         if gv is not None:
-            course = trajectory.rescaled(course, torch.atleast_1d(sk.as_tensor(gv)).to(course))
+            wanted = gv.mean if isinstance(gv, GlobalVariance) else torch.atleast_1d(sk.as_tensor(gv))
+            course = trajectory.rescaled(course, wanted.to(course))
         return self._shaped(X, course)
 
     def sample_trajectory(self, X: Any, windows: Windows = (LEVEL,), random_state: Any = None) -> Any:

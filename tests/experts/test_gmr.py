@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from gmmlab import GaussianMixture, algebra
 from gmmlab.errors import BadData, DataWarning
 from gmmlab.experts import GMRegressor, blended, trajectory
 from gmmlab.experts.joint import given
-from gmmlab.experts.trajectory import BEND, LEVEL, SLOPE
+from gmmlab.experts.trajectory import BEND, LEVEL, SLOPE, GlobalVariance
 from gmmlab.gates import Constant
 from gmmlab.model import Mixture
 
@@ -302,11 +304,117 @@ def test_levels_alone_are_the_means_of_frames(fitted, data):
 def test_the_course_has_the_global_variance(fitted, data):
     x, y = data
     gv = trajectory.global_variance([torch.from_numpy(y[:100]), torch.from_numpy(y[100:])])
-    course = fitted.predict_trajectory(x[:50], gv=gv.numpy())
-    np.testing.assert_allclose(course.var(0), gv, rtol=1e-12)
+    course = fitted.predict_trajectory(x[:50], gv=gv)
+    np.testing.assert_allclose(course.var(0), gv.mean, rtol=1e-12)
+    np.testing.assert_array_equal(fitted.predict_trajectory(x[:50], gv=gv.mean.numpy()), course)
     np.testing.assert_allclose(course.mean(0), fitted.predict_trajectory(x[:50]).mean(0), rtol=1e-10)
     with pytest.warns(DataWarning, match="2 of 2 columns do not change"):
-        fitted.predict_trajectory(x[:1], gv=gv.numpy())
+        fitted.predict_trajectory(x[:1], gv=gv)
+    with pytest.warns(DataWarning, match="2 of 2 columns do not change"):
+        fitted.predict_trajectory(x[:1], gv=gv, gv_weight=1.0)
+
+
+def objective(y, expected, windows, gv, weight):
+    """What `trajectory.varied` makes as large as it can, of one column, up to a constant."""
+    mean, variance = expected
+    wide = torch.stack([dense(window, len(y)) @ y for window in windows], 1)
+    likely = -0.5 * ((wide - mean) ** 2 / variance).sum()
+    far = (y.var(0, correction=0) - gv.mean[0]) ** 2 / gv.variance[0]
+    return likely - 0.5 * weight * len(windows) * len(y) * far
+
+
+def frames(n, w, rng):
+    """Means and variances of windows, of no course in particular."""
+    draw = torch.randn(n, w, generator=rng, dtype=torch.float64)
+    return draw, 0.1 + torch.rand(n, w, generator=rng, dtype=torch.float64)
+
+
+def spread(mean, variance):
+    return GlobalVariance(torch.tensor([mean]).double(), torch.tensor([variance]).double())
+
+
+def climbed(begin, score):
+    """Where ascent from a course ends."""
+    y = begin.clone().requires_grad_()
+    climber = torch.optim.LBFGS([y], max_iter=400, line_search_fn="strong_wolfe", tolerance_grad=1e-10)
+
+    def loss():
+        climber.zero_grad()
+        value = -score(y)
+        value.backward()
+        return value
+
+    climber.step(loss)
+    return y.detach()
+
+
+@pytest.mark.parametrize("gv", [spread(3.0, 0.5), spread(0.1, 0.01), spread(20.0, 1.0)], ids=["more", "less", "much"])
+@pytest.mark.parametrize(("n", "windows"), [(2, [LEVEL]), (3, [LEVEL, SLOPE]), (60, [LEVEL, SLOPE, BEND])])
+def test_no_course_is_better_than_the_one_of_the_objective(n, windows, gv, rng):
+    mean, variance = frames(n, len(windows), rng)
+    score = lambda y: objective(y, (mean, variance), windows, gv, 0.7)  # noqa: E731 - short
+    found = trajectory.varied(mean[None], variance[None], windows, gv, 0.7)[:, 0]
+    at = found.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(score(at), at)
+    top = float(score(found))
+    assert float(gradient.abs().max()) < 1e-8 * (1 + abs(top))
+    plain = trajectory.most_likely(mean, variance, windows)
+    stretched = trajectory.rescaled(plain[:, None], gv.mean)[:, 0]
+    drawn = torch.randn(2, n, generator=rng, dtype=torch.float64)
+    for begin in (plain, stretched, *drawn):
+        assert float(score(begin)) < top
+        assert float(score(climbed(begin, score))) <= top + 1e-7 * (1 + abs(top))
+
+
+def test_the_weight_leads_from_the_likeliest_course_to_the_given_variance(rng):
+    """The further, the nearer is its variance, and the less likely the course."""
+    windows, gv = [LEVEL, SLOPE], spread(4.0, 0.5)
+    mean, variance = frames(80, 2, rng)
+    ask = lambda weight, gv=gv: trajectory.varied(mean[None], variance[None], windows, gv, weight)[:, 0]  # noqa: E731
+    plain = trajectory.most_likely(mean, variance, windows)
+    torch.testing.assert_close(ask(0.0), plain, rtol=0, atol=0)
+    torch.testing.assert_close(ask(1e-12), plain, rtol=1e-6, atol=1e-6)
+    courses = [ask(weight) for weight in (0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, math.inf)]
+    far = [4.0 - float(y.var(0, correction=0)) for y in courses]
+    likely = [float(objective(y, (mean, variance), windows, gv, 0.0)) for y in courses]
+    assert far == sorted(far, reverse=True) and likely == sorted(likely, reverse=True)
+    assert abs(far[-1]) < 1e-10 and far[-2] > 1e-4
+    exact = ask(1.0, spread(4.0, 0.0))  # courses whose variances do not vary at all
+    torch.testing.assert_close(exact, courses[-1])
+    stretched = trajectory.rescaled(plain[:, None], gv.mean)[:, 0]
+    one, other = (objective(y, (mean, variance), windows, gv, 0.0) for y in (exact, stretched))
+    assert float(one) > float(other)
+
+
+def test_a_course_without_a_part_in_the_cheapest_direction_is_given_one():
+    """Frame 0 knows least, and the means of frames 1 and 2 differ: no multiple of that has the variance alone."""
+    mean = torch.tensor([[0.0], [1.0], [-1.0]]).double()
+    variance = torch.tensor([[9.0], [1.0], [1.0]]).double()
+    gv = spread(30.0, 0.1)
+    found = trajectory.varied(mean[None], variance[None], [LEVEL], gv)[:, 0]
+    score = lambda y: objective(y, (mean, variance), [LEVEL], gv, 1.0)  # noqa: E731 - short
+    assert float(found.var(0, correction=0)) == pytest.approx(30.0, abs=0.1)
+    for seed in range(5):
+        begin = 5 * torch.randn(3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        assert float(score(climbed(begin, score))) <= float(score(found)) + 1e-6
+
+
+def test_the_variance_of_courses_has_a_mean_and_a_variance(fitted, data, rng):
+    one, other = (torch.randn(n, 2, generator=rng, dtype=torch.float64) for n in (30, 50))
+    found = trajectory.global_variance([one, other])
+    both = torch.stack([one.var(0, correction=0), other.var(0, correction=0)])
+    torch.testing.assert_close(found.mean, both.mean(0))
+    torch.testing.assert_close(found.variance, ((both[0] - both[1]) / 2) ** 2)
+    assert trajectory.global_variance([one]).variance.tolist() == [0.0, 0.0]
+    with pytest.raises(BadData, match="no course"):
+        trajectory.global_variance([])
+    course = fitted.predict_trajectory(data[0][:50], gv=found, gv_weight=math.inf)
+    np.testing.assert_allclose(course.var(0), found.mean, rtol=1e-9)
+    with pytest.raises(ValueError, match="does not say how variances of courses vary"):
+        fitted.predict_trajectory(data[0], gv=found.mean, gv_weight=1.0)
+    for weight in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="expected a number of at least 0"):
+            fitted.predict_trajectory(data[0], gv=found, gv_weight=weight)
 
 
 def test_windows_that_say_nothing_of_the_level_are_refused(fitted, data):
@@ -339,13 +447,14 @@ def conversions(k, train, test):
     wide = [torch.cat([trajectory.with_windows(part, windows) for part in side]) for side in zip(*train, strict=True)]
     model = GMRegressor(k, init_params="kmeans", tol=1e-3, random_state=0).fit(*wide)
     gv = trajectory.global_variance([y for _, y in train])
-    found = {"mean": [], "course": [], "stretched": [], "drawn": []}
+    found = {"mean": [], "course": [], "stretched": [], "varied": [], "drawn": []}
     for i, (x, y) in enumerate(test):
         features = trajectory.with_windows(x, windows)
         answers = {
             "mean": model.predict(features)[:, :2],
             "course": model.predict_trajectory(features, windows),
             "stretched": model.predict_trajectory(features, windows, gv=gv),
+            "varied": model.predict_trajectory(features, windows, gv=gv, gv_weight=1.0),
             "drawn": model.sample(features, random_state=i)[:, :2],
         }
         for name, answer in answers.items():
@@ -359,7 +468,8 @@ def test_averages_vary_too_little_and_stretching_cures_it():
     found = conversions(4, utterances(8, 200, rng), utterances(4, 200, rng))
     assert found["mean"][1] < 0.75 and found["course"][1] < 0.75
     assert found["stretched"][1] == pytest.approx(1, abs=0.35) and found["drawn"][1] == pytest.approx(1, abs=0.35)
-    assert found["stretched"][0] > found["course"][0]
+    assert found["varied"][1] == pytest.approx(1, abs=0.35)
+    assert found["stretched"][0] > found["course"][0] and found["varied"][0] > found["course"][0]
 
 
 @pytest.mark.slow
