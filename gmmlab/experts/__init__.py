@@ -1,5 +1,6 @@
 """Experts: models of y that know where in x they hold, and a gate that says so."""
 
+from gmmlab.experts.alignment import Alignment, align
 from gmmlab.experts.blended import Blended, blended
 from gmmlab.experts.conditional import Conditional, conditional
 from gmmlab.experts.gmr import GMRegressor
@@ -11,6 +12,7 @@ from gmmlab.experts.topk_moe import TopKMoE
 from gmmlab.experts.voronoi import required_topk, voronoi_loss
 
 __all__ = [
+    "Alignment",
     "Blended",
     "Conditional",
     "GMRegressor",
@@ -18,6 +20,7 @@ __all__ = [
     "LogisticMoE",
     "SoftmaxMoE",
     "TopKMoE",
+    "align",
     "blended",
     "conditional",
     "load",
