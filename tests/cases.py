@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gmmlab.families import (
     EIGEN,
+    Blocks,
     Components,
     Diagonal,
     FactorAnalyzers,
@@ -49,7 +50,9 @@ from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
 from gmmlab.steps import MixtureStats
 
-STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in EIGEN}
+STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in EIGEN} | {
+    "Blocks": Blocks(((0, 2), (1, 3, 5)))
+}
 STARTS = METHODS
 
 
@@ -104,6 +107,11 @@ def project(structure: Structure, w: Tensor, scatter: Tensor) -> Tensor:
     cut = scatter if structure.dense else scatter.diagonal(dim1=-2, dim2=-1)
     cov = structure.project(w, cut, cut / w.view(-1, *[1] * (cut.ndim - 1)), Groups((len(w),)))
     return cov if structure.dense else torch.diag_embed(cov)
+
+
+def within(structure: Structure, matrices: Tensor) -> Tensor:
+    """What a structure of blocks keeps of matrices; others keep all."""
+    return matrices * structure.within(matrices.shape[-1]) if isinstance(structure, Blocks) else matrices
 
 
 def gaussians(structure: Structure, x: Tensor, k: int, rng: torch.Generator) -> Gaussian:

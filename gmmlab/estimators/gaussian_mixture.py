@@ -35,10 +35,11 @@ class GaussianMixture(ShapedMixture):
     ----------
     n_components : int, default=1
         Number of components.
-    covariance_type : str, default='full'
+    covariance_type : str or `Blocks`, default='full'
         Own covariance matrix each ('full'), one for all ('tied'), own variances along the axes ('diag'), or one
         variance each ('spherical'); or one of the fourteen by its letters, 'EII' to 'VVV', for volume, shape and
-        orientation that are equal, variable or the identity.
+        orientation that are equal, variable or the identity. `Blocks(((0, 2), (1, 3)))` of `gmmlab.families`: own
+        covariance matrices in which only columns of one block are correlated.
     tol : float, default=1e-3
         The fit ends when the mean log-likelihood changes by less than this in a step.
     reg_covar : float, default=1e-6

@@ -2,7 +2,7 @@
 
 `covariances_`, `precisions_` and `precisions_cholesky_` have one shape per covariance type; everything below the
 estimators works with factors (k, d, d) or standard deviations (k, d). The table `COVARIANCES` is the only place where a
-covariance type is a string.
+covariance type is a string; a structure that no string can tell, such as `Blocks`, is given itself.
 """
 
 from __future__ import annotations
@@ -51,16 +51,30 @@ ALL = tuple(structure.name for structure in EIGEN)
 UNIVARIATE = ("E", "V")  # what the fourteen come down to in one dimension
 
 
-def structure(name: str) -> Structure:
-    """The structure of a covariance type. Raises `ValueError` for a name that is none."""
-    if name not in COVARIANCES:
-        raise ValueError(f"The covariance type {name!r} is unknown; expected one of {', '.join(COVARIANCES)}.")
-    return COVARIANCES[name].structure
+def layout(kind: str | Structure) -> Layout:
+    """The layout of a covariance type, or of a structure. Raises `ValueError` for a name that is none."""
+    if isinstance(kind, Structure):
+        return _plain(kind)
+    if kind not in COVARIANCES:
+        raise ValueError(f"The covariance type {kind!r} is unknown; expected one of {', '.join(COVARIANCES)}.")
+    return COVARIANCES[kind]
 
 
-def covariance_type(structure: Structure) -> str:
-    """The name of a structure."""
-    return next(name for name, layout in COVARIANCES.items() if layout.structure == structure)
+def structure(kind: str | Structure) -> Structure:
+    """The structure of a covariance type, which may be one itself. Raises `ValueError` for a name that is none."""
+    return layout(kind).structure
+
+
+def covariance_type(structure: Structure) -> str | Structure:
+    """The name of a structure, or the structure itself if it has none."""
+    return next((name for name, layout in COVARIANCES.items() if layout.structure == structure), structure)
+
+
+def check_columns(structure: Structure, d: int) -> None:
+    """Raises `BadData` where blocks name columns that are not there."""
+    named = [j for block in getattr(structure, "columns", ()) for j in block]
+    if max(named, default=0) >= d:
+        raise BadData(f"The covariance has blocks with column {max(named)}; expected columns from 0 to {d - 1}.")
 
 
 def attributes(chol: Tensor, layout: Layout) -> dict[str, Tensor]:
@@ -154,11 +168,11 @@ def check_means(value: Any, k: int, d: int) -> Tensor:
     return check_shape(value, (k, d), "means")
 
 
-def check_precisions(value: Any, name: str, k: int, d: int) -> Tensor:
-    """Factors of the covariances whose precisions are given, in the shape of the covariance type `name`."""
-    layout = COVARIANCES[name]
-    given = check_shape(value, layout.axes(k, d), f"{name} precision")
-    precision = layout.spread(given, k, d)
+def check_precisions(value: Any, kind: str | Structure, k: int, d: int) -> Tensor:
+    """Factors of the covariances whose precisions are given, in the shape of a covariance type."""
+    of, name = layout(kind), kind if isinstance(kind, str) else kind.name
+    given = check_shape(value, of.axes(k, d), f"{name} precision")
+    precision = of.spread(given, k, d)
     if precision.ndim == 2:
         if not bool((precision > 0).all()):
             raise ValueError(f"'{name} precision' should be positive")
@@ -167,7 +181,7 @@ def check_precisions(value: Any, name: str, k: int, d: int) -> Tensor:
     backwards, info = torch.linalg.cholesky_ex(precision.flip(-1, -2))
     if bool(info.any()) or not torch.allclose(precision, precision.mT):
         raise ValueError(f"'{name} precision' should be symmetric, positive-definite")
-    return factors(layout.cut(backwards.flip(-1, -2)), layout, k, d)
+    return factors(of.cut(backwards.flip(-1, -2)), of, k, d)
 
 
 def check_shape(value: Any, shape: tuple[int, ...], name: str) -> Tensor:

@@ -31,13 +31,13 @@ ACCELERATIONS = {"squarem": squarem(), "anderson": anderson()}
 class CovarianceMixture(MixtureEstimator):
     """A mixture whose components have a covariance (or scale) matrix of some structure."""
 
-    covariance_type: str = "full"
+    covariance_type: str | Structure = "full"
     precisions_init: Any = None
     prior: Any = None
     acceleration: str | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = MixtureEstimator._parameter_constraints | {
-        "covariance_type": [StrOptions(set(sk.COVARIANCES))],
+        "covariance_type": [StrOptions(set(sk.COVARIANCES)), Structure],
         "precisions_init": ["array-like", None],
         "prior": [StrOptions({"mclust"}), dict, None],
         "acceleration": [StrOptions(set(ACCELERATIONS)), None],
@@ -54,6 +54,7 @@ class CovarianceMixture(MixtureEstimator):
 
     def _given(self, k: int, d: int) -> dict[str, Tensor]:
         given = super()._given(k, d)
+        sk.check_columns(self._structure(), d)
         if self.precisions_init is not None:
             given["chol"] = sk.check_precisions(self.precisions_init, self.covariance_type, k, d)
         return given
@@ -63,15 +64,15 @@ class CovarianceMixture(MixtureEstimator):
         return begin.relocated(origin=sample.origin, prior=prior)
 
     def _shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
-        axes = sk.COVARIANCES[self.covariance_type].axes(k, d)
+        axes = sk.layout(self.covariance_type).axes(k, d)
         return {"means_": (k, d)} | dict.fromkeys(("covariances_", "precisions_", "precisions_cholesky_"), axes)
 
     def _written(self, components: Any) -> dict[str, Tensor]:
         gaussian = components if isinstance(components, Gaussian) else components.gaussian
-        return {"means_": gaussian.mean} | sk.attributes(gaussian.chol, sk.COVARIANCES[self.covariance_type])
+        return {"means_": gaussian.mean} | sk.attributes(gaussian.chol, sk.layout(self.covariance_type))
 
     def _read_gaussian(self, values: Mapping[str, Tensor], origin: Float[Tensor, "d"]) -> Gaussian:
-        layout, mean = sk.COVARIANCES[self.covariance_type], values["means_"]
+        layout, mean = sk.layout(self.covariance_type), values["means_"]
         chol = sk.factors(values["precisions_cholesky_"], layout, *mean.shape)
         jitter = torch.zeros(len(mean), dtype=torch.float64, device=mean.device)
         return Gaussian(mean.double().clone(), chol, jitter, origin, layout.structure, float(self.reg_covar))

@@ -29,12 +29,15 @@ from gmmlab.experts.base import head, outputs_of
 from gmmlab.experts.conditional import Conditional
 from gmmlab.experts.joint import difference, given
 from gmmlab.experts.trajectory import LEVEL, GlobalVariance, Windows
+from gmmlab.families import Blocks, Structure
 from gmmlab.families.conditioning import complement
 from gmmlab.init import METHODS
 from gmmlab.model import Mixture
 
 if TYPE_CHECKING:
     from gmmlab.widgets.session import Session
+
+CROSS = "cross-diag"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -50,9 +53,10 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
     n_components : int or list of int, default=1
         Number of components; of several the one with the highest conditional density of held-out outputs is taken.
         (Criteria of the joint density, such as BIC, ask for as many components as the inputs need.)
-    covariance_type : {'full', 'tied', 'diag', 'spherical'} or three letters, default='full'
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'cross-diag'}, three letters or `Blocks`, default='full'
         As `GaussianMixture` has it. With 'tied' all lines are parallel; axis-aligned covariances have lines that are
-        level.
+        level. 'cross-diag' takes as many inputs as outputs, and output j to hang on input j alone within a component:
+        three numbers a pair, where full covariances of many columns want many rows.
     tol : float, default=1e-4
         The fit ends when the mean log-likelihood changes by less than this in a step.
     reg_covar : float, default=1e-6
@@ -101,7 +105,7 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
     """
 
     n_components: Any = field(default=1, kw_only=False)
-    covariance_type: str = "full"
+    covariance_type: str | Structure = "full"
     tol: float = 1e-4
     reg_covar: float = 1e-6
     max_iter: int = 500
@@ -112,7 +116,7 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "covariance_type": [StrOptions(set(sk.COVARIANCES))],
+        "covariance_type": [StrOptions({*sk.COVARIANCES, CROSS}), Structure],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -134,7 +138,7 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
         if not isinstance(chosen, Integral):
             scores = self._held_out(_counts(chosen), x, out, weight)
             chosen = max(scores, key=lambda k: (scores[k], -k))
-        joint = self._joint(int(chosen)).fit(sk.like(X, rows), sample_weight=weight)
+        joint = self._joint(int(chosen), x.shape[1], out.shape[1]).fit(sk.like(X, rows), sample_weight=weight)
         self.joint_, self.n_components_ = joint, int(chosen)
         self.__dict__.pop("cv_scores_", None)
         if scores is not None:
@@ -160,7 +164,9 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
         if hasattr(self, "joint_"):
             begin = self.mixture_
         else:
-            start = self._joint(_counts(self.n_components)[0]).set_params(max_iter=0, n_init=1)
+            start = self._joint(_counts(self.n_components)[0], x.shape[1], out.shape[1]).set_params(
+                max_iter=0, n_init=1
+            )
             begin = start.fit(rows, sample_weight=weight).mixture_
         begin = begin.relocated(origin=rows.nanmean(0))
         fit = expectation_maximisation(rows, tol=float(self.tol), weight=weight)
@@ -172,11 +178,14 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
         validate_data(copy(self), head(X), reset=True, skip_check_array=True)
         return x, outputs_of(y, x)
 
-    def _joint(self, k: int) -> GaussianMixture:
-        """The mixture to be fitted."""
+    def _joint(self, k: int, p: int, q: int) -> GaussianMixture:
+        """The mixture to be fitted, of p inputs and q outputs."""
+        kind = self.covariance_type
+        if kind == CROSS and p != q:
+            raise BadData(f"There are {p} inputs and {q} outputs; {CROSS!r} covariances expect as many of both.")
         return GaussianMixture(
             k,
-            covariance_type=self.covariance_type,
+            covariance_type=Blocks(tuple((j, p + j) for j in range(p))) if kind == CROSS else kind,
             tol=self.tol,
             reg_covar=self.reg_covar,
             max_iter=self.max_iter,

@@ -12,13 +12,14 @@ from gmmlab.families.niw import NormalInverseWishart
 from gmmlab.families.normal_wishart import NormalWishart
 from gmmlab.families.prior import Prior
 from gmmlab.families.scaled import ScaledLinear
-from gmmlab.families.structures import EIGEN, EII, VII, Diagonal, Eigen, Full, Spherical, Structure, Tied
+from gmmlab.families.structures import EIGEN, EII, VII, Blocks, Diagonal, Eigen, Full, Spherical, Structure, Tied
 from gmmlab.families.student import Student
 
 __all__ = [
     "EIGEN",
     "EII",
     "VII",
+    "Blocks",
     "Built",
     "Components",
     "Diagonal",

@@ -22,7 +22,7 @@ from torch.autograd.functional import hessian, jacobian
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.errors import NotPositiveDefinite
-from gmmlab.families import EII, Gaussian, Structure
+from gmmlab.families import EII, Blocks, Gaussian, Structure
 from gmmlab.families.structures import EEE, EEI, VII, VVI, VVV
 from gmmlab.kernels import forms
 from gmmlab.kernels.chunks import chunk_rows
@@ -56,6 +56,7 @@ def _everywhere(d: int) -> Float[Tensor, "1 d"]:
 # What the covariances of a structure are sums of; only structures that are linear spaces have such units.
 UNITS: dict[type[Structure], Callable[[int], Tensor]] = {
     VVV: _elements,
+    Blocks: _elements,  # of which those within a block are taken
     EEE: _elements,
     VVI: _axes,
     EEI: _axes,
@@ -82,7 +83,10 @@ class Chart(NamedTuple):
                 f"The observed information is known for the structures {known}, not for {structure.name}. The "
                 "bootstrap works for every structure."
             )
-        units = UNITS[type(structure)](components.d).to(components.mean)
+        units = UNITS[type(structure)](components.d)
+        if isinstance(structure, Blocks):
+            units = units[~(units.bool() & ~structure.within(components.d)).flatten(1).any(1)]
+        units = units.to(components.mean)
         return cls(components.k, components.d, structure.shared, units)
 
     def pack(self, mixture: Mixture) -> Float[Tensor, "p"]:

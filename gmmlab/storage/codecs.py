@@ -19,7 +19,7 @@ from gmmlab.axes import Tensor
 from gmmlab.clustering.discovery.moves import Kind
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.growing import UPDATES
-from gmmlab.families import Structure
+from gmmlab.families import Blocks, Structure
 from gmmlab.families.structures import Iterated
 from gmmlab.fit.certificate import Certificate
 from gmmlab.storage import values
@@ -155,7 +155,9 @@ def _random_state(content: Any, tensors: Tensors) -> np.random.RandomState:
 
 
 def _put_structure(value: Structure, place: str, tensors: Tensors) -> Any:  # noqa: ARG001 - as all
-    """Its name, and where its projection is cut short, after how many rounds."""
+    """Its name, and where its projection is cut short, after how many rounds; of blocks their columns."""
+    if isinstance(value, Blocks):
+        return {"blocks": [list(block) for block in value.columns]}
     if not isinstance(value, Iterated):
         return sk.covariance_type(value)
     usual = replace(value, rounds=Iterated.rounds)
@@ -165,6 +167,8 @@ def _put_structure(value: Structure, place: str, tensors: Tensors) -> Any:  # no
 def _structure(content: Any, tensors: Tensors) -> Structure:  # noqa: ARG001 - as all
     if isinstance(content, str):
         return sk.structure(content)
+    if isinstance(content, dict):
+        return Blocks(tuple(tuple(block) for block in content["blocks"]))
     name, rounds = content
     found = sk.structure(name)
     if not isinstance(found, Iterated) or type(rounds) is not int or rounds < 1:

@@ -168,7 +168,7 @@ def check_mixture(model: ClimbingMixture) -> None:
 def check_shaped(model: CovarianceMixture | BayesianGaussianMixture) -> None:
     """Covariances must be consistent with their factors."""
     check_mixture(model)
-    axes, layout = tuple(sk.as_tensor(model.means_).shape), sk.COVARIANCES[model.covariance_type]
+    axes, layout = tuple(sk.as_tensor(model.means_).shape), sk.layout(model.covariance_type)
     upper = sk.as_tensor(model.precisions_cholesky_)
     _check_factors(layout.spread(sk.as_tensor(model.covariances_), *axes), upper, layout, axes)
     check_agreement(model, {"precisions_": _square(upper, dense=layout.structure.dense)}, "precisions_cholesky_")

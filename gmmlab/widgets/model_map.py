@@ -152,7 +152,7 @@ class ModelMap(ChartWidget):
         """The session in which fits are opened: the best one to begin with."""
         if self._target is None:
             best = self.selection.best_
-            self.load(best.covariance_type, best.n_components)
+            self.load(str(best.covariance_type), best.n_components)
             assert self._target is not None
         return self._target
 

@@ -13,7 +13,7 @@ import torch
 from gmmlab.axes import Tensor
 from gmmlab.estimators import parameters
 from gmmlab.estimators.student_mixture import RULES
-from gmmlab.families import Diagonal, Full, Gaussian, Student
+from gmmlab.families import Blocks, Diagonal, Full, Gaussian, Structure, Student
 from gmmlab.families.student import Fixed
 from gmmlab.gates import Constant, Noisy
 from gmmlab.model import Mixture
@@ -32,7 +32,7 @@ class Code(str):
 
 
 def mixture(
-    covariance_type: str,
+    covariance_type: str | Structure,
     *,
     weights: Sequence[float],
     means: Sequence[Sequence[float]],
@@ -68,8 +68,9 @@ def code(model: Mixture, *, rows: str = "X", **settings: Any) -> Code:
     A prior of the parameters is left out, as a `Mixture` made by hand has none.
     """
     shown = ", ".join([rows, "model=model", *(f"{name}={value!r}" for name, value in settings.items())])
+    blocks = "from gmmlab.families import Blocks\n" if isinstance(model.located.structure, Blocks) else ""
     return Code(
-        "import gmmlab\n"
+        f"import gmmlab\n{blocks}"
         "from gmmlab.widgets.recreate import mixture\n\n"
         f"model = {_call('mixture', _parameters(model))}\n"
         f"explorer = gmmlab.explore({shown})\n"

@@ -16,6 +16,7 @@ from gmmlab.errors import BadData, DataWarning
 from gmmlab.experts import GMRegressor, blended, trajectory
 from gmmlab.experts.joint import given
 from gmmlab.experts.trajectory import BEND, LEVEL, SLOPE, GlobalVariance
+from gmmlab.families import Blocks
 from gmmlab.gates import Constant
 from gmmlab.model import Mixture
 
@@ -72,6 +73,27 @@ def test_moments_are_those_of_regress(data, kind):
     mean, sd = model.joint_.regress(x, [0, 1], [2, 3])
     np.testing.assert_allclose(model.predict(x), mean, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(model.predict_std(x), sd, rtol=1e-6)
+
+
+def test_crossed_diagonals_tie_an_output_to_its_input(data):
+    """With one component, output j is the line of column j alone; and a pair has three numbers."""
+    x, y = data
+    model = GMRegressor(1, covariance_type="cross-diag", reg_covar=0).fit(x, y)
+    alone = [GMRegressor(1, reg_covar=0).fit(x[:, [j]], y[:, j]).predict(x[:, [j]]) for j in (0, 1)]
+    np.testing.assert_allclose(model.predict(x), np.column_stack(alone), rtol=1e-9, atol=1e-10)
+    assert model.mixture_.n_parameters == 4 + 2 * 3
+    several = GMRegressor(3, covariance_type="cross-diag", random_state=0).fit(x, y)
+    chol = several.conditional(x[:1]).chol[0]
+    assert float(chol[:, 1, 0].abs().max()) == 0 and float(several.mixture_.gaussian.cov[:, 0, 2].abs().min()) > 0
+    rows = np.column_stack([x, y])
+    blocks = GaussianMixture(3, covariance_type=Blocks([[0, 2], [1, 3]]), tol=1e-4, max_iter=500, random_state=0)
+    np.testing.assert_array_equal(blocks.fit(rows).means_, several.joint_.means_)
+    again = GaussianMixture.from_mixture(several.mixture_)
+    assert again.covariance_type == blocks.covariance_type and again.bic(rows) == pytest.approx(blocks.bic(rows))
+    with pytest.raises(BadData, match="2 inputs and 1 outputs; 'cross-diag' covariances expect as many"):
+        GMRegressor(1, covariance_type="cross-diag").fit(x, y[:, 0])
+    with pytest.raises(BadData, match="blocks with column 4; expected columns from 0 to 3"):
+        GMRegressor(1, covariance_type=Blocks([[0, 4]])).fit(x, y)
 
 
 def test_any_direction_is_asked_of_one_fit(fitted, data):

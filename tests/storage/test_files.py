@@ -21,6 +21,7 @@ from sklearn.exceptions import NotFittedError
 
 from gmmlab import FactorMixture, GaussianMixture, StudentMixture
 from gmmlab.errors import BadFile
+from gmmlab.families import Blocks
 from gmmlab.storage import load, save
 from gmmlab.storage.codecs import decode, encode
 
@@ -47,6 +48,7 @@ ROWS = {
 
 
 MODELS = {kind: GaussianMixture(3, covariance_type=kind, random_state=0) for kind in KINDS} | {
+    "blocks": GaussianMixture(3, covariance_type=Blocks(((0, 2), (1, 3))), random_state=0),
     "noise": GaussianMixture(2, noise=True, random_state=0),
     "student": StudentMixture(2, random_state=0),
     "student, given dof": StudentMixture(2, dof=5.0, covariance_type="VVI", random_state=0),

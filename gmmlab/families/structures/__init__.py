@@ -15,8 +15,13 @@ The fourteen are named by three letters after Banfield and Raftery (1993): volum
     Tied        EEE    one covariance matrix for all
     Diagonal    VVI    own variances along the axes
     Spherical   VII    one variance each
+
+Beside them stands what is correlated in some columns only:
+
+    Blocks             own covariance matrices, each of blocks of columns
 """
 
+from gmmlab.families.structures.blocks import Blocks
 from gmmlab.families.structures.closed import EEE, EEI, EEV, EII, EVI, EVV, VII, VVI, VVV
 from gmmlab.families.structures.iterated import EVE, VEE, VEI, VEV, VVE, BothOfOneOrientation, Iterated, OneOrientation
 from gmmlab.families.structures.structure import Eigen, Structure, Tie
@@ -44,6 +49,7 @@ __all__ = [
     "VVE",
     "VVI",
     "VVV",
+    "Blocks",
     "BothOfOneOrientation",
     "Diagonal",
     "Eigen",
