@@ -151,32 +151,6 @@ def test_values_beyond_all_densities_are_refused(fitted):
         given(fitted.mixture_, [0, 1], far, [2])
 
 
-def test_numbers_of_another_implementation():
-    """Those of the package gmr 2.0.3, `GMM(...).predict([0], x)` and `.condition([0], [0.5])`."""
-    covs = [
-        [[1.0, 0.6, 0.2], [0.6, 1.5, -0.3], [0.2, -0.3, 0.8]],
-        [[0.7, -0.4, 0.1], [-0.4, 1.0, 0.2], [0.1, 0.2, 0.5]],
-    ]
-    joint = GaussianMixture(
-        2,
-        weights_init=[0.4, 0.6],
-        means_init=[[-1.0, 0.5, 1.0], [1.5, -0.5, 0.0]],
-        precisions_init=np.linalg.inv(covs),
-        max_iter=0,
-    ).fit(np.eye(4, 3))
-    found = given(joint.mixture_, [0], torch.tensor([[-2.0], [0.5], [3.0]], dtype=torch.float64), [1, 2])
-    np.testing.assert_allclose(found.expectation, PREDICTED, rtol=1e-9)
-    np.testing.assert_allclose(found.log_w[1].exp(), PRIORS, rtol=1e-9)
-
-
-PREDICTED = [
-    [-0.09925091798159745, 0.7993913708600481],
-    [0.4301705390178575, 0.24674434882584523],
-    [-1.3531728780833736, 0.21576446487498493],
-]
-PRIORS = [0.2700208358198927, 0.7299791641801072]
-
-
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
