@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +99,17 @@ def systems(listed: Iterable[Entry]) -> list[tuple[str, str, list[str]]]:
 
 
 def index(listed: Iterable[Entry]) -> str:
-    """The text of notebooks/README.md."""
+    """The text of notebooks/README.md, by parts in the order in which they begin."""
     lines = [
         "# The notebooks",
         "",
         "`make lab` opens them, `gmmlab run NAME` runs one without a browser.",
         "This page is made by `make notebooks` from the metadata of the notebooks.",
     ]
-    for part, members in groupby(listed, key=lambda entry: entry.part):
+    parts: dict[str, list[Entry]] = {}
+    for entry in listed:
+        parts.setdefault(entry.part, []).append(entry)
+    for part, members in parts.items():
         lines += ["", f"## {part}", "", "| notebook | minutes | systems |", "|---|--:|---|"]
         for e in members:
             shown = ", ".join(f"`{slug}`" for slug in e.systems)
