@@ -17,12 +17,14 @@ from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.families.mixed import Mixed
 from gmmlab.families.prior import Prior
 from gmmlab.families.structures import Eigen, Full, Structure
-from gmmlab.kernels import fused
+from gmmlab.kernels import compiled, compiled_chain, fused
 from gmmlab.kernels.bounded import Joint, bounded_e_step
+from gmmlab.kernels.chain import Chain
 from gmmlab.kernels.cholesky import add_to_variances, safe_cholesky
 from gmmlab.kernels.chunks import Buffers, chunk_rows
 from gmmlab.kernels.forms import Form, Parameters, Products, Whitened, cancels, choose
 from gmmlab.kernels.groups import Groups
+from gmmlab.kernels.packing import Packing
 from gmmlab.record import Record, shared, static
 from gmmlab.stats import Moments
 
@@ -174,6 +176,22 @@ class Gaussian(Record):
             joint = Joint(self.form, self.origin, natural, self._kept_parameters.peak, log_w, groups)
             total, evidence = bounded_e_step(x, joint, weight)
         return Moments(*self.form.unpack(total), origin=self.origin), evidence
+
+    def one_pass_along(
+        self, x: Float[Tensor, "n d"], chain: Chain, packing: Packing, weight: Float[Tensor, "n"] | None = None
+    ) -> tuple[Moments, compiled_chain.Totals] | None:
+        """Statistics of packed rows as states of a chain, and of its moves; None where passes through tables are due.
+
+        That is where `kernels/compiled_chain.py` does not serve, or its probabilities are not exact.
+        """
+        form, few = self.form, self.width - self.k <= compiled.MOST_FEATURES
+        if not isinstance(form, Products) or not few or not compiled_chain.serves(x, self.k, packing):
+            return None
+        (natural,), pairs = self._natural, form.pairs(self.d, x.device)
+        found = compiled_chain.totals(
+            chain, x, packing, origin=self.origin, natural=natural, pairs=pairs, weight=weight
+        )
+        return None if found is None else (Moments(*form.unpack(found.total), origin=self.origin), found)
 
     def _fuses(self, x: Float[Tensor, "n d"], groups: Groups) -> bool:
         return groups.g == 1 and fused.serves(x, self.k, self.width - self.k)

@@ -4,7 +4,8 @@
 
 The rows lie one sequence after the other. Their log densities under the components are made chunk by chunk, then the
 gate sees all of them (`gates/markov.py`), then the components take their statistics as ever. So any family can be what
-states emit, and all ways of fitting that work on statistics apply. Log-likelihoods are per row, as in all fits.
+states emit, and all ways of fitting that work on statistics apply. Gaussian states have a compiled pass that does all
+three at once (`kernels/compiled_chain.py`). Log-likelihoods are per row, as in all fits.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from gmmlab.algebra.conditioning import marginal
 from gmmlab.axes import Float, Tensor
 from gmmlab.errors import BadData
-from gmmlab.families import Components
+from gmmlab.families import Components, Gaussian
 from gmmlab.fit.missing import check_columns, completed
 from gmmlab.gates.markov import Assigned, Markov, Smooth
 from gmmlab.gates.posterior import Posterior
@@ -30,6 +31,7 @@ from gmmlab.kernels.packing import Packing
 from gmmlab.kernels.patterns import Pattern, patterns
 from gmmlab.kernels.scan import quickest
 from gmmlab.model import Mixture
+from gmmlab.stats import Transitions
 from gmmlab.steps import MixtureStats
 
 
@@ -95,13 +97,13 @@ class Sequences:
     @torch.no_grad()
     def __call__(self, model: Mixture) -> MixtureStats:
         """Statistics of all rows; the evidence is log p of all sequences."""
+        if (found := self._in_one_pass(model)) is not None:
+            return found
         assigned = self._assigned(model, self._buffers)
         resp, evidence, _ = assigned.posterior
-        n = evidence.new_tensor(self._n, dtype=torch.float64) if self._weight is None else self._weight.sum().double()
-        total = evidence.sum(dtype=torch.float64)
         parts = (self._stats(model, part, resp) for part in self._parts)
-        empty = MixtureStats(None, assigned.stats, total, n)
-        return empty.replace(components=reduce(add, (part for part in parts if part is not None)))
+        components = reduce(add, (part for part in parts if part is not None))
+        return MixtureStats(components, assigned.stats, evidence.sum(dtype=torch.float64), self._count)
 
     @torch.no_grad()
     def posterior(self, model: Mixture) -> Posterior:
@@ -126,6 +128,25 @@ class Sequences:
         """The most probable states of each sequence, and log p(x, path)."""
         found = chain.viterbi(_gate(model).chain, self._densities(model), self.packing)
         return found._replace(states=self.packing.unpack(found.states))
+
+    @property
+    def _count(self) -> Float[Tensor, ""]:
+        """The number of rows, or the sum of their weights."""
+        return torch.tensor(self._n).double() if self._weight is None else self._weight.sum().double()
+
+    def _in_one_pass(self, model: Mixture) -> MixtureStats | None:
+        """Statistics of rows of which nothing is told or missing, under states that have a kernel of their own."""
+        if self._smooth is not quickest or self._told is not None or self._parts[0].at != slice(0, self._n):
+            return None
+        match model:
+            case Mixture(components=Gaussian() as states, gate=Markov(parts=None) as gate):
+                passed = states.one_pass_along(self._parts[0].x, gate.chain, self.packing, self._weight)
+                if passed is not None:
+                    moments, (_, moves, start, evidence) = passed
+                    evidence = evidence if self._weight is None else evidence * self._weight
+                    counts = Transitions(moments.w, start, moves)
+                    return MixtureStats(moments, counts, evidence.sum(dtype=torch.float64), self._count)
+        return None
 
     def _assigned(self, model: Mixture, buffers: Buffers | None = None) -> Assigned:
         table, options = self._table(model, buffers), {"told": self._told, "weight": self._weight}

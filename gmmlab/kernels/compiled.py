@@ -29,7 +29,7 @@ MOST_FEATURES = 600  # 32 columns with full covariances
 
 def serves(x: Float[Tensor, "n d"], k: int, f: int) -> bool:
     """Whether `compiled_e_step` can be had for these rows, and should be."""
-    return x.is_cpu and f <= MOST_FEATURES and len(x) * k * f >= LEAST_WORK and _can_run()
+    return x.is_cpu and f <= MOST_FEATURES and len(x) * k * f >= LEAST_WORK and can_run()
 
 
 def compiled_e_step(
@@ -78,5 +78,6 @@ def compiled_e_step(
 
 
 @cache
-def _can_run() -> bool:
+def can_run() -> bool:
+    """Whether numba is there."""
     return find_spec("numba") is not None

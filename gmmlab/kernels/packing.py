@@ -54,6 +54,11 @@ class Packing:
         return len(self.lengths)
 
     @cached_property
+    def begins(self) -> Int[Tensor, "t"]:
+        """Where the rows of each time begin."""
+        return torch.tensor([span.begin for span in self.spans])
+
+    @cached_property
     def places(self) -> Int[Tensor, "n"]:
         """Where each row of the caller lies."""
         return self.order.argsort()

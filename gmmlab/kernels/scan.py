@@ -7,7 +7,8 @@ the other takes T rounds and O(T s^2) work. With (max, +) in place of (+, x) the
 García-Fernández (2021), sections III and IV.
 
 A step of the loops of `kernels/chain.py` takes as long as these products do for some hundred numbers: scans are for few
-and long sequences. `pays` is the rule, `quickest` follows it.
+and long sequences. `pays` is the rule, `quickest` follows it, but for compiled passes where they can be had: they take
+less time than both (`kernels/compiled_chain.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.kernels import compiled_chain
 from gmmlab.kernels.chain import Chain, Filtered, Paths, Smoothed, in_logs
 from gmmlab.kernels.chain import filtered as filtered_in_steps
 from gmmlab.kernels.chain import smooth as in_steps
@@ -42,6 +44,9 @@ def quickest(
     buffers: Buffers | None = None,
 ) -> Smoothed:
     """Smoothed states by the way that takes less time."""
+    if compiled_chain.serves(table, table.shape[1], packing):
+        found = compiled_chain.smoothed(chain, table, packing, weight, buffers)
+        return in_logs(chain, table, packing, weight) if found is None else found
     return (smooth if pays(packing, table.shape[1]) else in_steps)(chain, table, packing, weight, buffers)
 
 

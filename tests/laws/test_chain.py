@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gmmlab.errors import BadData
-from gmmlab.kernels import chain, scan
+from gmmlab.kernels import chain, compiled_chain, scan
 from gmmlab.kernels.chain import Chain
 from gmmlab.kernels.packing import Packing
 
@@ -20,6 +20,7 @@ WAYS = {
     "by rule": chain.smooth,
     "by scan": scan.smooth,
     "quickest": scan.quickest,
+    "compiled": compiled_chain.smoothed,
 }
 BEST = {"in steps": chain.viterbi, "by scan": scan.viterbi}
 FILTERS = {"in steps": chain.filtered, "by scan": scan.filtered}

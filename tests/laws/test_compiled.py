@@ -178,7 +178,7 @@ def test_rule(monkeypatch):
     rows = torch.zeros(compiled.LEAST_WORK // 60, 2, dtype=torch.float64)
     assert compiled.serves(rows, 10, 6 + 1) and not compiled.serves(rows, 10, 6 - 1)
     assert not compiled.serves(rows, 10, compiled.MOST_FEATURES + 1)
-    monkeypatch.setattr(compiled, "_can_run", lambda: False)
+    monkeypatch.setattr(compiled, "can_run", lambda: False)
     assert not compiled.serves(rows, 10, 7)
 
 
