@@ -9,7 +9,8 @@ With c_t = p(x_t | x_1:t-1) over the greatest density of its row, and u_t the jo
     ahead    l_t = density / c_t-1      u_t = l_t * (A' u_t-1)      c_t = sum u_t
     back     gamma_t = u_t * b_t        b_t-1 = A (l_t * b_t)       xi_t = A * (u_t-1 (l_t * b_t)')
 
-from b = 1 / c_T at the end of each sequence: no line is divided once more, and no division waits for a product.
+from b = 1 / c_T at the end of each sequence: no line is divided once more, and no division waits for a product. After
+it b is zero, so that whatever is left in its lane counts for nothing.
 """
 
 from __future__ import annotations
@@ -79,18 +80,6 @@ def _given(table, s, begins, time, first, lik, rows):
             at = c * _T + i * _L
             for r in range(running):
                 lik[at + r] = table[c, row + r] * factor
-
-
-@compiled
-@no_type_check
-def _blank(lik, s, begins, time, first, rows):
-    """Densities of zero after the ends of sequences."""
-    zero = lik.dtype.type(0)
-    for i in range(rows // _L):
-        _, running = _running(begins, time + i, first)
-        for c in range(s):
-            for r in range(running, _L):
-                lik[c * _T + i * _L + r] = zero
 
 
 @compiled
@@ -287,7 +276,6 @@ def chain_tiles(begins, share, shares, start, moves, least, weight, table, resp,
             else:
                 _given(table, s, begins, time, first, lik, rows)
             lost += _densities(lik, s, tops[k], rows)
-            _blank(lik, padded, begins, time, first, rows)
             if k:
                 _carry(joints[k - _1], joint, padded)
             _ahead(lik, joint, scales[k], inverse, ends, start, back, padded, begins, time, first, rows)

@@ -60,11 +60,6 @@ def both(monkeypatch):
     return compute
 
 
-def a_chain(s: int, rng: torch.Generator, *, forbidden: bool = False) -> Chain:
-    gate = a_gate(s, rng, forbidden=forbidden)
-    return gate.chain
-
-
 def a_gate(s: int, rng: torch.Generator, *, forbidden: bool = False, parts: Tensor | None = None) -> Markov:
     start, moves = (torch.rand(*axes, generator=rng, dtype=torch.float64) for axes in ([s], [s, s]))
     if forbidden:
@@ -82,10 +77,10 @@ def tolerance(kind: torch.dtype) -> float:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("forbidden", [False, True])
-@pytest.mark.parametrize("s", [1, 2, 3, 4, 5, 8, 13])
-def test_smoothed_states_equal_those_of_torch(s, forbidden, weighted, lengths, rng, *, kind, threads):
-    packing, model = Packing(lengths), a_chain(s, rng, forbidden=forbidden)
+@pytest.mark.parametrize("s", [1, 2, 3, 5, 8])
+def test_smoothed_states_equal_those_of_torch(s, weighted, lengths, rng, *, kind, threads):
+    """Also where moves are impossible."""
+    packing, model = Packing(lengths), a_gate(s, rng, forbidden=s > 2).chain
     table = (3 * torch.randn(s, sum(lengths), generator=rng, dtype=torch.float64)).T
     weight = torch.rand(len(lengths), generator=rng, dtype=torch.float64).round(decimals=1) if weighted else None
     each = None if weight is None else weight[packing.sequence].to(kind)
@@ -97,13 +92,13 @@ def test_smoothed_states_equal_those_of_torch(s, forbidden, weighted, lengths, r
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("s", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("s", [1, 4, 5])
 @pytest.mark.parametrize("name", ["VVI", "VVV"])
-def test_statistics_equal_those_of_torch(name, s, weighted, lengths, rng, *, kind, both, threads):
+def test_statistics_equal_those_of_torch(name, s, weighted, lengths, rng, *, kind, both):
     x = rows(sum(lengths), rng)
     components = cases.random_mixture(cases.STRUCTURES[name], cases.blobs(rng), s, rng).components
     weight = torch.rand(len(lengths), generator=rng) if weighted else None
-    model = Mixture(components, a_gate(s, rng, forbidden=s > 3))
+    model = Mixture(components, a_gate(s, rng, forbidden=s == 5))
     ours, theirs = both(model, x.to(kind), lengths, weight=weight)
     cases.close(ours, theirs, tolerance(kind))
     torch.testing.assert_close(ours.gate.start, theirs.gate.start, rtol=tolerance(kind), atol=tolerance(kind))
@@ -160,25 +155,36 @@ def test_rows_that_hardly_any_state_can_make(rng, kind, both):
 
 def test_what_is_not_exact_is_computed_with_logarithms(rng, kind, both):
     """Held to the left for long, then on the right from the start: no scaled product survives that."""
-    never, lengths = -torch.inf, [4000, 7]
+    never, lengths = -torch.inf, [1600, 7]
     model = Chain(torch.tensor([0.5, 0.5]).double().log(), torch.tensor([[0.0, never], [never, 0.0]]).double())
-    table = torch.zeros(4007, 2, dtype=kind)
-    table[:2000, 1], table[2000:, 0] = -1.0, -1.001
+    table = torch.zeros(1607, 2, dtype=kind)
+    table[:800, 1], table[800:, 0] = -1.0, -1.001
     packing = Packing(lengths)
     assert compiled_chain.smoothed(model, packing.pack(table), packing) is None
     assert chain.scaled(model, packing.pack(table), packing) is None
-    x = torch.where(torch.arange(4007) < 2000, -1.0, 1.001).to(kind)[:, None]
+    x = torch.where(torch.arange(1607) < 800, -1.0, 1.001).to(kind)[:, None]
     states = cases.gaussians(cases.STRUCTURES["EII"], x, 2, rng)
     states = states.replace(mean=torch.tensor([[-1.0], [1.0]]).double(), chol=torch.ones(2, 1).double())
     ours, theirs = both(Mixture(states, Markov(*model, a_gate(2, rng).share)), x, lengths)
     cases.close(ours, theirs, 0.0)  # by the same calls
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_both_take_the_same_for_exact(exact, rng, kind):
+    """The first state is ruled out in the end, when enough is left of the other, or too little."""
+    few = {torch.float64: (500, 300), torch.float32: (60, 40)}[kind][exact]
+    model = Chain(torch.tensor([0.5, 0.5]).double().log(), torch.eye(2).double().log())
+    table, packing = torch.zeros(few + 1, 2, dtype=kind), Packing([few + 1])
+    table[:few, 1], table[few, 0] = -1.0, -torch.inf
+    for way in (chain.scaled, compiled_chain.smoothed):
+        assert (way(model, table, packing) is not None) == exact
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_what_is_no_number_is_not_passed_over(value, rng, kind):
     table, packing = torch.zeros(40, 3, dtype=kind), Packing([30, 10])
     table[17, 1] = value
-    assert compiled_chain.smoothed(a_chain(3, rng), table, packing) is None
+    assert compiled_chain.smoothed(a_gate(3, rng).chain, table, packing) is None
 
 
 def test_an_impossible_sequence_says_where(rng, both):
