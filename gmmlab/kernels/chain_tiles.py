@@ -33,9 +33,11 @@ from gmmlab.kernels.compiled_tiles import (
     _4,
     _collect,
     _exp2,
+    _flat,
     _log,
     _table,
     compiled,
+    part,
 )
 from gmmlab.kernels.lanes import LANES, add, load, onto, over, spread, store, times
 
@@ -45,7 +47,7 @@ _LN2 = math.log(2)
 _LOG2E = 1 / _LN2
 
 
-@compiled
+@part
 @no_type_check
 def _running(begins, t, first):
     """The row of the first of sixteen sequences at a time, and how many of them still run."""
@@ -53,7 +55,7 @@ def _running(begins, t, first):
     return row, min(_L, max(begins[t + _1], row) - row)
 
 
-@compiled
+@part
 @no_type_check
 def _features_of(x, d, origin, pairs, begins, time, first, y, features, rows):
     """Products of two entries of (1, x - origin), of rows that lie one after the other."""
@@ -69,7 +71,7 @@ def _features_of(x, d, origin, pairs, begins, time, first, y, features, rows):
             features[at + r] = y[left + r] * y[right + r]
 
 
-@compiled
+@part
 @no_type_check
 def _given(table, s, begins, time, first, lik, rows):
     """Log densities to the base two, from a table."""
@@ -82,7 +84,7 @@ def _given(table, s, begins, time, first, lik, rows):
                 lik[at + r] = table[c, row + r] * factor
 
 
-@compiled
+@part
 @no_type_check
 def _densities(lik, s, top, rows):
     """Turn log densities to the base two into densities over the greatest of their row; counts what is no number."""
@@ -99,7 +101,7 @@ def _densities(lik, s, top, rows):
     return lost
 
 
-@compiled
+@part
 @no_type_check
 def _unsafe(scale, least, b, s, rows):
     """How many scales of a tile, and numbers of the way back, have lost digits or are no numbers."""
@@ -112,7 +114,7 @@ def _unsafe(scale, least, b, s, rows):
     return lost
 
 
-@compiled
+@part
 @no_type_check
 def _reached(moves, s, c, lines, at):
     """The sums of lines times the moves of four states."""
@@ -127,7 +129,7 @@ def _reached(moves, s, c, lines, at):
     return p0, p1, p2, p3
 
 
-@compiled
+@part
 @no_type_check
 def _meet(lik, joint, at, divisor, predicted):
     """Turn a density into l_t and a predicted probability into u_t, which is given back."""
@@ -138,7 +140,7 @@ def _meet(lik, joint, at, divisor, predicted):
     return both
 
 
-@compiled
+@part
 @no_type_check
 def _ahead(lik, joint, scale, inverse, ends, start, back, s, begins, time, first, rows):
     """Pass through a tile, from and to the inverse scales of a time; those of last rows go into `ends`."""
@@ -165,7 +167,7 @@ def _ahead(lik, joint, scale, inverse, ends, start, back, s, begins, time, first
     store(inverse, _0, divisor)
 
 
-@compiled
+@part
 @no_type_check
 def _back(lik, joint, gamma, b, ends, moves, s, begins, time, first, rows):
     """Pass back through a tile: posteriors into `gamma`, l_t * b_t into `lik`."""
@@ -189,7 +191,7 @@ def _back(lik, joint, gamma, b, ends, moves, s, begins, time, first, rows):
             store(b, (c + _3) * _T, p3)
 
 
-@compiled
+@part
 @no_type_check
 def _weigh(lines, s, weight, first, rows):
     """Lines times the weights of their sequences."""
@@ -200,7 +202,7 @@ def _weigh(lines, s, weight, first, rows):
                 lines[c * _T + i * _L + r] *= weight[first + r]
 
 
-@compiled
+@part
 @no_type_check
 def _say(gamma, s, scale, top, begins, time, first, resp, evidence, rows):
     """The log evidence of each row, and its posteriors if they are asked for."""
@@ -214,7 +216,7 @@ def _say(gamma, s, scale, top, begins, time, first, resp, evidence, rows):
                 resp[c, row + r] = gamma[c * _T + i * _L + r]
 
 
-@compiled
+@part
 @no_type_check
 def _carry(before, joint, s):
     """The last time of a tile is the one before the next."""
@@ -222,7 +224,7 @@ def _carry(before, joint, s):
         store(joint, c * _T, load(before, c * _T + U(TILE)))
 
 
-@compiled
+@part
 @no_type_check
 def _first(gamma, joint, starts, s):
     """Add to first states, and leave nothing before the first tile."""
@@ -232,7 +234,15 @@ def _first(gamma, joint, starts, s):
             joint[c * _T + r] = 0
 
 
-@compiled
+@part
+@no_type_check
+def _fill(line, value):
+    """Put the same number everywhere."""
+    for i in range(len(line)):
+        line[i] = value
+
+
+@part
 @no_type_check
 def _length(begins, first):
     """The number of times at which the first of sixteen sequences runs."""
@@ -256,8 +266,7 @@ def chain_tiles(begins, share, shares, start, moves, least, weight, table, resp,
     s, padded, d, f = U(len(eta)), U(len(start)), U(len(origin)), U(pairs.shape[1])
     size, longest = padded * _T, (_length(begins, _0) + U(TIMES) - _1) // U(TIMES)
     back, onward = moves.T.copy().ravel(), moves.ravel()
-    natural = np.zeros(padded * f, x.dtype)
-    natural[: s * f] = eta.ravel()
+    natural = _flat(eta, padded, x.dtype)
     liks, joints = np.zeros((longest, size), x.dtype), np.zeros((longest, size), x.dtype)
     scales, tops = np.ones((longest, _T), x.dtype), np.zeros((longest, _T), x.dtype)
     y, features = np.ones((d + _1) * _T, x.dtype), np.zeros(f * _T, x.dtype)
@@ -267,7 +276,8 @@ def chain_tiles(begins, share, shares, start, moves, least, weight, table, resp,
     for first in range(share * _L, begins[_1], shares * _L):
         length = _length(begins, first)
         tiles = (length + U(TIMES) - _1) // U(TIMES)
-        inverse[:], b[:] = 1, 0
+        _fill(inverse, 1)
+        _fill(b, 0)
         for k in range(tiles):
             time, rows, lik, joint = k * U(TIMES), min(U(TILE), (length - k * U(TIMES)) * _L), liks[k], joints[k]
             if f:

@@ -27,7 +27,8 @@ _HALF = np.int64(1022 << _DIGITS)  # bits of its exponent, for numbers from 1/2 
 _FRACTION = np.int64((1 << _DIGITS) - 1)
 
 _AS: dict[str, Any] = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}}
-compiled = njit(**_AS)  # not kept in a file, as `e_step_tiles` is, which holds all of them
+part = njit(**_AS)  # of what is compiled
+compiled = njit(cache=True, **_AS)  # with its parts, and kept in a file
 
 
 @intrinsic
@@ -97,7 +98,7 @@ def _exp2_for(x):
     return exp2_double
 
 
-@compiled
+@part
 @no_type_check
 def _log(x):
     """The natural logarithm of a positive normal float64: 2 atanh((m - 1) / (m + 1)) of its fraction m."""
@@ -111,7 +112,7 @@ def _log(x):
     return 2.0 * z * s + (exponent - 0.5) * _LN2
 
 
-@compiled
+@part
 @no_type_check
 def _log_product(x, count):
     """The sum of the logarithms of a tile's positive numbers, with one logarithm: of the product of their fractions."""
@@ -123,7 +124,7 @@ def _log_product(x, count):
     return math.log(product) + exponents * _LN2
 
 
-@compiled
+@part
 @no_type_check
 def _features(x, origin, pairs, y, features, rows):
     """Products of two entries of (1, x - origin)."""
@@ -137,13 +138,13 @@ def _features(x, origin, pairs, y, features, rows):
             features[at + r] = y[left + r] * y[right + r]
 
 
-@compiled
+@part
 @no_type_check
 def _four(x, i):
     return x[i], x[i + _1], x[i + _2], x[i + _3]
 
 
-@compiled
+@part
 @no_type_check
 def _table(eta, k, f, features, table, rows):
     """Log joint densities, for four components (or the two that are left) and four features at a time.
@@ -161,7 +162,7 @@ def _table(eta, k, f, features, table, rows):
             _table_of_two(eta, c, f, features, table, rows)
 
 
-@compiled
+@part
 @no_type_check
 def _table_of_four(eta, c, f, features, table, rows):
     p, a, b, j = c * _T, c * f, (c + _2) * f, _1
@@ -189,7 +190,7 @@ def _table_of_four(eta, c, f, features, table, rows):
         j += _1
 
 
-@compiled
+@part
 @no_type_check
 def _table_of_two(eta, c, f, features, table, rows):
     p, a, j = c * _T, c * f, _1
@@ -211,7 +212,7 @@ def _table_of_two(eta, c, f, features, table, rows):
         j += _1
 
 
-@compiled
+@part
 @no_type_check
 def _by_maximum(eta, f, begin, end, features, table, r):
     """Responsibilities and log evidence (to the base two) of row r, whose densities underflow."""
@@ -231,7 +232,7 @@ def _by_maximum(eta, f, begin, end, features, table, r):
     return top + math.log2(total)
 
 
-@compiled
+@part
 @no_type_check
 def _rescue(eta, f, begin, end, least, features, weight, table, sums, rows):
     """Do rows again whose sum of densities is below `least`; gives their log evidence, and leaves sums of one."""
@@ -244,7 +245,7 @@ def _rescue(eta, f, begin, end, least, features, weight, table, sums, rows):
     return evidence
 
 
-@compiled
+@part
 @no_type_check
 def _weigh(weight, sums, rows):
     """Turn sums of densities into what makes them responsibilities, and gives their log evidence."""
@@ -260,7 +261,7 @@ def _weigh(weight, sums, rows):
     return evidence
 
 
-@compiled
+@part
 @no_type_check
 def _assign(eta, f, begin, end, least, features, weight, table, sums, rows):
     """Turn log joint densities of one mixture into responsibilities, times weights; gives the total log evidence."""
@@ -283,7 +284,7 @@ def _assign(eta, f, begin, end, least, features, weight, table, sums, rows):
     return evidence
 
 
-@compiled
+@part
 @no_type_check
 def _collect(k, f, features, table, total, rows):
     """Add a tile's share of the totals, for as many components and features at a time as in `_table`."""
@@ -294,7 +295,7 @@ def _collect(k, f, features, table, total, rows):
             _collect_of_two(c, f, features, table, total, rows)
 
 
-@compiled
+@part
 @no_type_check
 def _collect_of_four(c, f, features, table, total, rows):
     zero, p, j = table.dtype.type(0), c * _T, _0
@@ -341,7 +342,7 @@ def _collect_of_four(c, f, features, table, total, rows):
         j += _1
 
 
-@compiled
+@part
 @no_type_check
 def _collect_of_two(c, f, features, table, total, rows):
     zero, p, j = table.dtype.type(0), c * _T, _0
@@ -372,7 +373,7 @@ def _collect_of_two(c, f, features, table, total, rows):
         j += _1
 
 
-@compiled
+@part
 @no_type_check
 def _add(total, c, j, t0, t1, t2, t3):
     total[c, j] += t0
@@ -381,7 +382,19 @@ def _add(total, c, j, t0, t1, t2, t3):
     total[c, j + _3] += t3
 
 
-@njit(cache=True, **_AS)
+@part
+@no_type_check
+def _flat(eta, k, dtype):
+    """The parameters of components one after the other, and zeros up to k of them."""
+    f = U(eta.shape[1])
+    flat = np.zeros(k * f, dtype)
+    for c in range(U(len(eta))):  # an assignment to a slice would also compile the words of its error, for seconds
+        for j in range(f):
+            flat[c * f + j] = eta[c, j]
+    return flat
+
+
+@compiled
 @no_type_check
 def e_step_tiles(x, weight, origin, eta, pairs, ends, least):
     """Totals (k, f) and log evidences (g,) of rows, in float64.
@@ -392,10 +405,7 @@ def e_step_tiles(x, weight, origin, eta, pairs, ends, least):
     (n, d), f = x.shape, U(pairs.shape[1])
     k = U(eta.shape[0])
     even = k + (k & _1)  # one more component, whose densities nobody reads, where their number is odd
-    natural = np.zeros(even * f, x.dtype)
-    for c in range(k):  # an assignment to a slice would also compile the words of its error, for seconds
-        for j in range(f):
-            natural[c * f + j] = eta[c, j]
+    natural = _flat(eta, even, x.dtype)
     y, features = np.ones((U(d) + _1) * _T, x.dtype), np.empty(f * _T, x.dtype)
     table, sums = np.zeros(even * _T, x.dtype), np.empty(_T, x.dtype)
     total, evidence = np.zeros((even, f)), np.zeros(len(ends) - 1)
