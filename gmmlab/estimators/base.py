@@ -29,6 +29,7 @@ from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Answers
 from gmmlab.estimators.beginning import begins, gaussian_start
+from gmmlab.estimators.few import over_few
 from gmmlab.estimators.fitting import (
     Begin,
     Budget,
@@ -38,7 +39,6 @@ from gmmlab.estimators.fitting import (
     best_of,
     best_together,
     by_passes,
-    over_few,
 )
 from gmmlab.estimators.kept import ends_of, keep_ends, mixture_of
 from gmmlab.estimators.predictions import Criteria, Predictions

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from gmmlab.axes import Float, Tensor
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Gaussian
 from gmmlab.fit import (
@@ -24,7 +23,6 @@ from gmmlab.fit import (
     stepwise,
 )
 from gmmlab.fit.certificate import Certificate, certify
-from gmmlab.fit.few import climb_few
 from gmmlab.fit.loop import Stop
 from gmmlab.fit.online import WARM_UP
 from gmmlab.fit.together import climb
@@ -113,12 +111,6 @@ class Online(NamedTuple):
         mean, state = ONLINE.update(self.model, stats, self.state)
         model = after(float(WARM_UP * self.model.d))(self.model, mean)
         return Online(model, state, [*self.bounds, float(stats.score)], self.n + float(stats.n))
-
-
-def over_few(begin: Begin, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None, budget: Budget) -> Begin:
-    """Where a fit over few rows begins after the steps that cost less in numpy: most often, where it ends."""
-    model, bounds = climb_few(begin.model, x, weight, tol=budget.tol, max_iter=budget.max_iter, previous=begin.previous)
-    return begin._replace(model=model, bounds=bounds)
 
 
 def best_of(begins: Iterable[Begin], climb: Climb, budget: Budget, report: Reporter) -> tuple[Fit, list[Fit]]:

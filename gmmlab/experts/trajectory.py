@@ -209,6 +209,8 @@ def _warn_of_still(variance: Float[Tensor, "q"]) -> None:
 
 def _upper(matrix: csr_array, windows: Windows) -> np.ndarray:
     """The factor U of a banded matrix U'U, as LAPACK has it (the diagonal last)."""
+    if all(abs(sum(window)) <= 1e-12 * max(map(abs, window)) for window in windows):
+        raise BadData(OPEN)  # rounding may hide from the factorisation that the system is singular
     n = matrix.shape[0]
     wide = min(n - 1, max(len(window) for window in windows) - 1)
     bands = np.zeros((wide + 1, n))

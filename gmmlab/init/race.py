@@ -8,7 +8,7 @@ it computes, and numpy's costs a fraction of torch's. Moments are taken about th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any, NamedTuple
@@ -137,21 +137,10 @@ class Race:
                 break
         return candidates.take(self.score(candidates).argsort()[-1:])
 
-    def climb(self, best: Candidates, tol: float, steps: int) -> tuple[Candidates, list[float]]:
-        """One candidate so many steps further, or until one gains less than `tol`, and its evidence before each refit.
-
-        It stays where the next step would be singular.
-        """
-        bounds: list[float] = []
-        for _ in range(steps):
-            after = self.run(best, 1)
-            if not len(after.mean):
-                break
-            best = after
-            bounds.append(float(best.evidence[0]))
-            if abs(best.gain[0]) < tol:
-                break
-        return best, bounds
+    def steps(self, candidates: Candidates) -> Iterator[Candidates]:
+        """The first of the candidates step by step, until the next step would be singular."""
+        while len((candidates := self.run(candidates, 1)).mean):
+            yield candidates
 
     def mixture(self, candidates: Candidates, origin: Float[Tensor, "d"]) -> Mixture:
         """The first of the candidates as a model."""

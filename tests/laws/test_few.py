@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 import cases
@@ -11,14 +12,20 @@ import torch
 
 from gmmlab import GaussianMixture
 from gmmlab.errors import NotPositiveDefinite
+from gmmlab.estimators.few import over_few
+from gmmlab.estimators.fitting import Begin, Budget
 from gmmlab.families import Full
 from gmmlab.fit import plateau, run, whole
-from gmmlab.fit.few import climb_few
 from gmmlab.gates import Constant
 from gmmlab.init import from_responsibilities, kmeans, kmeans_plus_plus, race
 from gmmlab.init.kmeans import spread_out, trials, uniform
 
 STEPS = 12
+
+
+def climb_few(model, x, weight=None, *, tol=0.0, max_iter=STEPS, previous=-math.inf):
+    end = over_few(Begin(model, previous), x, weight, Budget(tol, max_iter))
+    return end.model, end.bounds
 
 
 @pytest.fixture
@@ -37,7 +44,7 @@ def test_steps_are_those_of_run(structure, kind, rng):
     weight = weights_of(kind, x, rng)
     model = cases.random_mixture(structure, x, 3, rng)
     theirs = list(islice(run(model, whole(x, weight=weight), stop=plateau(0.0)), STEPS))
-    ours, bounds = climb_few(model, x, weight, tol=0.0, max_iter=STEPS)
+    ours, bounds = climb_few(model, x, weight)
     assert bounds == pytest.approx([step.info.evidence for step in theirs], rel=1e-11)
     torch.testing.assert_close(ours.weights, theirs[-1].model.weights, rtol=1e-8, atol=0)
     torch.testing.assert_close(ours.gaussian.mean, theirs[-1].model.gaussian.mean, rtol=1e-8, atol=1e-9)
@@ -49,16 +56,16 @@ def test_steps_are_those_of_run(structure, kind, rng):
 def test_a_fit_ends_by_the_same_rule_and_goes_on_where_it_ended(rng):
     x = cases.blobs(rng, spread=1.5)
     model = cases.random_mixture(Full(), x, 3, rng)
-    _, whole_way = climb_few(model, x, None, tol=1e-4, max_iter=100)
+    _, whole_way = climb_few(model, x, tol=1e-4, max_iter=100)
     gains = np.diff(whole_way)
     assert (gains[:-1] >= 1e-4).all()
     assert gains[-1] < 1e-4
-    half, first = climb_few(model, x, None, tol=1e-4, max_iter=5)
-    _, rest = climb_few(half, x, None, tol=1e-4, max_iter=100, previous=first[-1])
+    half, first = climb_few(model, x, tol=1e-4, max_iter=5)
+    _, rest = climb_few(half, x, tol=1e-4, max_iter=100, previous=first[-1])
     assert first + rest == pytest.approx(whole_way, rel=1e-13)
-    end, _ = climb_few(model, x, None, tol=1e-4, max_iter=100)
-    assert len(climb_few(end, x, None, tol=1e-4, max_iter=100, previous=whole_way[-1])[1]) == 1
-    assert climb_few(model, x, None, tol=1e-4, max_iter=0) == (model, [])
+    end, _ = climb_few(model, x, tol=1e-4, max_iter=100)
+    assert len(climb_few(end, x, tol=1e-4, max_iter=100, previous=whole_way[-1])[1]) == 1
+    assert climb_few(model, x, tol=1e-4, max_iter=0) == (model, [])
 
 
 def test_a_step_that_would_be_singular_is_left_to_run(rng):
@@ -69,7 +76,7 @@ def test_a_step_that_would_be_singular_is_left_to_run(rng):
     narrow = model.gaussian.chol.clone()
     narrow[1] *= 1e-3
     model = model.relocated(chol=narrow)
-    after, bounds = climb_few(model, x, None, tol=0.0, max_iter=50)
+    after, bounds = climb_few(model, x, tol=0.0, max_iter=50)
     assert len(bounds) < 50
     assert torch.isfinite(after.gaussian.chol).all()
     with pytest.raises(NotPositiveDefinite, match="Component 1 of 2"):
@@ -85,7 +92,7 @@ def test_what_is_more_than_gaussians_is_left_to_run(rng):
         plain.replace(components=cases.FAMILIES["student, full"](x, 3, rng)),
         plain.relocated(jitter=torch.ones_like(plain.weights)),
     ):
-        assert climb_few(model, x, None, tol=0.0, max_iter=5) == (model, [])
+        assert climb_few(model, x) == (model, [])
 
 
 @pytest.mark.parametrize("kind", ["plain", "weighted"])
