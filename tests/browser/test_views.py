@@ -1,4 +1,4 @@
-"""Compare, Conditional, Uncertainty, Dials and Runs in a real JupyterLab, by mouse and by keyboard."""
+"""Compare, Conditional, Uncertainty, Dials, Relaxation and Runs in a real JupyterLab, by mouse and by keyboard."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ explorer = gmmlab.explore(X, n_components=2)
 explorer.play(); explorer.wait()
 view = {name}(explorer.session, {options})
 view"""
+
+PIXELS = "canvas => canvas.toDataURL()"
 
 
 def show(lab: Lab, name: str, options: str = "") -> Any:
@@ -67,6 +69,23 @@ def test_a_dial_is_turned_by_mouse_and_by_keyboard(lab: Lab) -> None:
     lab.until("1e-11 < snap().settings['tol'] < 1e-8")
     lab.page.keyboard.press("End")
     lab.until("snap().settings['tol'] == 1e-2")
+
+
+def test_a_group_of_a_relaxation_is_chosen_and_its_course_is_read(lab: Lab) -> None:
+    view = lab.panel(
+        "from gmmlab.clustering import SDPClustering\n"
+        "from gmmlab.widgets import Relaxation\n"
+        "session = SDPClustering(2, random_state=0).explore(X[::8], panels=()).session.play()\n"
+        "session.wait(60)\n"
+        "view = Relaxation(session)\nview"
+    )
+    memberships, course = view.locator(".gl-frame canvas").element_handles()
+    before = memberships.evaluate(PIXELS)
+    view.get_by_role("group", name="group").get_by_role("button", name="2").click()
+    lab.until("view.block == 1")
+    lab.page.wait_for_function(f"([canvas, before]) => ({PIXELS})(canvas) !== before", arg=[memberships, before])
+    course.hover()
+    view.locator(".gl-tip", has_text="a row").wait_for()
 
 
 def test_a_run_is_stopped_in_the_list(lab: Lab) -> None:
