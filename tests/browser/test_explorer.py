@@ -68,6 +68,26 @@ def explorer(cleared: Lab) -> Any:
 MOVING = """view => [...view.querySelectorAll('*')].map(each => getComputedStyle(each)).filter(
     style => style.animationName !== 'none' || parseFloat(style.transitionDuration) > 0).length"""
 PAPER = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 20, 24)"}
+# How a view stands out from its paper (WCAG 2): its faintest word, the strongest mark of the strip, signs.
+CONTRASTS = """view => {
+    const channels = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
+    const linear = v => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+    const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    const paper = luminance(channels(getComputedStyle(view).backgroundColor));
+    const contrast = colour => (([high, low]) => (high + 0.05) / (low + 0.05))(
+        [luminance(colour), paper].sort((a, b) => b - a));
+    const look = (part, name, pseudo) => contrast(channels(getComputedStyle(part, pseudo)[name]));
+    const canvas = view.querySelector('.gl-strip canvas'), pixels = [];
+    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) pixels.push(contrast(data.slice(i, i + 3)));
+    return {
+        word: Math.min(...[...view.querySelectorAll('.gl-labels text, .gl-title')].map(each => look(each, 'fill'))),
+        mark: Math.max(...pixels),
+        edge: look(view.querySelector('[data-do=contours]'), 'borderTopColor'),
+        pressed: look(view.querySelector('[data-do=lasso]'), 'backgroundColor'),
+        dot: look(view.querySelector('.gl-pill'), 'backgroundColor', '::before'),
+    };
+}"""
 
 
 @pytest.mark.usefixtures("lab", "explorer")
@@ -150,6 +170,29 @@ class TestLookedAt:
             assert explorer.evaluate(MOVING) == 0
         finally:
             lab.page.emulate_media(reduced_motion="no-preference")
+
+    @pytest.mark.parametrize(("forced", "theme"), [("dark", "light"), ("light", "dark")])
+    def test_it_is_legible_where_the_system_forces_colours(
+        self, lab: Lab, explorer: Any, violations: Violations, forced: Any, theme: str
+    ) -> None:
+        lab.tell(f"explorer.theme = {theme!r}")
+        lab.page.locator(f".gl-explorer[data-theme={theme}]").wait_for()
+        lab.page.emulate_media(forced_colors="active", color_scheme=forced, reduced_motion="reduce")
+        try:
+            lab.page.locator(f".gl-explorer[data-theme={forced}]").wait_for()
+            lasso = explorer.get_by_role("button", name="Lasso")
+            lasso.click()
+            explorer.locator("[data-do=lasso][aria-pressed=true]").wait_for()
+            lab.frames(2)
+            seen = explorer.evaluate(CONTRASTS)
+            assert seen["word"] >= 4.5
+            assert seen["mark"] >= 7
+            assert min(seen["edge"], seen["dot"], seen["pressed"]) >= 3
+            assert violations(explorer) == []
+            lasso.click()
+        finally:
+            lab.page.emulate_media(forced_colors="none", color_scheme="light", reduced_motion="no-preference")
+        lab.page.locator(f".gl-explorer[data-theme={theme}]").wait_for()
 
     def test_auto_follows_the_theme_of_the_page(self, lab: Lab, explorer: Any, violations: Violations) -> None:
         lab.tell("explorer.theme = 'auto'")

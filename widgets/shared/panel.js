@@ -4,7 +4,7 @@ import { join } from "./bus.js";
 import { focused, html, set, uid } from "./dom.js";
 import { keepKeys } from "./keyboard.js";
 import { Status } from "./status.js";
-import { resolve, watch } from "./theme.js";
+import { forced, resolve, watch } from "./theme.js";
 import { Wire } from "./wire.js";
 
 /** The module of a widget whose views are of this class. */
@@ -119,7 +119,7 @@ export class Panel {
   retheme() {
     const wish = this.model.get("theme") ?? "auto";
     this.state.theme = resolve(wish, this.el);
-    set(this.root, { "data-theme": this.state.theme, "data-forced": wish === "auto" ? null : "" });
+    set(this.root, { "data-theme": this.state.theme, "data-forced": wish === "auto" && !forced() ? null : "" });
     this.root.style.setProperty("--gl-height", `${this.model.get("height") ?? 420}px`);
     const computed = getComputedStyle(this.root);
     const read = (name) => computed.getPropertyValue(name).trim();

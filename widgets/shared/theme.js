@@ -1,7 +1,14 @@
-// Light or dark: what the trait says, or what the page looks like.
+// Light or dark: what the trait says, or what the page looks like. Colours that the system forces come before both.
+
+const DARK = "(prefers-color-scheme: dark)"; // where colours are forced, whether the paper is
+const FORCED = "(forced-colors: active)";
+const holds = (query) => matchMedia(query).matches;
+
+export const forced = () => holds(FORCED);
 
 /** @param {"auto" | "light" | "dark"} wish @returns {"light" | "dark"} */
 export function resolve(wish, element) {
+  if (forced()) return holds(DARK) ? "dark" : "light";
   if (wish === "light" || wish === "dark") return wish;
   const jupyter = document.body?.dataset.jpThemeLight;
   if (jupyter) return jupyter === "false" ? "dark" : "light";
@@ -9,7 +16,7 @@ export function resolve(wish, element) {
   if (editor) return /dark|high-contrast$/.test(editor) ? "dark" : "light";
   const seen = behind(element);
   if (seen !== null) return seen < 0.4 ? "dark" : "light";
-  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  return holds(DARK) ? "dark" : "light";
 }
 
 /** Lightness (0 to 1) of the first background that is not transparent, or null. */
@@ -28,10 +35,10 @@ export function watch(callback) {
   for (const element of [document.documentElement, document.body]) {
     observer.observe(element, { attributes: true, attributeFilter });
   }
-  const query = matchMedia("(prefers-color-scheme: dark)");
-  query.addEventListener("change", callback);
+  const queries = [DARK, FORCED].map((query) => matchMedia(query));
+  for (const query of queries) query.addEventListener("change", callback);
   return () => {
     observer.disconnect();
-    query.removeEventListener("change", callback);
+    for (const query of queries) query.removeEventListener("change", callback);
   };
 }
