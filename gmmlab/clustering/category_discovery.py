@@ -152,7 +152,8 @@ class CategoryDiscoveryGMM(MixtureClusterer):
         """Watch the search over rows `X` in a notebook; see `gmmlab.explore` for the options."""
         from gmmlab.widgets.opening import explore, watching
 
-        return explore(session=watching(X, partial(copy(self).steps, X, y, sample_weight)), **options)
+        steps = partial(copy(self).steps, X, y, sample_weight)
+        return explore(session=watching(X, steps, sample_weight=sample_weight), **options)
 
     def _found(self, x: Float[Tensor, "n d"], rng: torch.Generator) -> Mapping[str, Any]:
         return self._ended(*_told(None, x, None), rng)

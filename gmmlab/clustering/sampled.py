@@ -200,7 +200,8 @@ class SampledGaussianMixture(MixtureClusterer):
         """Watch the sampler on rows `X` in a notebook; see `gmmlab.explore` for the options."""
         from gmmlab.widgets.opening import explore, watching
 
-        return explore(session=watching(X, partial(self.steps, X, sample_weight), keeps=self.keeps), **options)
+        steps = partial(self.steps, X, sample_weight)
+        return explore(session=watching(X, steps, keeps=self.keeps, sample_weight=sample_weight), **options)
 
     def predict_proba(self, X: Any) -> Any:
         """The probability of each group of `labels_` given the row, under `mixture_`."""

@@ -224,7 +224,8 @@ class SDPClustering(MixtureClusterer):
         """Watch the clustering of rows `X` in a notebook; see `gmmlab.explore` for the options."""
         from gmmlab.widgets.opening import explore, watching
 
-        return explore(session=watching(X, partial(self.steps, X, sample_weight)), **options)
+        steps = partial(self.steps, X, sample_weight)
+        return explore(session=watching(X, steps, sample_weight=sample_weight), **options)
 
     def _found(
         self, x: Float[Tensor, "n d"], rng: torch.Generator, weight: Float[Tensor, "n"] | None = None

@@ -171,7 +171,9 @@ class IncrementalGaussianMixture(Predictions, Answers, DensityMixin, _Parameters
         rows = as_rows(X, missing=True)
         size = max(1, len(rows.x) // 200) if every is None else every
         begin = next(self.steps(X, size, sample_weight)).model
-        session = Session(rows.x, begin, fit=_Replay(self, X, size, sample_weight).recipe, names=rows.names)
+        fit = _Replay(self, X, size, sample_weight).recipe
+        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+        session = Session(rows.x, begin, fit=fit, names=rows.names, weight=weight)
         return explore(session=session, **options)
 
     def regress(self, X: Any, given: Sequence[str | int], targets: Sequence[str | int]) -> Regressed:

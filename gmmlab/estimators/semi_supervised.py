@@ -181,7 +181,7 @@ class SemiSupervisedGMM(ClassifierMixin, ShapedMixture):
             label_weight=float(self.label_weight),
             tol=float(self.tol),
         )
-        return explore(session=Session(rows.x, begin, fit=fit, names=rows.names), **options)
+        return explore(session=Session(rows.x, begin, fit=fit, names=rows.names, weight=weight), **options)
 
     # -- what is known of the classes ------------------------------------------------------------------------------
 

@@ -121,7 +121,7 @@ class Experts(BaseEstimator, ABC):
         names += [f"gate {j}" for j in range(task.g)]
         begin = self._begin(task, self._responsibilities(task, generator(self.random_state, task.rows.device)))
         fit = Recipe(lambda: lambda model: self._up(model, task, float(self.tol)))
-        return Session(task.rows, begin, fit=fit, names=[*names, *outputs], name=name)
+        return Session(task.rows, begin, fit=fit, names=[*names, *outputs], name=name, weight=task.weight)
 
     def _keep(self, X: Any, task: Task, best: fitting.Climbed) -> None:
         """The attributes that all fits have; a climb that has not settled is warned of."""

@@ -170,7 +170,7 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
             begin = start.fit(rows, sample_weight=weight).mixture_
         begin = begin.relocated(origin=rows.nanmean(0))
         fit = expectation_maximisation(rows, tol=float(self.tol), weight=weight)
-        return Session(rows, begin, fit=fit, names=names, name=name)
+        return Session(rows, begin, fit=fit, names=names, name=name, weight=weight)
 
     def _asked(self, X: Any, y: Any) -> tuple[Float[Tensor, "n p"], Float[Tensor, "n q"]]:
         """Inputs and outputs of a fit."""

@@ -34,7 +34,7 @@ def explore_posterior(
     name = called("Explorer", rows.x, rows.names)
     weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
     fit = variational_bayes(estimator, rows.x, weight)
-    session = Session(rows.x, begin, fit=fit, names=rows.names, name=name)
+    session = Session(rows.x, begin, fit=fit, names=rows.names, name=name, weight=weight)
     return explore(session=session, **{"panels": ("trace", "dials")} | options)
 
 

@@ -140,15 +140,17 @@ def watching(
     steps: Callable[[], Iterator[Any]],
     *,
     keeps: Callable[[Any], bool] | None = None,
+    sample_weight: Any = None,
     name: str | None = None,
 ) -> Session:
     """A session that shows steps on rows `X`, those of a clusterer say, from the model of the first one.
 
     They go their own way: they can be paused and stopped, looked back at and begun anew, not steered. The models of
-    steps that a sampler `keeps` are the session's `draws`.
+    steps that a sampler `keeps` are the session's `draws`. Panels count rows `sample_weight` times, as the steps do.
     """
     rows = as_rows(X, min_rows=2)
     check_columns(rows.x)
+    weight = None if sample_weight is None else check_sample_weight(sample_weight, rows.x)
     draws: list[Any] | None = None if keeps is None else []
 
     def begun(_: Any) -> Iterator[Any]:
@@ -161,7 +163,8 @@ def watching(
 
     fit = Recipe(lambda: begun, steers=False, draws=draws)
     begin = next(steps()).model
-    return Session(rows.x, begin, fit=fit, names=rows.names, name=name or called("Explorer", rows.x, rows.names))
+    name = name or called("Explorer", rows.x, rows.names)
+    return Session(rows.x, begin, fit=fit, names=rows.names, name=name, weight=weight)
 
 
 def _with_panels(session: Session, panels: Sequence[str], options: dict[str, Any], **more: Any) -> Explorer:

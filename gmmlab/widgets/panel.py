@@ -162,7 +162,8 @@ def assigned(model: Any, x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | N
     """Which component each row belongs to, and how well the model does on rows that count `weight` times."""
     labels, evidence = assign(model, x)
     if weight is not None:
-        evidence = (weight * log_prob(model, x)).sum(dtype=torch.float64) / weight.sum(dtype=torch.float64)
+        each = log_prob(model, x) if bool(torch.isnan(x).any()) else model.log_prob(x)  # which any family has
+        evidence = (weight * each).sum(dtype=torch.float64) / weight.sum(dtype=torch.float64)
     return Assigned(labels, float(evidence) if math.isfinite(evidence) else None)
 
 

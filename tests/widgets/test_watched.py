@@ -15,10 +15,14 @@ import torch
 from pandas.testing import assert_frame_equal
 
 import gmmlab
+from gmmlab.clustering import CategoryDiscoveryGMM, SampledGaussianMixture, SDPClustering
 from gmmlab.data.streams import stream
 from gmmlab.errors import BadData
+from gmmlab.estimators import BayesianGaussianMixture, IncrementalGaussianMixture, SemiSupervisedGMM
 from gmmlab.estimators.select import select, selecting
+from gmmlab.experts import GMRegressor, SoftmaxMoE
 from gmmlab.widgets import choosing, runs
+from gmmlab.widgets.dials import Dials
 from gmmlab.widgets.fits import expectation_maximisation
 from gmmlab.widgets.progress import Pace, progress, steps_to_go
 from gmmlab.widgets.session import Session
@@ -284,3 +288,30 @@ def test_sessions_made_in_many_threads_are_all_listed():
     assert len(mine(*made)) == 160
     assert len({session.name for session in made}) == 160
     assert math.isfinite(sum(run.n_bytes for run in mine(*made)))
+
+
+# rows that count several times, in fits of all kinds
+
+
+WEIGHTED = {
+    "labels": lambda x, y, weight: SemiSupervisedGMM(2, random_state=0).explore(x, y, weight, panels=()).session,
+    "posterior": lambda x, _, weight: BayesianGaussianMixture(2, random_state=0).explore(x, weight, panels=()).session,
+    "growing": lambda x, _, weight: IncrementalGaussianMixture().explore(x, sample_weight=weight, panels=()).session,
+    "relaxation": lambda x, _, weight: SDPClustering(2, random_state=0).explore(x, weight, panels=()).session,
+    "draws": lambda x, _, weight: SampledGaussianMixture(random_state=0).explore(x, weight, panels=()).session,
+    "classes": lambda x, y, weight: CategoryDiscoveryGMM(random_state=0).explore(x, y, weight, panels=()).session,
+    "regression": lambda x, _, weight: GMRegressor(2, random_state=0).watch(x[:, :1], x[:, 1], weight),
+    "experts": lambda x, _, weight: SoftmaxMoE(2, random_state=0).watch(x[:, :1], x[:, 1], weight),
+}
+
+
+@pytest.mark.parametrize("watched", WEIGHTED.values(), ids=WEIGHTED)
+def test_panels_count_rows_as_often_as_they_weigh(watched, rng: torch.Generator) -> None:
+    y = torch.arange(60) % 2
+    x = torch.randn(60, 2, generator=rng, dtype=torch.float64) + 5 * y[:, None]
+    weight = torch.randint(1, 4, (60,), generator=rng)
+    session = watched(x, y, weight)
+    panel = Dials(session)
+    assert panel._assigned(session.start).evidence == pytest.approx(
+        float(session.start.assign(session.x.repeat_interleave(weight, 0))[1])
+    )
