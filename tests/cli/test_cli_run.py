@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import re
 import sys
@@ -11,6 +13,7 @@ import nbformat
 import pytest
 from papermill import clientwrap
 from papermill.exceptions import PapermillExecutionError
+from PIL import Image
 from small_notebooks import notebook
 
 from gmmlab.series import report, runner
@@ -69,6 +72,19 @@ def test_what_is_printed_in_pieces_is_one_output(save, folder, gmmlab):
     assert gmmlab("run", "a.ipynb")[0] == 0
     cell = nbformat.read(folder / "a.run.ipynb", as_version=4).cells[-1]
     assert [output.get("text") for output in cell.outputs] == ["0\n1\n2\n", None, "3\n"]
+
+
+def test_pictures_are_packed_and_stay_as_they_are(save, folder, gmmlab):
+    made = Image.new("P", (200, 200))
+    made.putpalette([255, 0, 0, 0, 0, 255])
+    made.info["transparency"] = bytes([0])
+    made.save(folder / "loose.png", compress_level=0)
+    save("a.ipynb", "from IPython.display import Image; Image('loose.png')")
+    assert gmmlab("run", "a.ipynb")[0] == 0
+    cell = nbformat.read(folder / "a.run.ipynb", as_version=4).cells[-1]
+    packed = base64.b64decode(cell.outputs[0].data["image/png"])
+    assert len(packed) < 2000 < (folder / "loose.png").stat().st_size
+    assert Image.open(io.BytesIO(packed)).convert("RGBA").tobytes() == made.convert("RGBA").tobytes()
 
 
 def test_parameters_come_from_a_file_and_the_command_line_wins(save, folder, gmmlab):
