@@ -289,14 +289,14 @@ class MixtureEstimator(Criteria, Answers, ClimbingMixture):
         budget, climb = self._budget(), self._climb(sample, rng)
         models: Iterable[Begin] = begins(self, sample, rng)
         alone = self.n_init == 1 or self.max_iter == 0 or self.verbose or self.warm_start or self.noise
-        if sample.complete and self._plain() and not self.verbose and are_few(sample.x, int(self.n_components)):
-            models = (over_few(begin, sample.x, sample.weight, budget) for begin in models)
-        elif sample.complete and self._plain() and not alone:
+        if sample.complete and self._plain() and not alone:
             models = list(models)
             best, fits = best_together(models, sample.source, budget)
             if fits:
                 keep_ends(self, fits)
                 return best
+        elif sample.complete and self._plain() and not self.verbose and are_few(sample.x, int(self.n_components)):
+            models = (over_few(begin, sample.x, sample.weight, budget) for begin in models)
         best, fits = best_of(models, climb, budget, Reporter(self.verbose, self.verbose_interval))
         keep_ends(self, fits)
         return best

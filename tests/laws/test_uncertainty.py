@@ -194,7 +194,7 @@ def test_what_has_no_information_is_refused(rng):
         pass
 
     odd = one.replace(components=one.components.replace(structure=Odd()))
-    with pytest.raises(ValueError, match=r"known for the structures VVV, EEE.*bootstrap works for every structure"):
+    with pytest.raises(ValueError, match=r"for the structures VVV, Blocks, EEE.*bootstrap works for every structure"):
         observed_information(odd, x)
 
 
