@@ -120,9 +120,12 @@ class Notebook:
         return _unless_raised(self.page.evaluate(_SET_CELL, [cell, source]))
 
     def tell(self, source: str) -> str:
-        """Runs code that no cell holds; returns what it printed, or raises what it raised."""
+        """Runs code that no cell holds; returns what it printed, or raises what it raised.
+
+        Not what stands in the stream of errors: a kernel complains there, at any time, of subshells that are gone.
+        """
         outputs = _unless_raised(self.page.evaluate(_ASK, source))
-        return "".join(output.get("text", "") for output in outputs)
+        return "".join(output.get("text", "") for output in outputs if output.get("name") != "stderr")
 
     def value(self, expression: str) -> Any:
         """A value in the kernel, by way of JSON."""
