@@ -35,6 +35,7 @@ from gmmlab.kernels.compiled_tiles import (
     _exp2,
     _flat,
     _log,
+    _products,
     _table,
     compiled,
     part,
@@ -65,10 +66,7 @@ def _features_of(x, d, origin, pairs, begins, time, first, y, features, rows):
             at, o = (j + _1) * _T + i * _L, origin[j]
             for r in range(running):
                 y[at + r] = x[(row + r) * d + j] - o
-    for j in range(U(pairs.shape[1])):
-        at, left, right = j * _T, pairs[0, j] * _T, pairs[1, j] * _T
-        for r in range(rows):
-            features[at + r] = y[left + r] * y[right + r]
+    _products(pairs, y, features, rows)
 
 
 @part

@@ -132,6 +132,13 @@ def _features(x, origin, pairs, y, features, rows):
         at, o = (j + _1) * _T, origin[j]
         for r in range(rows):
             y[at + r] = x[r, j] - o
+    _products(pairs, y, features, rows)
+
+
+@part
+@no_type_check
+def _products(pairs, y, features, rows):
+    """The same, of entries that are there."""
     for j in range(U(pairs.shape[1])):
         at, left, right = j * _T, pairs[0, j] * _T, pairs[1, j] * _T
         for r in range(rows):
