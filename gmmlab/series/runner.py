@@ -100,9 +100,15 @@ def tidied(notebook: Any) -> Any:
 
 
 def _packed(png: str) -> str:
-    """The same picture in fewer bytes, if it can be had."""
-    held, out = base64.b64decode(png), io.BytesIO()
-    needs("PIL.Image").open(io.BytesIO(held)).save(out, "PNG", optimize=True)
+    """The same picture in fewer bytes, if it has a palette, as ours do; others, and what is none, stay as they are."""
+    held, out, pictures = base64.b64decode(png), io.BytesIO(), needs("PIL.Image")
+    try:
+        picture = pictures.open(io.BytesIO(held))
+    except pictures.UnidentifiedImageError:
+        return png
+    if picture.mode != "P" or picture.is_animated:
+        return png
+    picture.save(out, "PNG", optimize=True)
     return base64.b64encode(min(held, out.getvalue(), key=len)).decode()
 
 

@@ -87,6 +87,17 @@ def test_pictures_are_packed_and_stay_as_they_are(save, folder, gmmlab):
     assert Image.open(io.BytesIO(packed)).convert("RGBA").tobytes() == made.convert("RGBA").tobytes()
 
 
+def test_pictures_of_others_and_what_is_no_picture_stay_as_they_are(save, folder, gmmlab):
+    Image.new("RGB", (50, 50)).save(folder / "loose.png", compress_level=0)
+    (folder / "none.png").write_bytes(b"no picture at all")
+    show = "display({'image/png': base64.b64encode(open(name, 'rb').read()).decode()}, raw=True)"
+    save("a.ipynb", f"import base64\nfor name in ('loose.png', 'none.png'): {show}")
+    assert gmmlab("run", "a.ipynb")[0] == 0
+    outputs = nbformat.read(folder / "a.run.ipynb", as_version=4).cells[-1].outputs
+    held = [base64.b64decode(output.data["image/png"]) for output in outputs]
+    assert held == [(folder / name).read_bytes() for name in ("loose.png", "none.png")]
+
+
 def test_parameters_come_from_a_file_and_the_command_line_wins(save, folder, gmmlab):
     save("a.ipynb", "print(n_components, rate)")
     (folder / "p.yaml").write_text("n_components: 3\nrate: 2\n")
