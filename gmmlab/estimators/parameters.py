@@ -53,11 +53,11 @@ UNIVARIATE = ("E", "V")  # what the fourteen come down to in one dimension
 
 def layout(kind: str | Structure) -> Layout:
     """The layout of a covariance type, or of a structure. Raises `ValueError` for a name that is none."""
+    if isinstance(kind, str) and kind in COVARIANCES:  # asked first: to look into a protocol takes longer than a step
+        return COVARIANCES[kind]
     if isinstance(kind, Structure):
         return _plain(kind)
-    if kind not in COVARIANCES:
-        raise ValueError(f"The covariance type {kind!r} is unknown; expected one of {', '.join(COVARIANCES)}.")
-    return COVARIANCES[kind]
+    raise ValueError(f"The covariance type {kind!r} is unknown; expected one of {', '.join(COVARIANCES)}.")
 
 
 def structure(kind: str | Structure) -> Structure:
