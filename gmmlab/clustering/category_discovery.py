@@ -18,6 +18,7 @@ from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.clustering.base import MixtureClusterer
 from gmmlab.clustering.discovery.moves import Marginal
 from gmmlab.clustering.discovery.sweeps import Beliefs, Search, Sweep, Told, full, mh, paper, seeded, sweeps
+from gmmlab.data import row_weights
 from gmmlab.errors import BadData, DataWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.families import NormalInverseGamma, NormalInverseWishart, Prior
@@ -224,9 +225,9 @@ def _pooled(
 
 def _counting(sample_weight: Any, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"] | None:
     """How often each row counts. Raises `BadData` unless these are numbers above 0."""
-    if sample_weight is None:
+    weight = row_weights(sample_weight, x)
+    if weight is None:
         return None
-    weight = sk.check_sample_weight(sample_weight, x)
     if bool((weight == 0).any()):
         at = int((weight == 0).nonzero()[0])
         raise BadData(

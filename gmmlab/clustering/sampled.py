@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.clustering.base import MixtureClusterer
+from gmmlab.data import row_weights
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.extras import needs
@@ -356,9 +357,9 @@ def _numbered(labels: Int[Tensor, "n"], weight: Float[Tensor, "n"] | None) -> In
 
 def _copies(sample_weight: Any, x: Float[Tensor, "n d"]) -> Int[Tensor, "n"] | None:
     """How often each row is there. Raises `BadData` unless these are whole numbers of at least 1."""
-    if sample_weight is None:
+    weight = row_weights(sample_weight, x.double())
+    if weight is None:
         return None
-    weight = sk.check_sample_weight(sample_weight, x.double())
     bad = (weight != weight.round()) | (weight < 1)
     if bool(bad.any()):
         at = int(bad.nonzero()[0])

@@ -20,6 +20,7 @@ from gmmlab.clustering.sdp.lowrank import low_rank
 from gmmlab.clustering.sdp.relaxed import Solver, memberships, only_point
 from gmmlab.clustering.sdp.rounding import ROUNDINGS, check_enough, filled
 from gmmlab.clustering.sdp.rounds import Info, Partition, Refit, Round, certifying, rounds, shrinkage
+from gmmlab.data import row_weights
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.families import EIGEN, Structure
@@ -349,7 +350,7 @@ class SDPClustering(MixtureClusterer):
 
 
 def _weights(sample_weight: Any, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"] | None:
-    return None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
+    return row_weights(sample_weight, x)
 
 
 def _likelihood(model: Mixture, rows: Part, labels: Int[Tensor, "n"]) -> float:

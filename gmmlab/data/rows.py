@@ -10,6 +10,7 @@ constant or duplicate columns    one warning: a covariance along them is not det
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,33 @@ def as_table(data: Any) -> Rows:
         raise BadData(f"Expected rows, got a model ({type(data).__name__}). Rows come first, then the model.")
     names = _column_names(data)
     return Rows(_from_tensor(data) if isinstance(data, Tensor) else _from_array(data, names), names)
+
+
+def row_weights(sample_weight: Any, x: Tensor) -> Float[Tensor, "n"] | None:
+    """How often each of the rows `x` counts, in their dtype; None for once each.
+
+    Takes n numbers, or one for all rows. Raises `BadData` for other shapes, for numbers below 0 or without end, and if
+    no row counts.
+    """
+    if sample_weight is None:
+        return None
+    one = isinstance(sample_weight, Real)
+    given = torch.full_like(x[:, 0], float(sample_weight)) if one else sample_weight
+    weight = (given.detach() if isinstance(given, Tensor) else torch.from_numpy(np.array(given, dtype=float))).to(x)
+    if weight.ndim != 1 or len(weight) != len(x):
+        raise BadData(
+            f"sample_weight has the shape {tuple(weight.shape)}; expected one number for each of the {len(x)} rows."
+        )
+    bad = ~(weight >= 0) | torch.isinf(weight)
+    if bool(bad.any()):
+        at = int(bad.nonzero()[0])
+        raise BadData(
+            f"sample_weight[{at}] is {float(weight[at])}; expected finite numbers of at least 0 ({int(bad.sum())} are "
+            "not)."
+        )
+    if not bool(weight.sum() > 0):
+        raise BadData("sample_weight is zero for all rows; expected some that count.")
+    return weight
 
 
 def default_names(d: int) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from gmmlab import algebra
+from gmmlab.data import row_weights
 from gmmlab.data.rows import as_rows, default_names
 from gmmlab.errors import NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
@@ -81,7 +82,7 @@ class Answers:
         from gmmlab.score.information import observed_information
 
         x = as_rows(X).x
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
+        weight = row_weights(sample_weight, x)
         information = observed_information(self.mixture_, x, weight)
         if float(information.gap) > 0.1:
             warn(

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gmmlab.algebra import censored as answers
 from gmmlab.axes import Float, Tensor
-from gmmlab.data import Rows, as_rows, warn_of_idle_columns
+from gmmlab.data import Rows, as_rows, row_weights, warn_of_idle_columns
 from gmmlab.data.streams import Stream
 from gmmlab.errors import BadData, DataWarning, warn
 from gmmlab.estimators import parameters as sk
@@ -168,7 +168,7 @@ class CensoredGaussianMixture(SourcedMixture):
     def icl(self, X: Any, sample_weight: Any = None, lower: Any = None, upper: Any = None) -> float:
         """Integrated complete-data likelihood on rows `X`; lower is better."""
         resp = self._posterior(X, lower, upper).resp
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, resp)
+        weight = row_weights(sample_weight, resp)
         return self.bic(X, sample_weight, lower, upper) + 2 * criteria.doubt(resp, weight)
 
     # -- the fit -----------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class CensoredGaussianMixture(SourcedMixture):
         known = self._with_limits(rows, told.lower, told.upper)
         if not bool(known.bounded.any()):
             return super()._sample(X, told.sample_weight)
-        weight = None if told.sample_weight is None else sk.check_sample_weight(told.sample_weight, rows.x)
+        weight = row_weights(told.sample_weight, rows.x)
         known, weight = _telling(known, weight)
         _check_held(known)
         rng = generator(self.random_state, rows.x.device)

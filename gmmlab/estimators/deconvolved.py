@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gmmlab.algebra import measured as answers
 from gmmlab.axes import Float, Tensor
-from gmmlab.data import Rows, as_rows, warn_of_idle_columns
+from gmmlab.data import Rows, as_rows, row_weights, warn_of_idle_columns
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Regressed
@@ -188,7 +188,7 @@ class DeconvolvedGaussianMixture(SourcedMixture):
     def icl(self, X: Any, sample_weight: Any = None, errors: Any = None, projection: Any = None) -> float:
         """Integrated complete-data likelihood on rows `X`; lower is better."""
         resp = self._posterior(X, errors, projection).resp
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, resp)
+        weight = row_weights(sample_weight, resp)
         return self.bic(X, sample_weight, errors, projection) + 2 * criteria.doubt(resp, weight)
 
     # -- the fit -----------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class DeconvolvedGaussianMixture(SourcedMixture):
         """Rows to start from, which count by how much they tell, and the source of statistics of all."""
         told = sample_weight or Told()
         rows, seen = self._rows(X, told.errors, told.projection, min_rows=2)
-        weight = None if told.sample_weight is None else sk.check_sample_weight(told.sample_weight, rows.x)
+        weight = row_weights(told.sample_weight, rows.x)
         k = int(self.n_components)
         if len(rows.x) < k:
             raise BadData(f"Expected n_samples >= n_components but got n_components = {k}, n_samples = {len(rows.x)}")

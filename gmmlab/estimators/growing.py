@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.data import as_rows
+from gmmlab.data import as_rows, row_weights
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Answers, Regressed
@@ -160,7 +160,7 @@ class IncrementalGaussianMixture(Predictions, Answers, DensityMixin, _Parameters
         """The mixture after every so many rows of `X`, from a new beginning; a `Session` can show it."""
         self._validate_params()
         x = as_rows(X, missing=True).x
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x).double()
+        weight = row_weights(sample_weight, x.double())
         return grow(Grown.empty(x[0]), x, self._rule(x), weight, every)
 
     def explore(self, X: Any, every: int | None = None, sample_weight: Any = None, **options: Any) -> Explorer:
@@ -172,7 +172,7 @@ class IncrementalGaussianMixture(Predictions, Answers, DensityMixin, _Parameters
         size = max(1, len(rows.x) // 200) if every is None else every
         begin = next(self.steps(X, size, sample_weight)).model
         fit = _Replay(self, X, size, sample_weight).recipe
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+        weight = row_weights(sample_weight, rows.x)
         session = Session(rows.x, begin, fit=fit, names=rows.names, weight=weight)
         return explore(session=session, **options)
 
@@ -225,7 +225,7 @@ class IncrementalGaussianMixture(Predictions, Answers, DensityMixin, _Parameters
         first = not hasattr(self, "_grown")
         x = as_rows(X, min_rows=1 if not first or self.feature_range is not None else 2, missing=True).x
         validate_data(copy(self) if first else self, X, reset=first, skip_check_array=True)
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x).double()
+        weight = row_weights(sample_weight, x.double())
         rule = self._rule(x) if first else self._rule_
         begin = Grown.empty(x[0]) if first else self._grown
         last = next(grow(begin, x, rule, weight, every=len(x)))

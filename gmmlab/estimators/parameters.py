@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from gmmlab.axes import Tensor
+from gmmlab.data.rows import row_weights
 from gmmlab.errors import BadData
 from gmmlab.families import EIGEN, EII, VII, Diagonal, Full, Spherical, Structure, Tied
 from gmmlab.gates import dirichlet
@@ -114,32 +115,11 @@ def like(X: Any, value: Tensor) -> Any:
     return value if isinstance(X, Tensor) else value.cpu().numpy()
 
 
-def check_sample_weight(value: Any, x: Tensor) -> Tensor:
-    """Given weights of the rows, in their dtype. Raises `BadData` unless they are n numbers of at least 0."""
-    weight = torch.full_like(x[:, 0], float(value)) if isinstance(value, Real) else as_tensor(value).to(x)
-    if weight.ndim != 1 or len(weight) != len(x):
-        raise BadData(
-            f"sample_weight has the shape {tuple(weight.shape)}; expected one number for each of the {len(x)} rows."
-        )
-    bad = ~(weight >= 0) | torch.isinf(weight)
-    if bool(bad.any()):
-        at = int(bad.nonzero()[0])
-        raise BadData(
-            f"sample_weight[{at}] is {float(weight[at])}; expected finite numbers of at least 0 ({int(bad.sum())} are "
-            "not)."
-        )
-    if not bool(weight.sum() > 0):
-        raise BadData("sample_weight is zero for all rows; expected some that count.")
-    return weight
-
-
 def total(each: Tensor, sample_weight: Any) -> tuple[float, float]:
     """The sum of what each row has, and how many rows they are: both by weight, where rows have weights."""
     each = each.double()
-    if sample_weight is None:
-        return float(each.sum()), float(len(each))
-    weight = check_sample_weight(sample_weight, each[:, None])
-    return float(weight @ each), float(weight.sum())
+    weight = row_weights(sample_weight, each[:, None])
+    return (float(each.sum()), float(len(each))) if weight is None else (float(weight @ each), float(weight.sum()))
 
 
 def check_weights(value: Any, k: int) -> Tensor:

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gmmlab.algebra import missing
 from gmmlab.axes import Tensor
-from gmmlab.data import Rows, as_rows
+from gmmlab.data import Rows, as_rows, row_weights
 from gmmlab.data.streams import Stream
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
@@ -95,7 +95,7 @@ class Criteria(Predictions):
     def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Integrated complete-data likelihood on rows `X`, as mclust has it with our sign; lower is better."""
         resp = self._over(X, _responsibilities)
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, resp)
+        weight = row_weights(sample_weight, resp)
         return self.bic(X, sample_weight) + 2 * criteria.doubt(resp, weight)
 
 

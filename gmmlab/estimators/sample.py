@@ -13,10 +13,9 @@ import torch
 from sklearn.utils import check_random_state
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.data import Rows, as_rows, warn_of_idle_columns
+from gmmlab.data import Rows, as_rows, row_weights, warn_of_idle_columns
 from gmmlab.data.streams import Stream, survey
 from gmmlab.errors import BadData, DataWarning, warn
-from gmmlab.estimators import parameters as sk
 from gmmlab.fit import Source
 from gmmlab.fit.missing import check_columns, nothing_observed, start_rows
 from gmmlab.fit.pieces import Piece, chunked, complete, over, with_gaps
@@ -63,7 +62,7 @@ def sample_of(X: Any, sample_weight: Any, estimator: Any, rng: torch.Generator) 
     rows = as_rows(X, min_rows=2, missing=estimator._takes_gaps)
     if len(rows.x) < k:
         raise BadData(f"Expected n_samples >= n_components but got n_components = {k}, n_samples = {len(rows.x)}")
-    weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+    weight = row_weights(sample_weight, rows.x)
     sample = of_rows(rows, weight)
     warn_of_idle_columns(Rows(sample.x, rows.names), ridge)
     return sample

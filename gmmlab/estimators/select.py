@@ -12,7 +12,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from gmmlab.axes import Bool, Float, Tensor
-from gmmlab.data import as_rows
+from gmmlab.data import as_rows, row_weights
 from gmmlab.data.streams import Stream
 from gmmlab.errors import BadData, warn
 from gmmlab.estimators import parameters as sk
@@ -421,7 +421,7 @@ def _data(X: Any, sample_weight: Any, cv: Any, ks: list[int], rng: torch.Generat
             raise BadData("The rows are a stream, whose folds are not known; expected another criterion than 'cv'.")
         return Data(X, None, of_stream(X, sample_weight, ks[-1], rng))
     rows = as_rows(X, min_rows=2, missing=True)
-    weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+    weight = row_weights(sample_weight, rows.x)
     columns = weight if cv is None else without_each(folds(cv, len(rows.x), rng), weight, rows.x)
     gaps = rows.x[~nothing_observed(rows.x)].isnan() if rows.gaps else None
     return Data(X, weight, of_rows(rows, columns), gaps)

@@ -18,7 +18,7 @@ from sklearn.utils.validation import column_or_1d
 
 from gmmlab.algebra import missing
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.data import Rows, as_rows
+from gmmlab.data import Rows, as_rows, row_weights
 from gmmlab.data.streams import Stream
 from gmmlab.errors import BadData, DataWarning, warn
 from gmmlab.estimators import parameters as sk
@@ -171,7 +171,7 @@ class SemiSupervisedGMM(ClassifierMixin, ShapedMixture):
         assert isinstance(sample.told, Supervised)
         begin = next(iter(begins(self, sample, rng))).model
         rows = as_rows(X, missing=True)
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+        weight = row_weights(sample_weight, rows.x)
         fit = labelling(
             rows.x,
             sample.told.facts.labels,
@@ -223,7 +223,7 @@ class SemiSupervisedGMM(ClassifierMixin, ShapedMixture):
                 DataWarning,
             )
         facts = known(len(x), labels, *([[int(row) for row in pair] for pair in pairs] for pairs in links))
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
+        weight = row_weights(sample_weight, x)
         if self.label_weight != 1:
             own = torch.where(facts.labels.to(x.device) >= 0, float(self.label_weight), 1.0).to(x)
             weight = own if weight is None else own * weight

@@ -12,7 +12,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.data import as_rows
+from gmmlab.data import as_rows, row_weights
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.base import MixtureEstimator
@@ -113,7 +113,7 @@ class ShapedMixture(CovarianceMixture):
         else:
             self._check_columns(X)
         rows = as_rows(X)
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+        weight = row_weights(sample_weight, rows.x)
         online = online.after(Chunk(rows.x, weight))
         self._store(Fit(online.model, online.bounds), X, online.n)
         self._online = online

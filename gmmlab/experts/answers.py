@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.data import row_weights
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
 from gmmlab.experts.base import outputs_of
@@ -114,7 +115,7 @@ class Scored(ABC):
     def icl(self, X: Any, y: Any, sample_weight: Any = None, **gate: Any) -> float:
         """BIC with a price for rows whose expert is in doubt; lower is better."""
         resp = self.mixture_.posterior(self._with(X, y, **gate)).resp
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, resp)
+        weight = row_weights(sample_weight, resp)
         return self.bic(X, y, sample_weight, **gate) + 2 * criteria.doubt(resp, weight)
 
     def _total(self, X: Any, y: Any, sample_weight: Any, **gate: Any) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmmlab import algebra
 from gmmlab.axes import Float, Tensor
-from gmmlab.data import as_rows
+from gmmlab.data import as_rows, row_weights
 from gmmlab.errors import BadData
 from gmmlab.estimators import GaussianMixture
 from gmmlab.estimators import parameters as sk
@@ -133,7 +133,7 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
         """Fit to inputs `X` (n, p) and outputs `y` (n,) or (n, q), each row of which counts `sample_weight` times."""
         x, out = self._asked(X, y)
         rows = torch.cat([x, out], 1)
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
+        weight = row_weights(sample_weight, x)
         chosen, scores = self.n_components, None
         if not isinstance(chosen, Integral):
             scores = self._held_out(_counts(chosen), x, out, weight)
@@ -160,7 +160,7 @@ class GMRegressor(Distributions, RegressorMixin, BaseEstimator):
         self._validate_params()
         x, out = self._asked(X, y)
         rows, names = torch.cat([x, out], 1), [*as_rows(X, missing=True).names, *_names_of(y, out.shape[1])]
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
+        weight = row_weights(sample_weight, x)
         if hasattr(self, "joint_"):
             begin = self.mixture_
         else:

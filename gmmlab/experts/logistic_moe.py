@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.data import row_weights
 from gmmlab.errors import BadData, NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
@@ -141,7 +142,7 @@ class LogisticMoE(Scored, ClassifierMixin, Experts):
         own = torch.from_numpy(numbers).to(x)[:, None]
         seen = self._seen(x)
         self._enough(x)
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
+        weight = row_weights(sample_weight, x)
         return Task(torch.cat([x, seen, own], 1), weight, x.shape[1], seen.shape[1], 1), classes
 
     def _seen(self, x: Float[Tensor, "n p"]) -> Float[Tensor, "n g"]:

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.data import row_weights
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
 from gmmlab.experts import fitting
@@ -149,7 +150,7 @@ class SoftmaxMoE(Distributions, Scored, RegressorMixin, Experts):
         x, p = self._inputs(X, Xg, fitting=True)
         out = outputs_of(y, x)
         self._enough(x[:, :p])
-        weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, x)
+        weight = row_weights(sample_weight, x)
         return Task(torch.cat([x, out], 1), weight, p, x.shape[1] - p, out.shape[1])
 
     def _start(self, task: Task) -> Mixture:

@@ -47,7 +47,7 @@ def distance_at(tail: Float[Tensor, "*n"], d: int, dof: float) -> Float[Tensor, 
     return dof * (1 / _by(betaincinv, dof / 2, d / 2, tail) - 1)
 
 
-def order_tail(rank: Float[Tensor, "m"], n: int, p: float) -> Float[Tensor, "m"]:
+def order_tail(rank: Float[Tensor, "m"], n: float, p: float) -> Float[Tensor, "m"]:
     """The p-quantile of the upper tail at the order statistic of this rank, from 1, among n.
 
     The tail at rank i is Beta(n + 1 - i, i), exactly and whatever the distribution. See David and Nagaraja (2003),

@@ -10,7 +10,7 @@ import torch
 
 from gmmlab.algebra import assign
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.data import as_rows
+from gmmlab.data import as_rows, row_weights
 from gmmlab.model import Mixture
 from gmmlab.plot.chart import Band, Bars, Chart, Dots, Frame, Line, Mark, Rule, Table
 from gmmlab.score.adequacy import (
@@ -38,16 +38,18 @@ class Check(NamedTuple):
 
 
 @torch.no_grad()
-def check(model: Mixture, x: Float[Tensor, "n d"], every: int = 1) -> Check:
-    """Of all rows or of every so manieth, which keep their numbers.
+def check(model: Mixture, x: Float[Tensor, "n d"], every: int = 1, weight: Float[Tensor, "n"] | None = None) -> Check:
+    """Of all rows or of every so manieth, which keep their numbers and count `weight` times.
 
     The same for the same model and rows: draws come from a generator of their own.
     """
     rng, some = torch.Generator(x.device).manual_seed(0), x[::every]
-    worst, plots = worst_rows(model, some, WORST, rng, DRAWS), distances(model, some, m=240)
+    some_weight = None if weight is None else weight[::every]
+    worst = worst_rows(model, some, WORST, rng, DRAWS)
+    plots = distances(model, some, m=240, weight=some_weight)
     return Check(
         tuple(plot._replace(rows=every * plot.rows) for plot in plots),
-        uniformity(transforms(model, some)),
+        uniformity(transforms(model, some), weight=some_weight),
         worst._replace(rows=every * worst.rows),
         assign(model, some[worst.rows])[0],
     )
@@ -103,7 +105,7 @@ def _transforms(columns: Uniformity, name: str, j: int) -> Frame:
     counts = columns.counts[j].tolist()
     edges = np.linspace(0.0, 1.0, len(counts) + 1)
     low, high = (float(side[j]) for side in columns.band())
-    words = [f"{count} rows between {a:.2f} and {b:.2f}" for count, a, b in zip(counts, edges, edges[1:], strict=False)]
+    words = [f"{n:,.6g} rows between {a:.2f} and {b:.2f}" for n, a, b in zip(counts, edges, edges[1:], strict=False)]
     marks = [
         Bars(edges[:-1], edges[1:], np.zeros(len(counts)), counts, tone="accent", opacity=0.55, words=words),
         Band([0.0, 1.0], [low, low], [high, high], tone="noise", opacity=0.2),
@@ -140,22 +142,33 @@ def _worst(found: Check) -> Table:
     )  # fmt: skip
 
 
-def density_of(model: Mixture, x: Float[Tensor, "n d"], column: int, every: int = 1) -> Predictive:
+def density_of(
+    model: Mixture, x: Float[Tensor, "n d"], column: int, every: int = 1, weight: Float[Tensor, "n"] | None = None
+) -> Predictive:
     """The density of one column beside its histogram, of all rows or of every so manieth."""
-    return predictive(model, x[::every], column, points=240)
+    return predictive(model, x[::every], column, points=240, weight=None if weight is None else weight[::every])
 
 
 def fit_check(
-    X: Any, model: Any, *, column: int = 0, component: int | None = None, theme: str = "light", width: int = 640
+    X: Any,
+    model: Any,
+    *,
+    column: int = 0,
+    component: int | None = None,
+    sample_weight: Any = None,
+    theme: str = "light",
+    width: int = 640,
 ) -> Any:
     """Whether rows look as if they came from a mixture, as a picture; see `score.adequacy` for what is compared.
 
     `X` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator. One column
-    is looked at more closely, and the distances of one component, of all unless given.
+    is looked at more closely, and the distances of one component, of all unless given. Rows count `sample_weight`
+    times.
     """
     from gmmlab.plot.painter import paint
 
     rows, mixture = as_rows(X, missing=True), getattr(model, "mixture_", model)
-    density = density_of(mixture, rows.x, column)
-    chart = adequacy(check(mixture, rows.x), density, rows.names, column=column, component=component)
+    weight = row_weights(sample_weight, rows.x)
+    density = density_of(mixture, rows.x, column, weight=weight)
+    chart = adequacy(check(mixture, rows.x, weight=weight), density, rows.names, column=column, component=component)
     return paint(chart, theme=theme, width=width)

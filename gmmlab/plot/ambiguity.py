@@ -10,7 +10,7 @@ import torch
 
 from gmmlab import algebra
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.data import as_rows
+from gmmlab.data import as_rows, row_weights
 from gmmlab.model import Mixture
 from gmmlab.plot.chart import Bars, Cells, Chart, Frame, Mark, Rule, Table
 from gmmlab.score import membership
@@ -29,14 +29,18 @@ class Memberships(NamedTuple):
 
 
 @torch.no_grad()
-def memberships(model: Mixture, x: Float[Tensor, "n d"], every: int = 1) -> Memberships:
+def memberships(
+    model: Mixture, x: Float[Tensor, "n d"], every: int = 1, weight: Float[Tensor, "n"] | None = None
+) -> Memberships:
     """Responsibilities of rows in bars, their relative entropies, and the confusion expected.
 
-    Of all rows or of every so manieth. Of each a few numbers are kept, however many components there are.
+    Of all rows or of every so manieth, of which each is one in bars and counts `weight` times in the confusion. Of each
+    a few numbers are kept, however many components there are.
     """
     posterior = algebra.posterior(model, x[::every])
     bars = membership.bars(posterior, max(BARS, model.k + (posterior.none is not None)))
-    entropy, confusion = membership.relative_entropy(posterior), membership.confusion(posterior)
+    entropy = membership.relative_entropy(posterior)
+    confusion = membership.confusion(posterior, None if weight is None else weight[::every])
     first, second = (choice.to(torch.int16) for choice in membership.choices(posterior))
     return Memberships(bars, entropy, confusion, first, second)
 
@@ -117,13 +121,16 @@ def _confusion(table: Float[Tensor, "i j"], k: int) -> Frame:
     )
 
 
-def responsibilities(X: Any, model: Any, *, threshold: float = 0.5, theme: str = "light", width: int = 640) -> Any:
+def responsibilities(
+    X: Any, model: Any, *, threshold: float = 0.5, sample_weight: Any = None, theme: str = "light", width: int = 640
+) -> Any:
     """How sure a mixture is of rows, as a picture: stacked bars, relative entropies, and what is taken for what.
 
     `X` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator. Rows whose
-    relative entropy is above `threshold` are counted as unsure.
+    relative entropy is above `threshold` are counted as unsure. In the table rows count `sample_weight` times.
     """
     from gmmlab.plot.painter import paint
 
     rows, mixture = as_rows(X, missing=True), getattr(model, "mixture_", model)
-    return paint(ambiguity(memberships(mixture, rows.x), threshold=threshold), theme=theme, width=width)
+    found = memberships(mixture, rows.x, weight=row_weights(sample_weight, rows.x))
+    return paint(ambiguity(found, threshold=threshold), theme=theme, width=width)

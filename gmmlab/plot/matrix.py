@@ -9,7 +9,7 @@ import numpy as np
 
 from gmmlab.algebra import assign, marginal
 from gmmlab.axes import Float, Tensor
-from gmmlab.data import as_rows
+from gmmlab.data import as_rows, row_weights
 from gmmlab.model import Mixture
 from gmmlab.plot import gaps
 from gmmlab.plot.chart import Bars, Chart, Frame, Line, Mark, Points
@@ -27,8 +27,9 @@ class Spread(NamedTuple):
     histogram: Histogram
 
     @classmethod
-    def of(cls, column: Float[Tensor, "n"]) -> Spread:
-        return cls(gaps.extent(column), histogram(column, BINS))
+    def of(cls, column: Float[Tensor, "n"], weight: Float[Tensor, "n"] | None = None) -> Spread:
+        """Of rows that count `weight` times."""
+        return cls(gaps.extent(column), histogram(column, BINS, weight))
 
 
 def scatter_matrix(
@@ -79,15 +80,25 @@ def _column(model: Mixture, own: Histogram, j: int) -> list[Mark]:
     return [bars, *parts]
 
 
-def pairs(X: Any, model: Any, *, columns: Sequence[int] | None = None, theme: str = "light", width: int = 640) -> Any:
+def pairs(
+    X: Any,
+    model: Any,
+    *,
+    columns: Sequence[int] | None = None,
+    sample_weight: Any = None,
+    theme: str = "light",
+    width: int = 640,
+) -> Any:
     """The scatter matrix of rows and their mixture, as a picture: the first four columns unless others are given.
 
-    `X` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator.
+    `X` is a frame, an array or a tensor, with gaps or without; `model` is a `Mixture` or a fitted estimator. In
+    histograms rows count `sample_weight` times.
     """
     from gmmlab.plot.painter import Rows, paint
 
     rows, mixture = as_rows(X, missing=True), getattr(model, "mixture_", model)
     shown = list(range(min(4, rows.x.shape[1]))) if columns is None else list(columns)
     x, names = rows.x[:, shown], [rows.names[j] for j in shown]
-    chart = scatter_matrix(marginal(mixture, shown), len(x), [Spread.of(column) for column in x.T], names)
+    weight = row_weights(sample_weight, rows.x)
+    chart = scatter_matrix(marginal(mixture, shown), len(x), [Spread.of(column, weight) for column in x.T], names)
     return paint(chart, rows=Rows(x, assign(mixture, rows.x)[0]), theme=theme, width=width)

@@ -11,7 +11,7 @@ import torch
 from gmmlab.algebra import assign, marginal
 from gmmlab.algebra.univariate import column
 from gmmlab.axes import Float, Int, Tensor
-from gmmlab.data import as_rows
+from gmmlab.data import as_rows, row_weights
 from gmmlab.errors import BadData
 from gmmlab.families.parts import columns_of, ellipsoids
 from gmmlab.gates import Noisy
@@ -85,7 +85,7 @@ def versus(
 
 def summary(sides: tuple[Side, Side], found: Comparison) -> str:
     """How much the two agree, and which is more likely."""
-    (left, right), n = sides, len(found.gain)
+    (left, right), n = sides, found.n
     alone = sum(number not in left.number for number in right.number)
     size = f"{left.name} has {_components(left.model.k)}, {right.name} {right.model.k}"
     better = left.name if found.total >= 0 else right.name
@@ -107,6 +107,7 @@ def compare(
     *,
     dims: Sequence[int] = (0, 1),
     names: tuple[str, str] = ("the left", "the right"),
+    sample_weight: Any = None,
     theme: str = "light",
     size: tuple[int, int] = (640, 420),
 ) -> Any:
@@ -114,7 +115,7 @@ def compare(
 
     Above the rows in two columns (of a single column: densities), once with the labels and the ellipses of each, the
     colours of the components on the right being those of the components that they match. Below how many rows have each
-    pair of labels, and where one has more density. Rows may have gaps.
+    pair of labels, and where one has more density. Rows may have gaps, and make one more likely `sample_weight` times.
     """
     from gmmlab.plot.painter import Rows, paint
 
@@ -122,7 +123,7 @@ def compare(
     one, other = (getattr(model, "mixture_", model) for model in (left, right))
     check_columns([one, other], rows.x)
     pair = list(dims) if rows.x.shape[1] > 1 else [0]
-    found = compared(one, other, rows.x)
+    found = compared(one, other, rows.x, row_weights(sample_weight, rows.x))
     both = sides(one, other, found, names)
     labels = [renamed(assign(side.model, rows.x)[0], side.number) for side in both]
     chart = versus(both, found, plane(rows.x, pair, rows.names), height=size[1])

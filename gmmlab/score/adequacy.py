@@ -7,6 +7,8 @@ Densities    so is the share of the model's own draws that are less dense than a
 All of it is exact for rows that the model was not fitted to, and nearly so where n is large: fitted parameters bring
 rows closer by the parameters' share of n. Rows that overlapping components exchange bend the distances of both, as the
 rows of a component are those assigned to it.
+
+Rows may count `weight` times: a row of weight 2 is two rows.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class Distances(NamedTuple):
     expected: Float[Tensor, "m"]  # medians of the order statistics
     low: Float[Tensor, "m"]
     high: Float[Tensor, "m"]
-    n: int  # rows of the component, of which m are shown
+    n: float  # rows of the component, by weight, of which m are shown
     gap: float  # Kolmogorov's distance of all n from what is expected, at most 1
 
 
@@ -68,7 +70,14 @@ def own_distances(mixture: Mixture, x: Float[Tensor, "n d"], labels: Int[Tensor,
 
 
 @torch.no_grad()
-def distances(mixture: Mixture, x: Float[Tensor, "n d"], *, m: int = 500, level: float = 0.95) -> tuple[Distances, ...]:
+def distances(
+    mixture: Mixture,
+    x: Float[Tensor, "n d"],
+    *,
+    m: int = 500,
+    level: float = 0.95,
+    weight: Float[Tensor, "n"] | None = None,
+) -> tuple[Distances, ...]:
     """For each component the distances of its rows beside those expected: at most m of them, always the extremes.
 
     The envelope is that of order statistics, exact for independent rows. A component without rows has none to show.
@@ -82,7 +91,7 @@ def distances(mixture: Mixture, x: Float[Tensor, "n d"], *, m: int = 500, level:
     plots = []
     for k, dof in enumerate(dof_of(mixture.components).tolist()):
         rows = ((labels == k) & ~delta.isnan()).nonzero().flatten()
-        plots.append(_plot(rows, delta[rows], (mixture.d, dof), m, level))
+        plots.append(_plot(rows, delta[rows], _of(weight, rows), law=(mixture.d, dof), m=m, level=level))
     return tuple(plots)
 
 
@@ -111,45 +120,45 @@ def transforms(mixture: Mixture, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"
 class Uniformity(NamedTuple):
     """Histograms of numbers from 0 to 1 that should be uniform, column by column."""
 
-    counts: Int[Tensor, "d b"]
-    n: Int[Tensor, "d"]  # numbers that are there
+    counts: Float[Tensor, "d b"]
+    n: Float[Tensor, "d"]  # numbers that are there
     gap: Float[Tensor, "d"]  # Kolmogorov's distance to uniform, at most 1; NaN without numbers
 
     def band(self, level: float = 0.95) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
         """Between which counts a bin lies with the probability `level`, by the normal approximation."""
         b = self.counts.shape[1]
-        mean = self.n.double() / b
+        mean = self.n / b
         side = -torch.special.ndtri(mean.new_tensor((1 - level) / 2)) * (mean * (1 - 1 / b)).sqrt()
         return (mean - side).clamp(min=0), mean + side
 
 
-def uniformity(u: Float[Tensor, "n d"], bins: int = 20) -> Uniformity:
+def uniformity(u: Float[Tensor, "n d"], bins: int = 20, weight: Float[Tensor, "n"] | None = None) -> Uniformity:
     """Histograms and distances to uniform of each column; missing numbers (NaN) are left out."""
     if bins < 1:
         raise ValueError(f"bins={bins}; expected a whole number of at least 1.")
     counts, n, gaps = [], [], []
     for numbers in u.T:
-        there = numbers[~numbers.isnan()].double()
-        counts.append(torch.bincount((there * bins).long().clamp(0, bins - 1), minlength=bins))
-        n.append(len(there))
-        gaps.append(kolmogorov(there))
-    device = u.device
-    return Uniformity(
-        torch.stack(counts), torch.tensor(n, device=device), torch.tensor(gaps, device=device, dtype=torch.float64)
-    )
+        rows = (~numbers.isnan()).nonzero().flatten()
+        there, w = numbers[rows].double(), _of(weight, rows)
+        counts.append(torch.bincount((there * bins).long().clamp(0, bins - 1), w, minlength=bins))
+        n.append(w.sum())
+        gaps.append(kolmogorov(there, w))
+    return Uniformity(torch.stack(counts), torch.stack(n), torch.tensor(gaps, device=u.device, dtype=torch.float64))
 
 
-def kolmogorov(u: Float[Tensor, "n"]) -> float:
+def kolmogorov(u: Float[Tensor, "n"], weight: Float[Tensor, "n"] | None = None) -> float:
     """sup |F_n(u) - u|, how far the empirical distribution is from uniform; NaN without numbers.
 
     Above 1.36 n^-1/2 in 5 % of uniform samples, and in fewer where parameters were fitted to them. See Kolmogorov
     (1933).
     """
-    n = len(u)
-    if not n:
+    w = torch.ones_like(u, dtype=torch.float64) if weight is None else weight.double()
+    if not float(w.sum()) > 0:
         return math.nan
-    ordered, steps = u.double().sort().values, torch.arange(n, device=u.device).double()
-    return float(torch.maximum((steps + 1) / n - ordered, ordered - steps / n).max())
+    ordered, order = u.double().sort()
+    above = w[order].cumsum(0)  # of the steps of F_n, which begin at those of the row before
+    below = torch.cat([above.new_zeros(1), above[:-1]])
+    return float(torch.maximum(above / above[-1] - ordered, ordered - below / above[-1]).max())
 
 
 @torch.no_grad()
@@ -203,17 +212,17 @@ class Histogram(NamedTuple):
     heights: Float[Tensor, "b"]
 
 
-def histogram(values: Float[Tensor, "n"], bins: int) -> Histogram:
+def histogram(values: Float[Tensor, "n"], bins: int, weight: Float[Tensor, "n"] | None = None) -> Histogram:
     """Of a column in which something is there; missing entries are left out."""
-    values = values[~values.isnan()].double()
+    rows = (~values.isnan()).nonzero().flatten()
+    values, w = values[rows].double(), _of(weight, rows)
     low, high = float(values.min()), float(values.max())
     if high == low:
         width = max(abs(low), 1.0)
         low, high = low - width / 2, high + width / 2
     edges = torch.linspace(low, high, bins + 1, dtype=torch.float64, device=values.device)
     which = ((values - low) / (high - low) * bins).long().clamp(0, bins - 1)
-    heights = torch.bincount(which, minlength=bins) * (bins / (high - low) / len(values))
-    return Histogram(edges, heights.double())
+    return Histogram(edges, torch.bincount(which, w, minlength=bins) * (bins / (high - low) / w.sum()))
 
 
 class Predictive(NamedTuple):
@@ -228,7 +237,13 @@ class Predictive(NamedTuple):
 
 @torch.no_grad()
 def predictive(
-    mixture: Mixture, x: Float[Tensor, "n d"], target: int, *, bins: int = 40, points: int = 400
+    mixture: Mixture,
+    x: Float[Tensor, "n d"],
+    target: int,
+    *,
+    bins: int = 40,
+    points: int = 400,
+    weight: Float[Tensor, "n"] | None = None,
 ) -> Predictive:
     """The histogram of one column, missing entries left out, and the model's marginal density of it.
 
@@ -238,7 +253,7 @@ def predictive(
     values = x[:, target]
     if bool(values.isnan().all()):
         raise ValueError(f"Column {target} has no entry; expected at least one to draw a histogram of.")
-    return against(mixture, target, histogram(values, bins), points)
+    return against(mixture, target, histogram(values, bins, weight), points)
 
 
 @torch.no_grad()
@@ -255,12 +270,21 @@ def _ellipsoids(components: Components, columns: list[int], *, complete: bool) -
     return ellipsoids(components if complete else columns_of(components, columns))
 
 
-def _plot(rows: Tensor, delta: Tensor, law: tuple[int, float], m: int, level: float) -> Distances:
-    """Rows of one component and their distances, which have this law: columns and degrees of freedom."""
-    order = delta.argsort()
-    n, places = len(rows), thin(len(rows), m).to(rows.device)
+def _plot(rows: Tensor, delta: Tensor, weight: Tensor, *, law: tuple[int, float], m: int, level: float) -> Distances:
+    """Rows of one component and their distances, which have this law: columns and degrees of freedom.
+
+    A row of some weight stands for so many order statistics, and is shown at the middle one.
+    """
+    order, n = delta.argsort(), float(weight.sum())
+    shown = order[thin(len(rows), m).to(rows.device)]
+    rank = torch.empty_like(weight).index_copy_(0, order, weight[order].cumsum(0)) - (weight - 1) / 2
     median, low, high = (
-        distance_at(order_tail((places + 1).double(), n, p), *law) for p in (0.5, (1 + level) / 2, (1 - level) / 2)
+        distance_at(order_tail(rank[shown], n, p), *law) for p in (0.5, (1 + level) / 2, (1 - level) / 2)
     )
-    shown, gap = order[places], kolmogorov(distance_tail(delta, *law))
+    gap = kolmogorov(distance_tail(delta, *law), weight)
     return Distances(rows[shown], delta[shown], median, low, high, n, gap)
+
+
+def _of(weight: Tensor | None, rows: Int[Tensor, "m"]) -> Float[Tensor, "m"]:
+    """How often each of some rows counts, in float64."""
+    return torch.ones(len(rows), dtype=torch.float64, device=rows.device) if weight is None else weight[rows].double()

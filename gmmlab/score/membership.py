@@ -88,17 +88,19 @@ def bars(posterior: Posterior, m: int) -> Bars:
     return Bars(*means, torch.where(labels == k, -1, labels), count, order, bar)
 
 
-def confusion(posterior: Posterior) -> Float[Tensor, "i j"]:
+def confusion(posterior: Posterior, weight: Float[Tensor, "n"] | None = None) -> Float[Tensor, "i j"]:
     """E[r_j | label i], the mean responsibility of j among the rows assigned to i: what labels hide.
 
-    Rows sum to one; a label without rows has NaN. With noise there is one more row and column for it, the last. The
-    diagonal is the share of label i that is expected to be right.
+    Rows count `weight` times. Sums are one; a label without rows has NaN. With noise there is one more row and column
+    for it, the last. The diagonal is the share of label i that is expected to be right.
     """
     joint = _with_none(posterior)
     labels = labels_of(posterior)
     k, labels = joint.shape[1], torch.where(labels < 0, joint.shape[1] - 1, labels)
+    if weight is not None:
+        joint = joint * weight.to(joint)[:, None]
     sums = joint.new_zeros(k, k).index_add_(0, labels, joint)
-    return sums / torch.bincount(labels, minlength=k)[:, None]
+    return sums / torch.bincount(labels, weight, minlength=k).to(joint)[:, None]
 
 
 def misclassification(resp: Float[Tensor, "n k"]) -> Float[Tensor, "k k"]:

@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.data import row_weights
 from gmmlab.errors import BadData, NumericalWarning, warn
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.sample import generator
@@ -203,7 +204,7 @@ class SequenceModel(BaseEstimator, ABC):
         told = None if told is None else self._kept(given, told)
         weight = None
         if sample_weight is not None:
-            weight = sk.check_sample_weight(sample_weight, given.x.new_zeros(len(given.lengths), 1))
+            weight = row_weights(sample_weight, given.x.new_zeros(len(given.lengths), 1))
         rows = self._rows(given)
         return Prepared(sequences(rows.x, rows.lengths, told=told, weight=weight, smooth=SCANS[self.scan]), rows, told)
 

@@ -15,7 +15,7 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from gmmlab import algebra, plot
-from gmmlab.data import as_rows
+from gmmlab.data import as_rows, row_weights
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters
 from gmmlab.families import FactorAnalyzers, Gaussian, Student
@@ -40,12 +40,21 @@ class Section(NamedTuple):
         return [text] if self.picture is None else [text, new_code_cell(outputs=[_shown(self.picture)])]
 
 
-def report(model: Any, X: Any, path: str | Path = "report.html", *, title: str = "", theme: str = "light") -> Path:
+def report(
+    model: Any,
+    X: Any,
+    path: str | Path = "report.html",
+    *,
+    sample_weight: Any = None,
+    title: str = "",
+    theme: str = "light",
+) -> Path:
     """Write all diagnostics of a fitted mixture on these rows as one HTML file, and return its path.
 
     `model` is a fitted estimator, a `Mixture`, or what `gmmlab.select` returns, whose best model is reported with the
     map of all. The page has no scripts and asks for nothing, so it can be sent and kept. Each section says what its
-    picture shows. Raises `BadData` for rows of other columns, and says so before anything is drawn.
+    picture shows. Rows count `sample_weight` times, as in the fit. Raises `BadData` for rows of other columns, and says
+    so before anything is drawn.
     """
     rows = as_rows(X, missing=True)
     fitted = getattr(model, "best_", model)
@@ -54,10 +63,11 @@ def report(model: Any, X: Any, path: str | Path = "report.html", *, title: str =
         raise TypeError(f"model is a {type(model).__name__}; expected a fitted estimator, a Mixture or a Selection.")
     if mixture.d != rows.x.shape[1]:
         raise BadData(f"The model has {mixture.d} columns and the rows have {rows.x.shape[1]}; expected the same.")
+    weight = row_weights(sample_weight, rows.x)
     sections = [
-        Section("The fit", _summary(fitted, mixture, rows.x)),
+        Section("The fit", _summary(fitted, mixture, rows.x, weight)),
         Section("Components", _components(mixture, rows.names)),
-        *_of_rows(mixture, X, theme),
+        *_of_rows(mixture, X, weight, theme),
         *_of_fit(model, fitted, theme),
     ]
     named = title or f"{KINDS[type(mixture.components)]} with {mixture.k} component{'' if mixture.k == 1 else 's'}"
@@ -66,13 +76,14 @@ def report(model: Any, X: Any, path: str | Path = "report.html", *, title: str =
     return whole(page, Path(path))
 
 
-def _of_rows(mixture: Mixture, X: Any, theme: str) -> Iterator[Section]:
+def _of_rows(mixture: Mixture, X: Any, weight: torch.Tensor | None, theme: str) -> Iterator[Section]:
     """What the rows say of the mixture."""
+    counted = {"sample_weight": weight, "theme": theme}
     if mixture.d > 1:
         yield Section("Rows and components", _ROWS, plot.scatter(X, mixture, theme=theme))
-        yield Section("Columns in pairs", _PAIRS, plot.pairs(X, mixture, theme=theme))
-    yield Section("How sure it is of the rows", _UNSURE, plot.responsibilities(X, mixture, theme=theme))
-    yield Section("Whether the rows fit it", _CHECK, plot.fit_check(X, mixture, theme=theme))
+        yield Section("Columns in pairs", _PAIRS, plot.pairs(X, mixture, **counted))
+    yield Section("How sure it is of the rows", _UNSURE, plot.responsibilities(X, mixture, **counted))
+    yield Section("Whether the rows fit it", _CHECK, plot.fit_check(X, mixture, **counted))
 
 
 def _of_fit(model: Any, fitted: Any, theme: str) -> Iterator[Section]:
@@ -100,16 +111,17 @@ _CHECK = (
 )
 
 
-def _summary(fitted: Any, mixture: Mixture, x: torch.Tensor) -> str:
-    score = float(algebra.log_prob(mixture, x).double().mean())
+def _summary(fitted: Any, mixture: Mixture, x: torch.Tensor, weight: torch.Tensor | None) -> str:
+    score, n = parameters.total(algebra.log_prob(mixture, x), weight)
     gaps = int(torch.isnan(x).any(1).sum())
     facts = [
         ("rows", f"{len(x):,}" + (f", {gaps:,} with gaps" if gaps else "")),
+        *([] if weight is None else [("rows by weight", f"{n:,.6g}")]),
         ("columns", str(x.shape[1])),
         ("covariances", parameters.covariance_type(mixture.located.structure)),
         ("free parameters", str(mixture.n_parameters)),
-        ("mean log-likelihood per row", f"{score:.6g}"),
-        ("BIC (lower is better)", f"{mixture.n_parameters * math.log(len(x)) - 2 * score * len(x):,.1f}"),
+        ("mean log-likelihood per row", f"{score / n:.6g}"),
+        ("BIC (lower is better)", f"{mixture.n_parameters * math.log(n) - 2 * score:,.1f}"),
     ]
     if hasattr(fitted, "n_iter_"):
         state = "converged" if fitted.converged_ else "**did not converge**"

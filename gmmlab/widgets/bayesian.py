@@ -8,8 +8,7 @@ from typing import Any
 from sklearn.base import clone
 
 from gmmlab.axes import Float, Tensor
-from gmmlab.data import as_rows
-from gmmlab.estimators import parameters as sk
+from gmmlab.data import as_rows, row_weights
 from gmmlab.estimators.bayesian_mixture import BayesianGaussianMixture, variational
 from gmmlab.estimators.believed import prior_of
 from gmmlab.estimators.sample import of_rows
@@ -32,7 +31,7 @@ def explore_posterior(
         fitted = clone(estimator).set_params(max_iter=0, n_init=1).fit(X, sample_weight=sample_weight)
     begin = fitted.expected_.relocated(origin=rows.x.mean(0))
     name = called("Explorer", rows.x, rows.names)
-    weight = None if sample_weight is None else sk.check_sample_weight(sample_weight, rows.x)
+    weight = row_weights(sample_weight, rows.x)
     fit = variational_bayes(estimator, rows.x, weight)
     session = Session(rows.x, begin, fit=fit, names=rows.names, name=name, weight=weight)
     return explore(session=session, **{"panels": ("trace", "dials")} | options)

@@ -40,11 +40,12 @@ class Compare(Plane):
         self.other = getattr(other, "mixture_", other) or session.start
         self.names = "this model", "the start" if other is None else "the other"
         check_columns([session.snapshot.model, self.other], session.x)
-        x, fixed = session.x, self.other
+        x, fixed, weight = session.x, self.other, session.weight
         self._of_other = assign(fixed, x)[0]  # says now what rows it does not take
-        few = x[:: -(-len(x) // FEW)]
-        self._found = Later(lambda model: compare(model, fixed, x), self._redraw)
-        self._in_few = Kept(lambda model: compare(model, fixed, few)) if len(few) < len(x) else self._found
+        few = slice(None, None, -(-len(x) // FEW))
+        some = x[few], None if weight is None else weight[few]
+        self._found = Later(lambda model: compare(model, fixed, x, weight), self._redraw)
+        self._in_few = Kept(lambda model: compare(model, fixed, *some)) if len(some[0]) < len(x) else self._found
         super().__init__(session, dims=dims, **traits)
 
     def chart(self, snapshot: Snapshot) -> Chart:

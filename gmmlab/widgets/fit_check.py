@@ -22,8 +22,8 @@ class FitCheck(ChartWidget):
 
     def chart(self, snapshot: Snapshot) -> Chart:
         model, every = snapshot.model, stride(snapshot, len(self.session.x))
-        found = once(self.session, model, check, every)
-        density = once(self.session, model, density_of, self.column, every)
+        found = once(self.session, model, check, every, self.session.weight)
+        density = once(self.session, model, density_of, self.column, every, self.session.weight)
         component = self.component if 0 <= self.component < model.k else None
         return adequacy(found, density, self.session.names, column=self.column, component=component, every=every)
 

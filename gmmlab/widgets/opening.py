@@ -13,11 +13,10 @@ from typing import Any
 
 from sklearn.base import clone
 
-from gmmlab.data import as_rows
+from gmmlab.data import as_rows, row_weights
 from gmmlab.data.presets import preset
 from gmmlab.errors import BadData
 from gmmlab.estimators import GaussianMixture, StudentMixture
-from gmmlab.estimators.parameters import check_sample_weight
 from gmmlab.families import Gaussian
 from gmmlab.fit.missing import check_columns
 from gmmlab.model import Mixture
@@ -117,7 +116,7 @@ def session_of(
     """
     rows = as_rows(X, min_rows=2, missing=True)
     check_columns(rows.x)
-    weight = None if sample_weight is None else check_sample_weight(sample_weight, rows.x)
+    weight = row_weights(sample_weight, rows.x)
     if fit is not None and weight is not None:
         raise TypeError("A fit knows how often its rows count: expected fit or sample_weight, not both.")
     begin = model if isinstance(model, Mixture) else _start(model, X, sample_weight)
@@ -150,7 +149,7 @@ def watching(
     """
     rows = as_rows(X, min_rows=2)
     check_columns(rows.x)
-    weight = None if sample_weight is None else check_sample_weight(sample_weight, rows.x)
+    weight = row_weights(sample_weight, rows.x)
     draws: list[Any] | None = None if keeps is None else []
 
     def begun(_: Any) -> Iterator[Any]:

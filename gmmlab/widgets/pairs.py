@@ -17,6 +17,7 @@ from gmmlab.plot.matrix import Spread, scatter_matrix
 from gmmlab.widgets.chart import ChartWidget
 from gmmlab.widgets.snapshot import Snapshot
 
+Weight = Float[Tensor, "n"] | None
 MOST = 6  # columns shown at once
 DIRECTIONS = 4  # the same of directions
 
@@ -24,8 +25,8 @@ DIRECTIONS = 4  # the same of directions
 class Columns:
     """Some of the columns, and only these."""
 
-    def __init__(self, x: Float[Tensor, "n d"], dims: Sequence[int], names: Sequence[str]) -> None:
-        self.x, self.names = x[:, list(dims)], [names[j] for j in dims]
+    def __init__(self, x: Float[Tensor, "n d"], weight: Weight, dims: Sequence[int], names: Sequence[str]) -> None:
+        self.x, self.weight, self.names = x[:, list(dims)], weight, [names[j] for j in dims]
         self._dims, self.links = list(dims), list(dims)  # which of the columns; what a click asks the Explorer for
 
     def model(self, mixture: Mixture) -> Mixture:
@@ -34,14 +35,15 @@ class Columns:
 
     @cached_property
     def spreads(self) -> list[Spread]:
-        return [Spread.of(column) for column in self.x.T]
+        return [Spread.of(column, self.weight) for column in self.x.T]
 
 
 class Directions(Columns):
     """What rows are along directions."""
 
-    def __init__(self, x: Float[Tensor, "n d"], axes: Float[Tensor, "m d"], sign: str) -> None:
-        super().__init__((x.double() @ axes.T).to(x), range(len(axes)), [f"{sign}{i + 1}" for i in range(len(axes))])
+    def __init__(self, x: Float[Tensor, "n d"], weight: Weight, axes: Float[Tensor, "m d"], sign: str) -> None:
+        names = [f"{sign}{i + 1}" for i in range(len(axes))]
+        super().__init__((x.double() @ axes.T).to(x), weight, range(len(axes)), names)
         self.axes, self.links = axes, []
 
     def model(self, mixture: Mixture) -> Mixture:
@@ -76,13 +78,13 @@ class Pairs(ChartWidget):
     def _look(self, change: Any = None) -> Columns:
         """What is looked at; directions are those of the model at the moment at which they were asked for."""
         if self._seen is None or change is not None:
-            x = self.session.x
+            rows = self.session.x, self.session.weight
             if self.basis == "columns":
-                self._seen = Columns(x, self.features, self.session.names)
+                self._seen = Columns(*rows, self.features, self.session.names)
             elif self.basis == "principal":
-                self._seen = Directions(x, principal(x)[:DIRECTIONS], "PC")
+                self._seen = Directions(*rows, principal(rows[0])[:DIRECTIONS], "PC")
             else:
-                self._seen = Directions(x, discriminant(self.model)[:DIRECTIONS], "D")
+                self._seen = Directions(*rows, discriminant(self.model)[:DIRECTIONS], "D")
             if change is not None:
                 self.send_rows()
                 self._redraw()

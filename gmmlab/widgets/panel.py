@@ -57,14 +57,14 @@ class Panel(LabWidget):
         self._unsubscribe = session.subscribe(self._follow)
 
     @classmethod
-    def of(cls, X: Any, model: Any, *, name: str | None = None, **options: Any) -> Self:
+    def of(cls, X: Any, model: Any, *, sample_weight: Any = None, name: str | None = None, **options: Any) -> Self:
         """The panel of rows and a model: a fitted estimator or a mixture, or an estimator that says how to begin.
 
-        `name` is what `Runs` calls the session.
+        Rows count `sample_weight` times; `name` is what `Runs` calls the session.
         """
         from gmmlab.widgets.opening import session_of
 
-        return cls(session_of(X, model, name=name, what=cls.heading), **options)
+        return cls(session_of(X, model, sample_weight=sample_weight, name=name, what=cls.heading), **options)
 
     @property
     def model(self) -> Any:

@@ -25,7 +25,7 @@ class Responsibilities(ChartWidget):
 
     def chart(self, snapshot: Snapshot) -> Chart:
         every = stride(snapshot, len(self.session.x))
-        found = once(self.session, snapshot.model, memberships, every)
+        found = once(self.session, snapshot.model, memberships, every, self.session.weight)
         return ambiguity(found, threshold=self.threshold, note=sampled(every).strip())
 
     def controls(self) -> list[Control]:
@@ -58,7 +58,7 @@ class Responsibilities(ChartWidget):
 
     def _found(self, snapshot: Snapshot) -> Memberships:
         """Of all rows, for these are marked."""
-        return once(self.session, snapshot.model, memberships, 1)
+        return once(self.session, snapshot.model, memberships, 1, self.session.weight)
 
 
 def between(found: Memberships, i: int, j: int) -> Bool[Tensor, "n"]:

@@ -214,6 +214,31 @@ def test_a_constant_column_has_a_histogram_and_an_empty_one_has_none(rng):
         predictive(mixture, torch.full((5, 1), torch.nan), 0)
 
 
+def test_weights_are_repeated_rows(mixture, rng):
+    x = holes(mixture.sample(300, rng)[0], rng, 0.1)
+    weight = torch.randint(4, (300,), generator=rng)
+    twice, u = x.repeat_interleave(weight, 0), transforms(mixture, x)
+    for one, other in zip(
+        distances(mixture, x, m=1000, weight=weight.double()), distances(mixture, twice, m=2000), strict=True
+    ):
+        assert one.n == other.n and one.gap == pytest.approx(other.gap, abs=1e-12, nan_ok=True)
+        if len(one.rows):  # a row stands at the middle of the places of its copies
+            copies = torch.bincount(torch.searchsorted(one.observed, other.observed - 1e-9), minlength=len(one.rows))
+            seen = weight[one.rows]
+            if int(seen.min()) > 0:
+                assert torch.equal(copies, seen)
+            single = seen == 1
+            first = torch.searchsorted(other.observed, one.observed[single] - 1e-9)
+            torch.testing.assert_close(one.expected[single], other.expected[first])
+            torch.testing.assert_close(one.high[single], other.high[first])
+    columns, copied = uniformity(u, weight=weight.double()), uniformity(transforms(mixture, twice))
+    assert torch.equal(columns.counts, copied.counts) and torch.equal(columns.n, copied.n)
+    torch.testing.assert_close(columns.gap, copied.gap)
+    some = weight > 0  # a histogram ends with the rows, whatever they count
+    shown = predictive(mixture, x[some], 1, weight=weight[some].double()), predictive(mixture, twice, 1)
+    torch.testing.assert_close(shown[0].heights, shown[1].heights)
+
+
 def test_questions_that_cannot_be_answered_are_refused(rng):
     mixture = single("gaussian", rng)
     x = mixture.sample(10, rng)[0]

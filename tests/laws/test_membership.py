@@ -130,6 +130,15 @@ def test_misclassification_is_its_definition():
             assert float(found[i, j]) == pytest.approx(lost / float(resp[:, i].sum()))
 
 
+@pytest.mark.parametrize("none", [False, True])
+def test_confusion_counts_rows_by_weight(none):
+    posterior, weight = posteriors(40, 3, none, 7), torch.arange(40) % 3
+    copied = posterior.take(torch.arange(40).repeat_interleave(weight))
+    found = confusion(posterior, weight.double())
+    torch.testing.assert_close(found, confusion(copied), equal_nan=True)
+    assert not torch.allclose(found, confusion(posterior), equal_nan=True)
+
+
 # -- two mixtures ------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +167,16 @@ def test_mixtures_of_unequal_kinds_are_compared_row_by_row(x, rng):
     assert found.adjusted_rand == pytest.approx(adjusted_rand_score(a, b))
     ours, theirs = (algebra.posterior(model, rows).resp.double() for model in (left, right))
     torch.testing.assert_close(found.shared, torch.einsum("ni,nj->ij", ours, theirs))
+
+
+def test_a_comparison_counts_rows_by_weight(x, rng):
+    left, right = (cases.random_mixture(Full(), x, k, rng) for k in (2, 3))
+    weight = torch.randint(1, 4, (len(x),), generator=rng)
+    found = compare(left, right, x, weight.to(x))
+    copied = compare(left, right, x.repeat_interleave(weight, 0))
+    torch.testing.assert_close(found.shared, copied.shared)
+    assert found.n == copied.n and found.total == pytest.approx(copied.total)
+    assert int(found.counts.sum()) == len(x)
 
 
 @settings(max_examples=50, deadline=None)

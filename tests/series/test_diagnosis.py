@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from cases import blobs
@@ -46,6 +47,19 @@ def test_a_selection_brings_its_map_and_a_fit_its_course(x: Any, tmp_path: Path)
     text = gmmlab.report(found, x, tmp_path / "page.html", title="Blobs").read_text()
     assert headings(text)[-2:] == ["The course of the fit", "Other models"]
     assert "<h1>Blobs</h1>" in re.sub(r"<h1[^>]*>", "<h1>", text)
+
+
+def test_a_row_of_weight_two_is_two_rows(x: Any, tmp_path: Path) -> None:
+    fitted = gmmlab.GaussianMixture(2, random_state=0).fit(x)
+    weight = np.arange(len(x)) % 3
+    weighted = gmmlab.report(fitted, x, tmp_path / "one.html", sample_weight=weight).read_text()
+    copied = gmmlab.report(fitted, x.repeat(weight, 0), tmp_path / "two.html").read_text()
+    said = [re.search(r"BIC.*?<td>(.*?)</td>", text, re.DOTALL) for text in (weighted, copied)]
+    assert said[0] is not None and said[1] is not None and said[0][1] == said[1][1]
+    assert "rows by weight" in weighted and "rows by weight" not in copied
+    with pytest.raises(BadData, match="expected one number for each of the 150 rows"):
+        gmmlab.report(fitted, x, tmp_path / "none.html", sample_weight=weight[1:])
+    assert not (tmp_path / "none.html").exists()
 
 
 def test_one_column_gaps_and_a_bare_mixture(x: Any, tmp_path: Path) -> None:

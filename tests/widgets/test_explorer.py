@@ -18,7 +18,7 @@ import gmmlab
 from gmmlab import Gaussian, GaussianMixture, Mixture, StudentMixture
 from gmmlab.errors import BadData
 from gmmlab.gates import Constant
-from gmmlab.widgets import display, frames, steering
+from gmmlab.widgets import Compare, FitCheck, Pairs, Responsibilities, display, frames, steering
 from gmmlab.widgets.base import STATIC, LabWidget
 from gmmlab.widgets.explorer import Explorer
 from gmmlab.widgets.opening import explore
@@ -841,6 +841,21 @@ def test_a_row_of_weight_two_counts_as_two_rows(x, rng, told):
     assert torch.allclose(ours.located.cov, theirs.located.cov)
     assert weighted.state().count("sample_weight=sample_weight") == 1
     assert "sample_weight" not in twice.state()
+
+
+def test_diagnostics_count_rows_as_the_fit_does(x, rng):
+    weight = torch.randint(1, 4, (len(x),), generator=rng)
+    start, other = (random_mixture(STRUCTURES["VVV"], x, 2, rng) for _ in range(2))
+    weighted = explore(x, sample_weight=weight, model=start).session
+    copied = explore(x.repeat_interleave(weight, 0), model=start).session
+    for make in (FitCheck, lambda session: Compare(session, other)):
+        words = [make(session).chart(session.snapshot).alt.split("the rows are")[-1] for session in (weighted, copied)]
+        assert words[0] == words[1]
+    shown = [Pairs(session)._look().spreads[1].histogram.heights for session in (weighted, copied)]
+    torch.testing.assert_close(*shown)
+    assert torch.equal(FitCheck.of(x, start, sample_weight=weight).session.weight, weight.to(x))
+    tables = [Responsibilities(session)._found(session.snapshot).confusion for session in (weighted, copied)]
+    torch.testing.assert_close(*tables)
 
 
 def test_the_start_and_the_search_are_weighted_too(x, told):
