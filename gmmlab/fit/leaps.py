@@ -14,6 +14,7 @@ import torch
 
 from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.fit.transforms import Transform
+from gmmlab.kernels.cholesky import factored
 from gmmlab.kernels.groups import Groups
 from gmmlab.model import Mixture
 from gmmlab.stack import parts_of
@@ -138,7 +139,7 @@ def _proper(moments: Moments) -> Bool[Tensor, "k"]:
     scatter, w = moments.scatter, moments.w
     if scatter.ndim == 2:
         return (w > 0) & (scatter > 0).all(1)
-    return (w > 0) & (torch.linalg.cholesky_ex(scatter.nan_to_num())[1] == 0)
+    return (w > 0) & (factored(scatter.nan_to_num())[1] == 0)
 
 
 def _rows(stats: MixtureStats) -> Float[Tensor, "k f"]:

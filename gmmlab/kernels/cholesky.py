@@ -1,14 +1,20 @@
-"""The one Cholesky factorisation: batched, and honest about what it had to add."""
+"""The one Cholesky factorisation: batched, and honest about what it had to add.
+
+Few columns are factored in numpy. For a batch torch opens a parallel region, if only to clear the upper triangles, and
+GNU's OpenMP then spins for milliseconds on a core that a pass over the rows, or another process, has use for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
-from gmmlab.axes import Bool, Float, Tensor
+from gmmlab.axes import Bool, Float, Int, Tensor
 from gmmlab.errors import NotPositiveDefinite
 
+FEW = 32  # columns up to which numpy takes about as long as torch
 RELATIVE = (1e-12, 1e-10, 1e-8, 1e-6)  # jitters to try, times the mean variance
 
 
@@ -52,6 +58,16 @@ def flagged_cholesky(cov: Tensor, *, floor: float = 0.0, **_: object) -> tuple[T
     return torch.where(failed.view(-1, *[1] * (cov.ndim - 1)), unit, chol), jitter
 
 
+def factored(cov: Float[Tensor, "k d d"]) -> tuple[Float[Tensor, "k d d"], Int[Tensor, "k"]]:
+    """Lower factors, and for which there are none (a number that is not zero): `torch.linalg.cholesky_ex`."""
+    if cov.is_cpu and not cov.requires_grad and cov.shape[-1] <= FEW:
+        try:
+            return torch.from_numpy(np.linalg.cholesky(cov.numpy())), cov.new_zeros(len(cov), dtype=torch.int32)
+        except np.linalg.LinAlgError:  # of some, and numpy does not say which
+            pass
+    return torch.linalg.cholesky_ex(cov)
+
+
 def add_to_variances(cov: Tensor, amount: Float[Tensor, "k"]) -> Tensor:
     """Covariances (k, d, d) or variances (k, d) with an amount per component added to every variance."""
     if cov.ndim == 2:
@@ -81,7 +97,7 @@ def _attempt(cov: Tensor) -> tuple[Tensor, Bool[Tensor, "k"]]:
     if cov.ndim == 2:
         good = ((cov > 0) & torch.isfinite(cov)).all(-1)
         return torch.where(good[:, None], cov, 1.0).sqrt(), ~good
-    chol, info = torch.linalg.cholesky_ex(cov)
+    chol, info = factored(cov)
     return chol, (info != 0) | ~torch.isfinite(chol).flatten(1).all(-1)
 
 

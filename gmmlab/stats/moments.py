@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from gmmlab.axes import Float, Tensor
+from gmmlab.kernels.cholesky import factored
 from gmmlab.record import shared
 from gmmlab.stats.additive import Additive
 
@@ -72,7 +73,7 @@ class Moments(Additive):
             white = ds1 / sd, ds2 / sd**2 - dw
         else:
             eye = torch.eye(cov.shape[-1]).to(cov)
-            chol = torch.linalg.cholesky_ex(cov + torch.diag_embed(_floor(cov.diagonal(dim1=-2, dim2=-1))))[0]
+            chol = factored(cov + torch.diag_embed(_floor(cov.diagonal(dim1=-2, dim2=-1))))[0]
             half = torch.linalg.solve_triangular(chol, ds2, upper=False)
             whole = torch.linalg.solve_triangular(chol, half.mT, upper=False) - dw[:, :, None] * eye
             white = torch.linalg.solve_triangular(chol, ds1[:, :, None], upper=False).squeeze(-1), whole.flatten(1)
@@ -87,7 +88,7 @@ class Moments(Additive):
         if scatter.ndim == 2:
             return bool((scatter + _floor(scatter) > 0).all())
         floor = _floor(scatter.diagonal(dim1=-2, dim2=-1))
-        return not bool(torch.linalg.cholesky_ex(scatter + torch.diag_embed(floor))[1].any())
+        return not bool(factored(scatter + torch.diag_embed(floor))[1].any())
 
     def _square(self, a: Float[Tensor, "k d"], b: Float[Tensor, "k d"]) -> Tensor:
         """a b', or its diagonal, in the form of `s2`."""

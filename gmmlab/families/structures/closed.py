@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from gmmlab.axes import Float, Tensor
 from gmmlab.families.structures.structure import Eigen, Tie, column
+from gmmlab.kernels.cholesky import factored
 from gmmlab.kernels.groups import Groups
 from gmmlab.kernels.orientation import compose, principal_axes
 
@@ -90,7 +89,7 @@ class EVV(Eigen):
     def fit(
         self, w: Float[Tensor, "k"], scatter: Float[Tensor, "k d d"], old: Tensor, groups: Groups
     ) -> Float[Tensor, "k d d"]:
-        pivots = torch.linalg.cholesky_ex(scatter)[0].diagonal(dim1=1, dim2=2).clamp(min=0)  # where it fails: <= 0
+        pivots = factored(scatter)[0].diagonal(dim1=1, dim2=2).clamp(min=0)  # where it fails: <= 0
         return _of_one_volume(w, scatter, (2 * pivots.log().mean(1)).exp(), groups)
 
 

@@ -15,6 +15,7 @@ import torch
 
 from gmmlab.axes import Float, Tensor
 from gmmlab.families.structures.structure import Eigen, Tie, column
+from gmmlab.kernels.cholesky import factored
 from gmmlab.kernels.groups import Groups
 from gmmlab.kernels.orientation import common_axes, compose, principal_axes, turned_diagonal
 
@@ -79,7 +80,7 @@ class VEE(Iterated):
             return groups.sum(scatter / column(volume, scatter)) / n
 
         def rescale(common: Tensor) -> Float[Tensor, "k"]:
-            chol, info = torch.linalg.cholesky_ex(common)
+            chol, info = factored(common)
             chol = chol.masked_fill((info > 0)[:, None, None], torch.nan)  # the inverse would refuse the whole batch
             precision = torch.cholesky_inverse(chol)
             return (scatter * groups.spread(precision)).sum((1, 2)) / freedom
