@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields
@@ -21,6 +22,7 @@ from gmmlab.data import as_rows, row_weights
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Answers, Regressed
+from gmmlab.estimators.monitored import Monitored
 from gmmlab.estimators.predictions import Predictions
 from gmmlab.fit.growing import Event, Grown, Rule, Step, exact, grow, published
 from gmmlab.kernels import precision
@@ -78,7 +80,7 @@ class _Parameters(BaseEstimator):
 
 
 @dataclass(eq=False, repr=False)
-class IncrementalGaussianMixture(Predictions, Answers, DensityMixin, _Parameters):
+class IncrementalGaussianMixture(Monitored, Predictions, Answers, DensityMixin, _Parameters):
     """Gaussian mixture that learns from a stream, each row seen once; components are born and die.
 
     The incremental Gaussian mixture network in its fast form: precisions are moved by rank-one updates, so that a row
@@ -233,6 +235,8 @@ class IncrementalGaussianMixture(Predictions, Answers, DensityMixin, _Parameters
             raise BadData("No row had an entry that counts; expected at least one.")
         validate_data(self, X, reset=first, skip_check_array=True)
         self._keep(last, rule, X)
+        if not math.isnan(last.evidence):  # a first row alone has none, nor have rows without entries
+            self._tell(last)
         return self
 
     def _keep(self, step: Step, rule: Rule, like: Any) -> None:

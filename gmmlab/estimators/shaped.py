@@ -18,6 +18,7 @@ from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.base import MixtureEstimator
 from gmmlab.estimators.beginning import begins
 from gmmlab.estimators.fitting import Climb, Fit, Online, by_blocks, by_passes
+from gmmlab.estimators.monitored import Batch, Monitored
 from gmmlab.estimators.sample import Sample
 from gmmlab.families import Gaussian, Prior, Structure
 from gmmlab.fit import anderson, identity, squarem
@@ -87,7 +88,7 @@ class CovarianceMixture(MixtureEstimator):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ShapedMixture(CovarianceMixture):
+class ShapedMixture(Monitored, CovarianceMixture):
     """The same for rows that may come in batches."""
 
     batch_size: int | None = None
@@ -117,6 +118,7 @@ class ShapedMixture(CovarianceMixture):
         online = online.after(Chunk(rows.x, weight))
         self._store(Fit(online.model, online.bounds), X, online.n)
         self._online = online
+        self._tell(Batch(online.model, online.bounds[-1]))
         return self
 
     def _climb(self, sample: Sample, rng: torch.Generator) -> Climb:

@@ -162,9 +162,10 @@ class Driver(Audience):
         return {"play": play, "message": message, "error": None}
 
     def _play_on(self) -> dict[str, Any]:
-        self._stepper.advance()
-        ending = self._stepper.now.ending
-        return {} if ending is None else {"play": "done", "message": ending.sentence}
+        went_on, ending = self._stepper.advance(), self._stepper.now.ending
+        if ending is not None:
+            return {"play": "done", "message": ending.sentence}
+        return {} if went_on else {"play": "idle", "message": "Waits for more rows."}
 
     def _publish(self, changes: dict[str, Any]) -> None:
         state, stepper = self._stepper.now, self._stepper

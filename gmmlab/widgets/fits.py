@@ -30,7 +30,8 @@ class Recipe:
     Settings with a meaning for all fits are `tol`, what the evidence gains at least in a step, and `max_iter`.
     `steers` says whether it goes on from any model, as half-steps, edits and settings need. A fit with `pins` takes one
     more argument of that name: what of which component stays as it is. The models of a fit that draws from a posterior
-    are in `draws`, as far as it has come.
+    are in `draws`, as far as it has come. The steps of one that is `fed` are taken elsewhere: where it gives None, none
+    has come yet, which is not its end.
     """
 
     make: Callable[..., Fit]
@@ -38,6 +39,7 @@ class Recipe:
     steers: bool = True
     pins: bool = False
     draws: Sequence[Any] | None = None
+    fed: bool = False
 
     @classmethod
     def of(cls, fit: Any) -> Recipe:

@@ -121,6 +121,12 @@ class Session(Doors, Driver):
         """Until the next `play`."""
         return self._enqueue("pause", lambda: "")
 
+    def follow(self) -> Self:
+        """Goes on with a fit whose steps come from elsewhere, unless somebody has paused or stopped it."""
+        if self.snapshot.play in ("idle", "playing"):
+            self._enqueue("play", self._stepper.play, tag="follow")
+        return self
+
     def step(self) -> Self:
         """E and M, and the new model's own labels."""
         return self._enqueue("step", self._stepper.step)

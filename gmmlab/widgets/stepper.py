@@ -199,7 +199,7 @@ class Watcher(Stepper):
     """The same for a fit that goes its own way: whole steps only, once from its start to its end.
 
     A step that leaves the model as it was takes no place in the history. Going back is to look; the next step is again
-    the latest.
+    the latest. A fit that is fed has no end: it waits.
     """
 
     _over = False
@@ -219,6 +219,8 @@ class Watcher(Stepper):
             self._iterator, self._begun = self.fit(self.now.model, self.now.pins), self.taken
         step = self._ask()
         now = self.history.forward()
+        if step is None and self.fit.fed:
+            return False
         if step is None:
             self.history.replace(replace(now, ending=FINISHED))
             self.drop()
