@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple, NoReturn
 
 import torch
@@ -30,6 +30,7 @@ from gmmlab.record import Record, shared, static
 from gmmlab.stats import Moments
 
 _RANK = 1e-10  # of the largest eigenvalue of the correlations of x, below which a direction is not there
+_FACTORED = 1e-3  # the part of an input's standard deviation that others leave, below which ranks are looked at
 
 
 class _Natural(NamedTuple):
@@ -130,12 +131,10 @@ class LinearGaussian(Record):
         """Free parameters of lines and noise."""
         return self.k * self.q * (len(self.inputs) + 1) + self.structure.n_parameters(self.k, self.q)
 
-    @cached_property
+    @property
     def form(self) -> forms.Form:
         """How the kernel sums moments."""
-        k, d = self.k, self.d
-        unit = forms.Parameters.of(torch.zeros(k, d), torch.eye(d).expand(k, d, d))
-        return forms.choose(unit, self.origin.dtype)
+        return _form(self.k, self.d, self.origin.dtype)
 
     @property
     def width(self) -> int:
@@ -168,18 +167,18 @@ class LinearGaussian(Record):
         """
         seen = stats.w > torch.finfo(torch.float64).eps
         alive = stats.replace(w=torch.where(seen, stats.w, 1.0))
-        x, y = list(self.inputs), list(self.outputs)
-        scatter = alive.scatter * seen[:, None, None]
-        cross = scatter[:, x][:, :, y]
-        coef = _least_squares(scatter[:, x][:, :, x], cross).mT
-        left = scatter[:, y][:, :, y] - coef @ cross
+        p, order = len(self.inputs), _index(self.inputs + self.outputs, alive.w.device)
+        scatter = (alive.scatter * seen[:, None, None]).index_select(1, order).index_select(2, order)
+        cross = scatter[:, :p, p:]
+        coef = _least_squares(scatter[:, :p, :p], cross).mT
+        left = scatter[:, p:, p:] - coef @ cross
         left = 0.5 * (left + left.mT) if self.structure.dense else left.diagonal(dim1=-2, dim2=-1)
         old = self.cov if self.structure.dense else self.chol**2
         w = torch.where(seen, stats.w, 0.0)
         cov = at_least(self.structure.project(w, left, old, Groups((self.k,))), self.floor)
         chol, jitter = safe_cholesky(cov)
-        mean = alive.s1 / alive.w[:, None]
-        level = mean[:, y] - (coef @ mean[:, x, None])[..., 0]
+        mean = alive.s1.index_select(1, order) / alive.w[:, None]
+        level = mean[:, p:] - (coef @ mean[:, :p, None])[..., 0]
         return self.replace(
             coef=torch.where(seen[:, None, None], coef, self.coef),
             level=torch.where(seen[:, None], level, self.level),
@@ -226,8 +225,9 @@ class LinearGaussian(Record):
         eye = torch.eye(self.q).to(self.coef)
         chol = self.chol if self.structure.dense else torch.diag_embed(self.chol)
         whiten = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
-        columns = self.coef.new_zeros(self.k, self.q, self.d).index_add(2, _index(self.inputs, self.coef), -self.coef)
-        columns = columns.index_add(2, _index(self.outputs, self.coef), eye.expand(self.k, -1, -1))
+        each = torch.cat([-self.coef, eye.expand_as(chol)], 2)
+        order = _index(self.inputs + self.outputs, self.coef.device)
+        columns = self.coef.new_zeros(self.k, self.q, self.d).index_add(2, order, each)
         affine = whiten @ torch.cat([-self.level[:, :, None], columns], 2)
         peak = -0.5 * self.q * math.log(2 * math.pi) - chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return _Natural(peak, affine)
@@ -246,15 +246,27 @@ def at_least(cov: Tensor, floor: float) -> Tensor:
     return (axes * spectrum.clamp(min=floor)[:, None]) @ axes.mT
 
 
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _form(k: int, d: int, dtype: torch.dtype) -> forms.Form:
+    """The form of k Gaussians about the origin: what is summed does not depend on the lines."""
+    return forms.choose(forms.Parameters.of(torch.zeros(k, d), torch.eye(d).expand(k, d, d)), dtype)
+
+
 def _least_squares(square: Float[Tensor, "k p p"], cross: Float[Tensor, "k p q"]) -> Float[Tensor, "k p q"]:
-    """square^+ cross, by way of the correlations."""
+    """square^+ cross, by way of the correlations: from their factors where these are far from singular."""
     if square.shape[-1] == 0:
         return cross
     sd = square.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
-    unit = torch.where(sd > 0, 1 / sd, torch.zeros_like(sd))
-    inverse = torch.linalg.pinv(unit[:, :, None] * square * unit[:, None], rtol=_RANK, hermitian=True)
-    return unit[:, :, None] * (inverse @ (unit[:, :, None] * cross))
+    unit = torch.where(sd > 0, 1 / sd, torch.zeros_like(sd))[:, :, None]
+    correlations, cross = unit * square * unit.mT, unit * cross
+    chol, _ = torch.linalg.cholesky_ex(correlations)
+    if bool((chol.diagonal(dim1=-2, dim2=-1) > _FACTORED).all()):  # not where they are NaN
+        return unit * torch.cholesky_solve(cross, chol)
+    return unit * (torch.linalg.pinv(correlations, rtol=_RANK, hermitian=True) @ cross)
 
 
-def _index(columns: tuple[int, ...], like: Tensor) -> Int[Tensor, "c"]:
-    return torch.tensor(columns, dtype=torch.long, device=like.device)
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _index(columns: tuple[int, ...], device: torch.device) -> Int[Tensor, "c"]:
+    return torch.tensor(columns, dtype=torch.long, device=device)

@@ -120,7 +120,7 @@ class Logits(Record):
         """Derivatives of the expected log-likelihood at these experts; additive over chunks."""
         z, targets = self._z(features), self._targets(features, resp)
         found = multinomial.derivatives(z, targets, multinomial.log_odds(z, self.w), curved=self.curved)
-        reach = (z.abs() * (resp.sum(1) > 0).to(z)[:, None]).amax(0).double()
+        reach = (z.T * (resp.sum(1) > 0)).abs().amax(1).double()
         of = resp.sum(0).double(), found.gradient, found.gram, self.w, reach
         return Slopes(*of) if found.curvature is None else Curved(*of, found.curvature)
 

@@ -130,7 +130,7 @@ class ScaledLinear(Record):
 
     def table(self, features: Float[Tensor, "f n"], buffers: Buffers | None = None) -> Float[Tensor, "n k"]:
         """Log density of the output of each row under each expert."""
-        residual, log_s = self._residual(features), self._z(features) @ self.noise.to(features).T
+        residual, log_s = self._residual(features), self._log_variance(self._z(features))
         return -0.5 * (math.log(2 * math.pi) + log_s + residual.square() * torch.exp(-log_s))
 
     def stats(
@@ -138,18 +138,17 @@ class ScaledLinear(Record):
     ) -> Moments | Noise:
         """Moments of the rows by responsibility over variance, or derivatives for the noise; additive over chunks."""
         z = self._z(features)
-        log_s = z @ self.noise.to(z).T
+        log_s = self._log_variance(z)
         if not self.turn:
             return self.lines.stats(features, resp * torch.exp(-log_s), buffers)
         ratio = resp * self._residual(features).square() * torch.exp(-log_s)
-        counts = (resp.sum(1) > 0).to(z)
         return Noise(
             w=resp.sum(0).double(),
             gradient=0.5 * ((ratio - resp).T @ z).double(),
             information=0.5 * ((resp.T[:, None] * z.T) @ z).double(),
             curvature=0.5 * ((ratio.T[:, None] * z.T) @ z).double(),
             at=self.noise,
-            reach=(z.abs() * counts[:, None]).amax(0).double(),
+            reach=(z.T * (resp.sum(1) > 0)).abs().amax(1).double(),
         )
 
     def refit(self, stats: Moments | Noise) -> ScaledLinear:
@@ -194,10 +193,13 @@ class ScaledLinear(Record):
         self.lines.sample(z, rng)
 
     def _z(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "n c"]:
-        x = self.lines.form.rows(features)[list(self.lines.inputs)].T / self.scale.to(features)
-        return torch.cat([x.new_ones(len(x), 1), x], 1)
+        x = self.lines.form.rows(features)[list(self.lines.inputs)] / self.scale.to(features)[:, None]
+        return torch.cat([x.new_ones(1, x.shape[1]), x]).T  # column by column
+
+    def _log_variance(self, z: Float[Tensor, "n c"]) -> Float[Tensor, "n k"]:
+        return (self.noise.to(z) @ z.T).T
 
     def _residual(self, features: Float[Tensor, "f n"]) -> Float[Tensor, "n k"]:
         rows, lines = self.lines.form.rows(features), self.lines
-        line = rows[list(lines.inputs)].T @ lines.coef[:, 0].T.to(rows) + lines.level[:, 0].to(rows)
-        return rows[lines.outputs[0]][:, None] - line
+        line = lines.coef[:, 0].to(rows) @ rows[list(lines.inputs)] + lines.level.to(rows)
+        return (rows[lines.outputs[0]] - line).T

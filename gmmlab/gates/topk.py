@@ -41,8 +41,8 @@ class TopK(Softmax):
     def at(self, rows: Float[Tensor, "n d"]) -> BoundSoftmax:
         """The gate of these rows."""
         bound = super().at(rows)
-        logits = bound.z @ self.w.T.to(bound.z)
-        return bound.replace(log_w=log_softmax_among(logits, self.active(rows)))
+        logits = self.w.to(bound.z) @ bound.z.T
+        return bound.replace(log_w=log_softmax_among(logits.T, self.active(rows)))
 
     def active(self, rows: Float[Tensor, "n d"]) -> Bool[Tensor, "n k"]:
         """Which components are active at each row; of those that tie, as all do where x is zero, the first."""

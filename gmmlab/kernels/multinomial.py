@@ -25,6 +25,7 @@ import torch
 from gmmlab.axes import Float, Tensor
 
 _RANK = 1e-12  # parts of the mean curvature that are added where it is singular
+_NEAR = 1e-5  # log odds that a step changes, below which its bound would cancel
 
 
 class Derivatives(NamedTuple):
@@ -43,8 +44,8 @@ class Ascent(NamedTuple):
 
 
 def log_odds(z: Float[Tensor, "n c"], w: Float[Tensor, "k j c"]) -> Float[Tensor, "n k j"]:
-    """Log probabilities of the outcomes, log softmax_j w_kj' z."""
-    return torch.log_softmax((z @ w.flatten(0, 1).T.to(z)).unflatten(1, w.shape[:2]), dim=2)
+    """Log probabilities of the outcomes, log softmax_j w_kj' z; they lie outcome by outcome, as `z` best does too."""
+    return torch.log_softmax((w.flatten(0, 1).to(z) @ z.T).unflatten(0, w.shape[:2]), dim=1).movedim(2, 0)
 
 
 def derivatives(
@@ -53,21 +54,23 @@ def derivatives(
     """Derivatives of Q at the weights that gave `log_p`, in float64; additive over rows.
 
     gradient_j = sum_i (t_ij - o_i p_ij) z_i        curvature_jl = sum_i o_i p_ij (1[j = l] - p_il) z_i z_i'
+
+    As probabilities sum to one, a block on the diagonal is minus the sum of those beside it, which are half as many.
     """
-    rows = targets.sum(2)
-    p = log_p.exp()
-    share = rows[:, :, None] * p
-    gradient = ((targets - share).flatten(1).T @ z).double().unflatten(0, targets.shape[1:])
+    t, p = targets.movedim(0, 2), log_p.movedim(0, 2).exp()
+    rows = t.sum(1)
+    share = rows[:, None] * p
+    gradient = ((t - share).flatten(0, 1) @ z).double().unflatten(0, t.shape[:2])
     gram = _weighted(z, rows)
     if not curved:
         return Derivatives(gradient, gram)
-    own = _weighted(z, share.flatten(1)).unflatten(0, targets.shape[1:])
-    spread = (p[..., None] * z[:, None, None]).flatten(2).movedim(1, 0)  # (k, n, jc)
-    cross = ((spread * rows.T[:, :, None]).mT @ spread).double()
-    j, c = gradient.shape[1:]
-    curvature = -cross.unflatten(2, (j, c)).unflatten(1, (j, c))
-    curvature.diagonal(dim1=1, dim2=3).add_(own.permute(0, 2, 3, 1))
-    return Derivatives(gradient, gram, curvature)
+    (k, j, c) = gradient.shape
+    curvature = gradient.new_zeros(k, j, j, c, c)
+    for one in range(1, j):
+        both = _weighted(z, (share[:, one, None] * p[:, :one]).flatten(0, 1)).unflatten(0, (k, one))
+        curvature[:, one, :one] = curvature[:, :one, one] = -both
+    curvature.diagonal(dim1=1, dim2=2).copy_(-curvature.sum(2).movedim(1, 3))
+    return Derivatives(gradient, gram, curvature.movedim(3, 2))
 
 
 def ascend(
@@ -75,14 +78,17 @@ def ascend(
 ) -> Ascent:
     """A step that never lowers Q: Newton's as far as the bound allows, or Böhning's where that one promises more.
 
-    `reach` is the largest |z| of each column. Without curvature it is Böhning's.
+    `reach` is the largest |z| of each column. Without curvature it is Böhning's; near the maximum only Newton's is
+    looked at.
     """
     centred = w - w.mean(1, keepdim=True)
     gradient = at.gradient - penalty * centred
-    even = _even(gradient, at.gram, penalty)
     if at.curvature is None:
-        return even
-    newton = _newton(gradient, at, penalty, reach)
+        return _even(gradient, at.gram, penalty)
+    newton, width = _newton(gradient, at, penalty, reach)
+    if bool((width <= 1).all()):  # then it gains at least three quarters of what any step along it could
+        return newton
+    even = _even(gradient, at.gram, penalty)
     better = newton.gain > even.gain
     return Ascent(torch.where(better[:, None, None], newton.step, even.step), torch.maximum(newton.gain, even.gain))
 
@@ -118,33 +124,29 @@ def _even(gradient: Float[Tensor, "k j c"], gram: Float[Tensor, "k c c"], penalt
 
 def _newton(
     gradient: Float[Tensor, "k j c"], at: Derivatives, penalty: Float[Tensor, "c"], reach: Float[Tensor, "c"]
-) -> Ascent:
-    """Newton's direction, as far as is safe."""
+) -> tuple[Ascent, Float[Tensor, "k"]]:
+    """Newton's direction, as far as is safe: along it the slope s is the bend v. And the range R that goes with it."""
     assert at.curvature is not None  # for the type checker
     k, j, c = gradient.shape
-    eye = torch.eye(j).to(gradient)
-    curvature = at.curvature + torch.einsum("jl,ce->jcle", eye, torch.diag(penalty))
-    common = torch.einsum("jl,kce->kjcle", torch.full_like(eye, 1 / j), at.gram)  # what weights share has no curvature
-    whole = (curvature + common).reshape(k, j * c, j * c)
-    step = torch.linalg.solve(_regular(whole), gradient.reshape(k, j * c, 1)).reshape(k, j, c)
+    eye = torch.eye(j, dtype=gradient.dtype, device=gradient.device)[:, None, :, None]
+    common = at.gram[:, None, :, None] / j  # what weights share has no curvature
+    whole = at.curvature + eye * torch.diag(penalty)[:, None] + common
+    step = torch.linalg.solve(_regular(whole.reshape(k, j * c, j * c)), gradient.reshape(k, j * c, 1))
+    step = step.reshape(k, j, c)
     step = step - step.mean(1, keepdim=True)
-    slope = (gradient * step).sum((1, 2)).clamp(min=0)
-    flat = step.reshape(k, j * c, 1)
-    bend = (flat.mT @ curvature.reshape(k, j * c, j * c) @ flat).reshape(k).clamp(min=1e-300)
-    width = ((step[:, :, None] - step[:, None]).abs() @ reach).amax((1, 2)).clamp(min=1e-9)
-    far = width * slope / bend
-    length = torch.log1p(far) / width
-    lost = torch.where(far > 1e-4, far - torch.log1p(far), 0.5 * far.square())  # which cancel
-    gain = slope * length - bend * lost / width.square()
-    return Ascent(length[:, None, None] * step, gain)
+    slope = (gradient * step).sum((1, 2))
+    width = ((step[:, :, None] - step[:, None]).abs() @ reach).amax((1, 2)).clamp(min=_NEAR)
+    length = width.log1p() / width
+    gain = slope * ((1 + 1 / width) * length - 1 / width)
+    return Ascent(length[:, None, None] * step, gain), width
 
 
-def _weighted(z: Float[Tensor, "n c"], weight: Float[Tensor, "n k"]) -> Float[Tensor, "k c c"]:
-    """sum_i weight_ik z_i z_i'."""
-    return ((weight.T[:, None] * z.T) @ z).double()
+def _weighted(z: Float[Tensor, "n c"], weight: Float[Tensor, "k n"]) -> Float[Tensor, "k c c"]:
+    """sum_i weight_ki z_i z_i'."""
+    return ((weight[:, None] * z.T) @ z).double()
 
 
 def _regular(matrix: Float[Tensor, "k f f"]) -> Float[Tensor, "k f f"]:
     """The matrix with a trace of the identity, for columns that follow from others."""
     size = matrix.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-290)
-    return matrix + (_RANK * size)[:, None, None] * torch.eye(matrix.shape[-1]).to(matrix)
+    return matrix + torch.diag_embed((_RANK * size)[:, None].expand(matrix.shape[:2]))

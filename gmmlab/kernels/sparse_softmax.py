@@ -29,5 +29,5 @@ def active(scores: Float[Tensor, "n j"], k: int) -> Bool[Tensor, "n j"]:
 
 
 def log_softmax_among(logits: Float[Tensor, "n j"], sets: Bool[Tensor, "n j"]) -> Float[Tensor, "n j"]:
-    """Log weights within a set of each row; differentiable with the sets as they are."""
-    return torch.log_softmax(logits.masked_fill(~sets, -math.inf), dim=1)
+    """Log weights within a set of each row, outcome by outcome; differentiable with the sets as they are."""
+    return torch.log_softmax(logits.T.masked_fill(~sets.T, -math.inf), dim=0).T
