@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.datasets import load_iris
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -48,6 +49,39 @@ def test_censored_rows_are_found_again(cut):
     assert np.abs(np.sort(naive.means_[:, 0]) - [-1, 1]).max() > 0.25
     assert model.observed_fraction_ == pytest.approx(len(seen) / 100_000, abs=1e-3)
     assert model.score(seen) == pytest.approx(model.lower_bound_, abs=1e-4)
+
+
+def test_the_number_outside_tells_more_than_none():
+    """Over 20 samples cut at 1/2 estimates spread as Fisher's information says, and twice as far where none is known.
+
+    Of a row it is the expected square of the score in (mean, sd): of a seen one d log p, less d log P(seen) where only
+    those are counted; of another d log P(unseen).
+    """
+    edge, n = 0.5, 500
+    ends = {"censored": [], "truncated": []}
+    for seed in range(20):
+        x = np.random.default_rng(seed).normal(size=(n, 1))
+        seen = x[x[:, 0] < edge]
+        for kind, unseen in (("censored", n - len(seen)), ("truncated", None)):
+            options = {"n_unseen": unseen, "tol": 1e-9, "max_iter": 2000, "acceleration": "squarem", "reg_covar": 0.0}
+            model = TruncatedGaussianMixture(upper=edge, **options).fit(seen)
+            ends[kind].append([model.means_.item(), model.covariances_.item() ** 0.5])
+    grid = np.linspace(-10, edge, 20_001)
+    weight = stats.norm.pdf(grid) * (grid[1] - grid[0])
+    score, inside = np.stack([grid, grid**2 - 1]), stats.norm.cdf(edge)
+    common = -stats.norm.pdf(edge) / inside * np.array([1, edge])  # d log P(seen)
+    hidden = common * inside / (1 - inside)  # minus d log P(unseen)
+    apart = score - common[:, None]
+    known = {
+        "censored": (weight * score) @ score.T + (1 - inside) * np.outer(hidden, hidden),
+        "truncated": (weight * apart) @ apart.T,
+    }
+    assert np.linalg.eigvalsh(known["censored"] - known["truncated"]).min() > -1e-6
+    for kind, information in known.items():
+        expected = np.sqrt(np.diag(np.linalg.inv(information)) / n)
+        np.testing.assert_allclose(np.std(ends[kind], axis=0), expected, rtol=0.35)  # 16 % is the error of 20 samples
+        assert (np.abs(np.mean(ends[kind], axis=0) - [0, 1]) < 4 * expected / 20**0.5).all()
+    assert (np.std(ends["truncated"], axis=0) > 1.6 * np.std(ends["censored"], axis=0)).all()
 
 
 def test_the_density_of_what_is_seen_integrates_to_one(cut):
