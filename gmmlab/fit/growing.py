@@ -32,6 +32,7 @@ from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families import Full, Gaussian
 from gmmlab.gates import Constant
 from gmmlab.kernels import precision as kernel
+from gmmlab.kernels.compiled import can_run
 from gmmlab.kernels.tails import distance_at
 from gmmlab.kernels.threads import one_blas_thread
 from gmmlab.model import Mixture
@@ -40,6 +41,7 @@ from gmmlab.record import Record, shared
 REFRESH = 1000  # updates of a component after which its rounding errors are taken out
 PRUNE = 50  # rows after which components are looked at that may die, or are to be refreshed
 LOG_2PI = math.log(2 * math.pi)
+FEWEST = 1000  # rows whose calls take long enough to compile what is done with them: 25 ms
 LEAST = 1e-16  # a row that moves a component by less leaves it as it is, to rounding
 
 Coefficient = Callable[[float], float]
@@ -54,6 +56,10 @@ def exact(w: float) -> float:
 def published(w: float) -> float:
     """The coefficient of the papers, w (1 - 3 w + w^2)."""
     return w * (1 - 3 * w + w * w)
+
+
+#: The same over w, by powers of w.
+POLYNOMIALS: dict[Coefficient, tuple[float, float, float]] = {exact: (1.0, -1.0, 0.0), published: (1.0, -3.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -164,16 +170,16 @@ def grow(
 ) -> Iterator[Step]:
     """Steps of `every` rows, in their order. Entries may be missing (NaN); rows without any are passed over.
 
-    Rows come one by one, each with some small products: that is done on the host, wherever they are.
+    Rows come one by one, each with some small products: that is done on the host, wherever they are, and compiled where
+    rows are many (`kernels/stream_tiles.py`, which needs numba, the `fast` extra).
     """
-    garden, rows = _Garden(grown, rule), x.double().cpu().numpy()
-    weights = np.ones(len(rows)) if weight is None else weight.double().cpu().numpy()
-    gaps = np.isnan(rows).sum(1)
+    garden, rows = _Garden(grown, rule), x.double().cpu().contiguous().numpy()
+    weights = np.ones(len(rows)) if weight is None else weight.double().cpu().contiguous().numpy()
+    many = len(rows) >= FEWEST and rule.coefficient in POLYNOMIALS and can_run()
+    take = garden.take_many if many else garden.take_all
     for i in range(0, len(rows), every):
-        some = slice(i, i + every)
-        each = zip(rows[some], weights[some].tolist(), gaps[some].tolist(), strict=True)
         with one_blas_thread():
-            seen = [garden.take(*one) for one in each]
+            seen = take(rows[i : i + every], weights[i : i + every])
         log_p = [value for one in seen for value in one.log_prob]
         evidence = sum(log_p) / len(log_p) if log_p else float("nan")
         happened = tuple(event for one in seen for event in one.events)
@@ -201,6 +207,30 @@ class _Garden:
         seen, born = (torch.tensor(count, dtype=torch.int64) for count in (self.rows, self.born))
         return Grown(**held, seen=seen, born=born)
 
+    def take_all(self, rows: kernel.Array, times: kernel.Array) -> list[_Seen]:
+        """See some rows, each of which counts so many times."""
+        gaps = np.isnan(rows).sum(1)
+        return [self.take(*one) for one in zip(rows, times.tolist(), gaps.tolist(), strict=True)]
+
+    def take_many(self, rows: kernel.Array, times: kernel.Array) -> list[_Seen]:
+        """The same, compiled between births, gaps, and looks at who may die."""
+        from gmmlab.kernels.stream_tiles import take_rows
+
+        seen, at, log_prob, rule = list[_Seen](), 0, np.empty(len(rows)), self.rule
+        far, curve = rule.far(rows.shape[1]), np.array(POLYNOMIALS[rule.coefficient])
+        while at < len(rows):
+            held = (self.mean, self.precision, self.log_det, self.sp, self.age, self.updates)
+            closed = rule.most is not None and len(self.sp) >= rule.most
+            ends = (math.inf if closed else far, rule.forgetting, LEAST, PRUNE - self.rows % PRUNE)
+            done = take_rows(rows[at:], times[at:], *held, log_prob[at:], curve, *ends) if len(self.sp) else 0
+            if done:
+                self.rows += done
+                seen.append(_Seen(tuple(log_prob[at : at + done].tolist()), self._looked()))
+            else:
+                seen += self.take_all(rows[at : at + 1], times[at : at + 1])
+            at += max(done, 1)
+        return seen
+
     def take(self, row: kernel.Array, times: float, gaps: int) -> _Seen:
         """See a row that counts so many times, and of which so many entries are missing."""
         self.rows += 1
@@ -220,10 +250,14 @@ class _Garden:
         if (rule.most is None or len(self.sp) < rule.most) and at.distance.min() >= rule.far(shown):
             return _Seen((log_p,), (self._born(row, times),))
         self._move(at, resp * (times / total), missing)
+        return _Seen((log_p,), self._looked())
+
+    def _looked(self) -> tuple[Event, ...]:
+        """Every so many rows components are made fresh, and some die."""
         if self.rows % PRUNE:
-            return _Seen((log_p,))
+            return ()
         self._refresh()
-        return _Seen((log_p,), self._pruned())
+        return self._pruned()
 
     def _born(self, row: kernel.Array, times: float) -> Event:
         centre = self.sp @ self.mean / self.sp.sum() if len(self.sp) else np.zeros_like(row)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from gmmlab.algebra import regress
-from gmmlab.fit.growing import BIRTH, DEATH, Grown, Rule, exact, grow, published
+from gmmlab.fit import growing
+from gmmlab.fit.growing import BIRTH, DEATH, POLYNOMIALS, Grown, Rule, exact, grow, published
 from gmmlab.kernels import precision as kernel
 
 NEVER = {"oldest": math.inf}
@@ -61,6 +62,35 @@ def test_the_published_coefficient_is_what_the_papers_write():
     ours = (1 - w) * cov + published(w) * e[:, None] * e
     torch.testing.assert_close(theirs, ours)
     assert published(0.45) < 0 < exact(0.45)
+
+
+@pytest.mark.parametrize("coefficient", POLYNOMIALS)
+def test_polynomials_are_the_coefficients(coefficient):
+    a, b, c = POLYNOMIALS[coefficient]
+    assert [w * (a + w * (b + w * c)) for w in (0.01, 0.3, 0.7)] == pytest.approx([*map(coefficient, (0.01, 0.3, 0.7))])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("gaps", [0.0, 0.02])
+@pytest.mark.parametrize("options", [{}, {"coefficient": published}, {"forgetting": 0.995}, {"most": 2}], ids=str)
+def test_many_rows_go_the_way_of_single_ones(options, gaps, weighted, monkeypatch):
+    """Compiled, with births, deaths, refreshed components, rows with gaps and rows that count for nothing."""
+    rng, n = np.random.default_rng(0), 3000
+    x = 5 * rng.normal(size=(4, 3))[rng.integers(0, 4, n)] + rng.normal(size=(n, 3))
+    x = torch.from_numpy(np.where(rng.random((n, 3)) < gaps, np.nan, x))
+    weight = torch.from_numpy(rng.integers(0, 3, n).astype(float)) if weighted else None
+    grows = rule(3, tau=0.01, **{"oldest": 30.0, "fewest": 4.0} | options)
+    ways = []
+    for fewest in (1, n + 1):
+        monkeypatch.setattr(growing, "FEWEST", fewest)
+        ways.append(list(grow(Grown.empty(x[0]), x, grows, weight, every=700)))
+    for many, single in zip(*ways, strict=True):
+        assert many.happened == single.happened
+        assert many.evidence == pytest.approx(single.evidence, rel=1e-9)
+        for name in ("mean", "precision", "log_det", "sp", "age", "name", "seen"):
+            torch.testing.assert_close(getattr(many.grown, name), getattr(single.grown, name), rtol=1e-8, atol=1e-8)
+    kinds = {event.kind for step in ways[0] for event in step.happened}
+    assert kinds == ({BIRTH} if "most" in options else {BIRTH, DEATH})
 
 
 @pytest.mark.parametrize("forgetting", [1.0, 0.95])
