@@ -18,10 +18,12 @@ from gmmlab.data import Rows, as_rows, row_weights, warn_of_idle_columns
 from gmmlab.errors import BadData
 from gmmlab.estimators import parameters as sk
 from gmmlab.estimators.answers import Regressed
+from gmmlab.estimators.fitting import Fit, moved
 from gmmlab.estimators.predictions import most_probable
-from gmmlab.estimators.sample import Sample, generator
+from gmmlab.estimators.sample import Behind, Sample, generator
 from gmmlab.estimators.shaped import CovarianceMixture
 from gmmlab.estimators.sourced import SourcedMixture
+from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Full, Gaussian, Prior
 from gmmlab.families.measured import Measured, measured
 from gmmlab.fit import Source, Step
@@ -69,6 +71,8 @@ class DeconvolvedGaussianMixture(SourcedMixture):
         probability in [0, 1] that each is recorded. In every step the rows that were left out are imputed by draws.
     oversampling : float, default=10.0
         Draws for each row. They are the same quasi-random numbers in every step.
+    split_merge : bool, default=False
+        As of `GaussianMixture`; moves are drawn up from draws of the true values behind the rows.
     noise : bool or float, default=False
         A uniform background in the box around the measured rows, as of `GaussianMixture`.
     tol, reg_covar, max_iter, n_init, init_params, weights_init, means_init, precisions_init, random_state, warm_start,
@@ -94,7 +98,7 @@ class DeconvolvedGaussianMixture(SourcedMixture):
 
     References
     ----------
-    Bovy, Hogg and Roweis (2011); Melchior and Goulding (2018) for `selection` and `min_sd`.
+    Bovy, Hogg and Roweis (2011), also for `split_merge`; Melchior and Goulding (2018) for `selection` and `min_sd`.
 
     Examples
     --------
@@ -110,11 +114,13 @@ class DeconvolvedGaussianMixture(SourcedMixture):
     min_sd: float = 0.0
     selection: Callable[[Any], Any] | None = None
     oversampling: float = 10.0
+    split_merge: bool = False
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CovarianceMixture._parameter_constraints | {
         "min_sd": [Interval(Real, 0.0, None, closed="left")],
         "selection": [callable, None],
         "oversampling": [Interval(Real, 0.0, None, closed="neither")],
+        "split_merge": ["boolean"],
     }
     _takes_gaps: ClassVar[bool] = True
 
@@ -207,8 +213,16 @@ class DeconvolvedGaussianMixture(SourcedMixture):
         begin, tells = _start_rows(rows, seen, weight)
         n = float(len(rows.x) if weight is None else weight.sum())
         source = self._source(seen, rows, weight, X)
-        sample = Sample(begin, tells, begin.mean(0), n, (), complete=False, told=source)
+        behind = Behind(lambda mixture: answers.sample_denoised(mixture, seen, rng), weight)
+        sample = Sample(begin, tells, begin.mean(0), n, (), complete=False, told=source, behind=behind)
         return sample, rng
+
+    def _best_fit(self, sample: Sample, rng: torch.Generator) -> Fit:
+        best = super()._best_fit(sample, rng)
+        if not self.split_merge or self.max_iter == 0 or sample.behind is None:
+            return best
+        report = Reporter(self.verbose, self.verbose_interval)
+        return moved(best, sample.source, sample.behind, self._budget(), report)
 
     def _source(self, seen: Measured, rows: Rows, weight: Tensor | None, like: Any) -> Source:
         source = blurred(seen, weight)

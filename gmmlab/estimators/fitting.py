@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from gmmlab.axes import Tensor
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Gaussian
 from gmmlab.fit import (
@@ -82,6 +83,7 @@ class Begin(NamedTuple):
 
 
 Climb = Callable[[Begin, Stop], Iterator[Step]]
+Rows = Tensor | Callable[[Mixture], Tensor]
 
 
 def by_passes(source: Source, transform: Transform = identity) -> Climb:
@@ -151,13 +153,14 @@ def best_together(begins: Sequence[Begin], source: Source, budget: Budget) -> tu
     return (_best(fits) if fits else Fit(begins[0].model)), fits
 
 
-def moved(fit: Fit, source: Source, rows: Chunk, budget: Budget, report: Reporter) -> Fit:
+def moved(fit: Fit, source: Source, seen: tuple[Rows, Tensor | None], budget: Budget, report: Reporter) -> Fit:
     """The best that split-and-merge moves find from a fit; each climb has its own budget.
 
+    Moves are drawn up from what is `seen`: rows, or a function of the model that gives them, and how often each counts.
     Plain steps at the end tell how sure it is. Raises `Interrupted` with the best so far.
     """
     settled, reached = plateau(budget.tol), fit
-    steps = split_merge(fit.model, source, *rows, stop=lambda step: settled(step) or step.i >= budget.max_iter)
+    steps = split_merge(fit.model, source, *seen, stop=lambda step: settled(step) or step.i >= budget.max_iter)
     try:
         for step in steps:
             report.step(step)

@@ -14,7 +14,6 @@ from gmmlab.estimators.sample import Sample
 from gmmlab.estimators.shaped import ShapedMixture
 from gmmlab.estimators.verbose import Reporter
 from gmmlab.families import Gaussian
-from gmmlab.kernels.chunks import Chunk
 
 if TYPE_CHECKING:
     from gmmlab.widgets.explorer import Explorer
@@ -138,7 +137,7 @@ class GaussianMixture(ShapedMixture):
         if not self.split_merge or self.max_iter == 0:
             return best
         report = Reporter(self.verbose, self.verbose_interval)
-        return moved(best, sample.source, Chunk(sample.x, sample.weight), self._budget(), report)
+        return moved(best, sample.source, (sample.x, sample.weight), self._budget(), report)
 
     def _read(self, values: Mapping[str, Tensor], origin: Float[Tensor, "d"]) -> Gaussian:
         return self._read_gaussian(values, origin)

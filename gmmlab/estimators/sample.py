@@ -5,7 +5,7 @@ What a person has may be a table, a table with gaps, or a stream that does not f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +20,16 @@ from gmmlab.fit import Source
 from gmmlab.fit.missing import check_columns, nothing_observed, start_rows
 from gmmlab.fit.pieces import Piece, chunked, complete, over, with_gaps
 from gmmlab.kernels.chunks import Chunk
+from gmmlab.model import Mixture
 
 FROM_STREAM = 20_000  # rows of a stream that its fit starts from
+
+
+class Behind(NamedTuple):
+    """Draws of the true values behind rows, given a model, and how often each row counts."""
+
+    rows: Callable[[Mixture], Float[Tensor, "n d"]]
+    weight: Float[Tensor, "n"] | None
 
 
 class Sample(NamedTuple):
@@ -34,6 +42,7 @@ class Sample(NamedTuple):
     pieces: Iterable[Piece]  # all rows
     complete: bool  # whether `x` are all rows as they are
     told: Source | None = None  # where their statistics come from, of rows of which more is known than themselves
+    behind: Behind | None = None  # of rows that are not seen as they are
 
     @property
     def source(self) -> Source:

@@ -85,7 +85,7 @@ def proposals(losses: Float[Tensor, "k k"], gains: Float[Tensor, "k"], most: int
 def split_merge(
     model: Mixture,
     source: Source,
-    x: Float[Tensor, "n d"],
+    x: Tensor | Callable[[Mixture], Tensor],
     weight: Float[Tensor, "n"] | None = None,
     *,
     refit: Callable[[Mixture, MixtureStats], Mixture] = m_step,
@@ -99,15 +99,16 @@ def split_merge(
     A step yields the best model so far, with its objective (evidence, and log prior where there is one), which never
     falls: it stands still while a proposal is tried, and rises when one is kept. One is kept when it ends at least
     `gain` per row above. `x`, with
-    `weight`, are the rows that the proposals are drawn up from: all those of `source` or a sample of them. The search
-    ends when none of `tries` proposals is kept.
+    `weight`, are the rows (n, d) that the proposals are drawn up from: all those of `source` or a sample of them, or a
+    function of the model that gives them, where rows are not seen as they are. The search ends when none of `tries`
+    proposals is kept.
     """
     for best in run(model, source, refit=refit, stop=stop):
         yield best
     left = max_moves
     while left > 0:
         before = best.model
-        for proposal in _promising(before, x, weight, min(tries, left)):
+        for proposal in _promising(before, x(before) if callable(x) else x, weight, min(tries, left)):
             left -= 1
             fit = _fit(proposal, before, lambda candidate: run(candidate, source, refit=refit, stop=stop))
             best = yield from _challenged(best, fit, gain)

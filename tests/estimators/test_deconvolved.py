@@ -135,6 +135,24 @@ def test_a_background_takes_what_belongs_to_no_component(measured):
     assert (model.predict(rows, sd)[-300:] == -1).mean() > 0.8
 
 
+def test_moves_leave_a_poor_optimum():
+    """Two components for one cluster and one for two others, of five: no small step leads from there.
+
+    There are thirty moves, of which the best five are tried;
+    """
+    rng = np.random.default_rng(0)
+    centres = np.array([[0.0, 0.0], [0.0, 5.0], [5.0, 0.0], [8.0, 6.0], [11.0, 6.0]])
+    sd = np.exp(rng.uniform(np.log(0.1), np.log(2), 1000))
+    y = centres[np.arange(1000) % 5] + 0.4 * rng.normal(size=(1000, 2))
+    x = y + sd[:, None] * rng.normal(size=(1000, 2))
+    begin = np.concatenate([centres[:3], [[0.0, 0.4], [9.5, 6.0]]])
+    options = {"means_init": begin, "tol": 1e-5, "max_iter": 500, "random_state": 0}
+    stuck, moved = (DeconvolvedGaussianMixture(5, split_merge=on, **options).fit(x, errors=sd) for on in (False, True))
+    assert moved.lower_bound_ > stuck.lower_bound_ + 0.05
+    found = moved.means_[np.lexsort((moved.means_[:, 1].round(), moved.means_[:, 0].round()))]
+    np.testing.assert_allclose(found, centres, atol=0.2)
+
+
 def test_weights_count_rows(measured):
     _, x, sd = measured
     x, sd = x[:150], sd[:150]
