@@ -23,7 +23,7 @@ import torch
 from gmmlab.axes import Float, Int, Tensor
 from gmmlab.families.structures import Full, Structure
 from gmmlab.kernels import forms
-from gmmlab.kernels.cholesky import safe_cholesky
+from gmmlab.kernels.cholesky import factored, safe_cholesky
 from gmmlab.kernels.chunks import Buffers, out
 from gmmlab.kernels.groups import Groups
 from gmmlab.record import Record, shared, static
@@ -260,7 +260,7 @@ def _least_squares(square: Float[Tensor, "k p p"], cross: Float[Tensor, "k p q"]
     sd = square.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
     unit = torch.where(sd > 0, 1 / sd, torch.zeros_like(sd))[:, :, None]
     correlations, cross = unit * square * unit.mT, unit * cross
-    chol, _ = torch.linalg.cholesky_ex(correlations)
+    chol, _ = factored(correlations)
     if bool((chol.diagonal(dim1=-2, dim2=-1) > _FACTORED).all()):  # not where they are NaN
         return unit * torch.cholesky_solve(cross, chol)
     return unit * (torch.linalg.pinv(correlations, rtol=_RANK, hermitian=True) @ cross)
