@@ -48,12 +48,20 @@ QUIET_SERVER = [
     "--KernelManager.shutdown_wait_time=0.2",  # a kernel has nothing to save
 ]
 
-# What a kernel begins with.
+# JupyterLab without a grammar that jsonschema reads for a check of foreign names, which takes longer than all imports.
+SERVER = "import sys; sys.modules['rfc3987_syntax'] = None; from jupyterlab.labapp import main; sys.exit(main())"
+
+# What a kernel begins with. Widgets are shown without their pictures, which take longer than what is looked at.
 BEGIN = """
 import gmmlab
 X = gmmlab.faithful()
 def mean(k): return snap().model.components.mean[k].tolist()
 def snap(): return explorer.session.snapshot
+def view(widget):
+    shown = {"version_major": 2, "version_minor": 0, "model_id": widget.shown_id}
+    return {"application/vnd.jupyter.widget-view+json": shown}
+formatter = get_ipython().display_formatter.mimebundle_formatter
+formatter.for_type_by_name("gmmlab.widgets.base", "LabWidget", view)
 """
 
 # A fit that does not end by itself, with time to look at it.
@@ -193,7 +201,7 @@ class Lab(Notebook):
         (self.folder / "root").mkdir(parents=True)
         _configure(self.folder)
         self.port = _free_port()
-        command = [sys.executable, "-m", "jupyterlab", *QUIET_SERVER, f"--ServerApp.port={self.port}"]
+        command = [sys.executable, "-c", SERVER, *QUIET_SERVER, f"--ServerApp.port={self.port}"]
         command += [f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.folder / 'root'}"]
         with (self.folder / "server.log").open("wb") as log:
             env = _environment(self.folder) | self.environ

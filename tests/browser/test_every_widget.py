@@ -22,8 +22,11 @@ CUT_OFF = """cell => [...cell.querySelectorAll('.jp-OutputArea-output, .gmmlab, 
     .filter((box) => !(getComputedStyle(box).overflowX === 'auto' && box.tabIndex === 0))
     .map((box) => `${box.className}: ${box.scrollWidth} > ${box.clientWidth}`)"""
 
-
-INSIDE = "() => document.activeElement.closest('.gmmlab') !== null"
+# Whether the element with the focus belongs to a widget, and of which kind it is.
+FOCUS = """() => {
+    const {tagName, className} = document.activeElement;
+    return [document.activeElement.closest('.gmmlab') !== null, tagName + className];
+}"""
 # Whether an element has the focus, which JupyterLab may still be giving to the notebook after a cell has run.
 FOCUSED = "area => document.activeElement === area || (area.tabIndex = -1, area.focus(), false)"
 CELLS = """() => {
@@ -92,15 +95,15 @@ def test_keys_reach_it_and_do_not_leave_it(lab: Lab, cell: Any) -> None:
     kinds: list[str] = []
     for _ in range(40):
         lab.page.keyboard.press("Tab")
-        kind = lab.page.evaluate("() => document.activeElement.tagName + document.activeElement.className")
-        if not lab.page.evaluate(INSIDE):
+        inside, kind = lab.page.evaluate(FOCUS)
+        if not inside:
             break
         if kind in kinds:
             continue
         kinds.append(kind)
         for key in KEYS:
             lab.page.keyboard.press(key)
-        assert lab.page.evaluate(INSIDE), f"a key has left {kind}"
+        assert lab.page.evaluate(FOCUS)[0], f"a key has left {kind}"
     assert kinds, f"Tab goes to {kind}"
     assert lab.page.evaluate(CELLS) == before
 

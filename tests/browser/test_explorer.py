@@ -60,8 +60,11 @@ def test_a_mean_is_dragged_by_mouse(lab: Lab) -> None:
 
 @pytest.fixture(scope="class")
 def explorer(cleared: Lab) -> Any:
-    """One Explorer, for tests that do not change its model."""
-    return show(cleared)
+    """One Explorer with its picture, for tests that do not change its model."""
+    made = SHOW.format(k=2, theme="light").removesuffix("\nexplorer")
+    return cleared.show(
+        f"{made}\ndata, metadata = explorer._repr_mimebundle_()\ndisplay(data, metadata=metadata, raw=True)"
+    )
 
 
 # How many elements of a view change smoothly, or turn.

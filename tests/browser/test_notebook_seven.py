@@ -12,13 +12,6 @@ from lab import SLOW, Lab, Notebook
 pytest.importorskip("notebook", reason="Notebook 7 is not installed: pip install 'gmmlab[test]'")
 pytestmark = pytest.mark.browser
 
-# A widget without its picture, which takes longer than what is looked at.
-VIEW = """
-def view(widget):
-    shown = {"version_major": 2, "version_minor": 0, "model_id": widget.shown_id}
-    display({"application/vnd.jupyter.widget-view+json": shown}, raw=True)
-"""
-
 
 @pytest.fixture(scope="module")
 def seven(cleared: Lab) -> Iterator[Notebook]:
@@ -67,7 +60,7 @@ def test_a_chart_is_drawn_and_driven(lab: Lab, seven: Notebook, violations: Call
 
 def test_every_widget_is_drawn(lab: Lab, seven: Notebook) -> None:
     seven.tell(FITS)
-    seven.panel(f"{VIEW}\n" + "\n".join(f"view({code})" for code in WIDGETS.values()))
+    seven.panel("\n".join(f"display({code})" for code in WIDGETS.values()))
     outputs = seven.page.locator(".jp-OutputArea-output:has(.gmmlab)").all()
     seen = [output.locator(".gmmlab").evaluate_all(f"views => views.map({BLANK})") for output in outputs]
     assert dict(zip(WIDGETS, seen, strict=True)) == {name: [0] * (4 if name == "explore" else 1) for name in WIDGETS}

@@ -55,6 +55,7 @@ def test_labels_are_painted_lassoed_and_linked_by_mouse(lab: Lab) -> None:
     lab.until("3 < (labeler.labels == 0).sum() < 60")
     view.get_by_role("button", name="lasso").click()
     view.locator("[data-value='1']").click()
+    view.locator(".gl-frame[aria-description*=lasso]").wait_for()  # a drag before it paints
     drag(lab, frame, (0.7, 0.1), (0.95, 0.1), (0.95, 0.5), (0.7, 0.5))
     lab.until("20 < (labeler.labels == 1).sum() < 200")
     lab.until("labeler.wait().play == 'done' and labeler.wait().settings['labels'].max() == 1")
