@@ -37,7 +37,7 @@ class Rows(NamedTuple):
     others: Sequence[Tensor] = ()  # more sets of labels, numbered from 1
 
 
-def paint(chart: spec.Chart, *, rows: Rows | None = None, theme: str = "light", width: int = 640) -> Picture:
+def paint(chart: spec.Chart, *, rows: Rows | None = None, theme: str | Style = "light", width: int = 640) -> Picture:
     """The picture of a chart, `width` nominal pixels wide; frames that are narrow stand beside each other."""
     look = style(theme)
     tall = [max(frame.height for frame in row) for row in chart.grid]
@@ -146,11 +146,11 @@ def _key(mark: spec.Mark, look: Style) -> Any:
 
 
 def tone(name: spec.Tone, look: Style) -> Rgb:
-    """The colour of a tone in a theme."""
+    """The colour of a tone in a look."""
     if not isinstance(name, str):
-        return colour(int(name), look.theme) if int(name) >= 0 else NOISE[look.theme]
+        return colour(int(name), look) if int(name) >= 0 else NOISE[look.theme]
     named = {"ink": parse(look.ink), "quiet": parse(look.quiet), "noise": NOISE[look.theme]}
-    named |= {"accent": colour(0, look.theme), "other": colour(1, look.theme)}
+    named |= {"accent": colour(0, look), "other": colour(1, look)}
     return named[name]
 
 
@@ -273,7 +273,7 @@ def _points(axes: Axes, mark: spec.Points, look: Style, rows: Rows | None) -> No
     xy = rows.x[:, list(mark.dims)].cpu().numpy()
     labels = np.full(len(xy), -1) if mark.plain else (rows.labels, *rows.others)[mark.by].cpu().numpy()
     kept = np.isfinite(xy).all(1)
-    palette = np.array([*(colour(k, look.theme) for k in range(int(labels.max(initial=0)) + 1)), NOISE[look.theme]])
+    palette = np.array([*(colour(k, look) for k in range(int(labels.max(initial=0)) + 1)), NOISE[look.theme]])
     box, ranges = axes.get_window_extent(), (axes.get_xlim(), axes.get_ylim())
     size = round(box.width / 2), round(box.height / 2)
     image = raster(xy[kept], palette[labels[kept]].astype(float), ranges, size, scale=1)

@@ -46,7 +46,7 @@ def scatter(
     marked: Bool[Tensor, "n"] | None = None,
     doubt: Float[Tensor, "n"] | None = None,
     contours: bool = False,
-    theme: str = "light",
+    theme: str | Style = "light",
     size: tuple[int, int] = (640, 420),
 ) -> Picture:
     """Rows in two of their columns, coloured by component, with ellipses at one and two standard deviations.
@@ -107,7 +107,7 @@ def _coloured(
     labels: Int[Tensor, "n"], k: int, doubt: Tensor | None, marked: Bool[Tensor, "n"] | None, look: Style
 ) -> Any:
     """The colour of every row."""
-    palette = np.array([*(colour(i, look.theme) for i in range(k)), NOISE[look.theme]], dtype=float)
+    palette = np.array([*(colour(i, look) for i in range(k)), NOISE[look.theme]], dtype=float)
     colours, other = palette[labels.numpy()], palette[-1]  # the label of noise is -1: the last one
     if doubt is not None:
         pale, deep = (np.array(end, dtype=float) for end in DOUBT[look.theme])
@@ -134,8 +134,8 @@ def _draw_points(axes: Axes, x: Float[Tensor, "n 2"], colours: Any, look: Style)
 def _draw_ellipses(axes: Axes, shown: Ellipses, look: Style) -> None:
     for k, (mean, factor) in enumerate(zip(shown.mean, shown.factor, strict=True)):
         one, two = (outline(mean, factor, radius).T.numpy() for radius in (1.0, 2.0))
-        axes.fill(*one, color=css(colour(k, look.theme)), alpha=0.07, lw=0, zorder=2)
-        edge, dashes = css(line(k, look.theme)), [0.6 * part for part in dash(k)]
+        axes.fill(*one, color=css(colour(k, look)), alpha=0.07, lw=0, zorder=2)
+        edge, dashes = css(line(k, look)), [0.6 * part for part in dash(k)]
         _draw_curve(axes, one, look, color=edge, lw=1.6)
         _draw_curve(axes, two, look, color=edge, lw=1.1, ls=(0, dashes) if dashes else "solid")
         _draw_number(axes, k, mean.numpy(), look)
@@ -163,7 +163,7 @@ def _draw_curve(axes: Axes, curve: Any, look: Style, **drawn: Any) -> None:
 
 
 def _draw_number(axes: Axes, k: int, at: Any, look: Style) -> None:
-    face = colour(k, look.theme)
+    face = colour(k, look)
     axes.plot(*at, "o", ms=12, mfc=css(face), mec=look.paper, mew=1.4, zorder=4)
     text: dict[str, Any] = {"fontsize": 7, "weight": "bold", "ha": "center", "va": "center_baseline"}
     axes.annotate(str(k + 1), at, color=ink(face), zorder=5, **text)

@@ -106,7 +106,7 @@ class Explorer(Panel):
         """
         kept: dict[str, Any] = {} if self.session.weight is None else {"sample_weight": Code("sample_weight")}
         kept["dims"] = self._pair
-        kept |= {name: getattr(self, name) for name in ("color_by", "contours") if self._is_set(name)}
+        kept |= {name: getattr(self, name) for name in ("color_by", "contours", "palette") if self._is_set(name)}
         return code(self.model, rows=self._call, **kept)
 
     def estimator(self) -> GaussianMixture | StudentMixture:

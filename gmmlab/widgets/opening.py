@@ -64,9 +64,10 @@ def explore(
     `panels` are shown beside it, in this order: "trace", "dials" and "map", whose button starts a search over all
     families; all three unless said, () for none, and of a session the map only if asked for. `name` is
     what `Runs` calls the fit.
-    `options` are height (pixels), theme ("auto", "light", "dark"), color_by ("component", "uncertainty"), contours and
-    note, a sentence above the plot. `X` may also be the name of a preset, data with a start that goes wrong in an
-    instructive way: "cigars", "collapse", "unequal", "moons", "noise", "bad start".
+    `options` are height (pixels), theme ("auto", "light", "dark"), palette ("okabe", "tol", or a list of colours as
+    "#rrggbb"), color_by ("component", "uncertainty"), contours and note, a sentence above the plot. `X` may also be
+    the name of a preset, data with a start that goes wrong in an instructive way: "cigars", "collapse", "unequal",
+    "moons", "noise", "bad start".
     Entries may be missing (NaN): they are fitted by what is there, and a row that lacks a shown column stands in the
     margin of the plot.
     """
@@ -167,24 +168,24 @@ def watching(
 
 
 def _with_panels(session: Session, panels: Sequence[str], options: dict[str, Any], **more: Any) -> Explorer:
-    """An Explorer with other panels of its session, in the same theme."""
+    """An Explorer with other panels of its session, in the same colours."""
     refuse_unknown(panels, BESIDE, "explore", "panel")
-    theme = {"theme": options["theme"]} if "theme" in options else {}
+    look: dict[str, Any] = {name: options[name] for name in ("theme", "palette") if name in options}
     explorer = Explorer(session, strip="trace" not in panels, **options, **more)
-    explorer.panels = tuple(_panel(name, session, theme) for name in panels)
+    explorer.panels = tuple(_panel(name, session, look) for name in panels)
     return explorer
 
 
-def _panel(name: str, session: Session, theme: dict[str, Any]) -> Panel:
+def _panel(name: str, session: Session, look: dict[str, Any]) -> Panel:
     match name:
         case "trace":
-            return Trace(session, height=HEIGHTS[name], **theme)
+            return Trace(session, height=HEIGHTS[name], **look)
         case "dials":
-            return Dials(session, **theme)
+            return Dials(session, **look)
         case _:
             words = called("Search", session.x, session.names)
             search = Session.selecting(session.x, sample_weight=session.weight, name=words)
-            return ModelMap(search, target=session, height=HEIGHTS[name], **theme)
+            return ModelMap(search, target=session, height=HEIGHTS[name], **look)
 
 
 def _start(estimator: GaussianMixture | StudentMixture, X: Any, sample_weight: Any) -> Mixture:

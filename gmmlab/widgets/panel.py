@@ -16,6 +16,7 @@ import traitlets
 
 from gmmlab.algebra import assign, log_prob
 from gmmlab.axes import Bool, Float, Int, Tensor
+from gmmlab.plot.style import Style, palette_hues, style
 from gmmlab.widgets import frames
 from gmmlab.widgets.base import LabWidget
 from gmmlab.widgets.messages import Invalid, field, integer
@@ -48,6 +49,9 @@ class Panel(LabWidget):
     session_id = traitlets.Unicode(help="Links the panels of one session.").tag(sync=True)
     height: Any = traitlets.Int(420, min=80, max=4000, help="Height of the plot in pixels.").tag(sync=True)
     theme = traitlets.Enum(["auto", "light", "dark"], "auto", help="Auto follows the page.").tag(sync=True)
+    palette = traitlets.Any("okabe", help='Colours of components: "okabe", "tol", or a list of them as "#rrggbb".').tag(
+        sync=True, to_json=lambda palette, _: palette_hues(palette)
+    )
 
     def __init__(self, session: Session | Still, **traits: Any) -> None:
         self.session: Any = session
@@ -129,9 +133,14 @@ class Panel(LabWidget):
         self.publisher.post(partial(_brush, self.session.snapshot.brushed))
 
     @property
-    def still(self) -> str:
-        """The theme of a static picture."""
-        return "dark" if self.theme == "dark" else "light"
+    def still(self) -> Style:
+        """The look of a static picture."""
+        return style("dark" if self.theme == "dark" else "light", self.palette)
+
+    @traitlets.validate("palette")
+    def _known(self, proposal: Any) -> Any:
+        palette_hues(proposal["value"])
+        return proposal["value"]
 
     def _redraw(self, _: Any = None) -> None:
         """The same snapshot, shown anew."""

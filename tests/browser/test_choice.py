@@ -15,7 +15,7 @@ Violations = Callable[[Any], list[str]]
 MAP = """
 from gmmlab.widgets.model_map import ModelMap
 found = gmmlab.select(X, range(1, 5), ["EII", "VVI", "EEE", "VVV"])
-chart = ModelMap(found, theme={theme!r})
+chart = ModelMap(found, theme={theme!r}, palette={palette!r})
 chart"""
 RESTARTS = """
 from gmmlab.widgets.restarts import RestartLandscape
@@ -42,7 +42,7 @@ def colour(frame: Any, x: int, y: int) -> list[int]:
 
 
 def test_a_cell_of_the_map_opens_its_fit_by_mouse_and_by_keyboard(lab: Lab, violations: Violations) -> None:
-    view = lab.panel(MAP.format(theme="light"))
+    view = lab.panel(MAP.format(theme="light", palette="okabe"))
     lab.run("chart.explorer", cell=1)
     explorer = lab.page.locator(".gl-explorer").last
     explorer.locator("[data-part=mean]").first.wait_for()
@@ -63,11 +63,14 @@ def test_a_cell_of_the_map_opens_its_fit_by_mouse_and_by_keyboard(lab: Lab, viol
     assert violations(view) == []
 
 
-def test_cells_of_a_dark_map_are_dark(lab: Lab) -> None:
-    view = lab.panel(MAP.format(theme="dark"))
+def test_cells_of_a_dark_map_are_dark_and_of_its_palette(lab: Lab) -> None:
+    view = lab.panel(MAP.format(theme="dark", palette=["#00ff00"]))
     frame = view.locator(".gl-frame")
     red, green, blue, opaque = colour(frame, 60, 32)  # one round component for all: far from the best
     assert opaque == 255 and max(red, green, blue) < 80
+    data = "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data"
+    green = "d.filter((v, i) => i % 4 === 1 && v > 2 * Math.max(d[i - 1], d[i + 1])).length"
+    assert frame.locator("canvas").evaluate(f"c => {{ {data}; return {green} }}") > 1000
 
 
 def test_a_running_search_fills_the_map(lab: Lab) -> None:

@@ -61,10 +61,8 @@ def test_a_mean_is_dragged_by_mouse(lab: Lab) -> None:
 @pytest.fixture(scope="class")
 def explorer(cleared: Lab) -> Any:
     """One Explorer with its picture, for tests that do not change its model."""
-    made = SHOW.format(k=2, theme="light").removesuffix("\nexplorer")
-    return cleared.show(
-        f"{made}\ndata, metadata = explorer._repr_mimebundle_()\ndisplay(data, metadata=metadata, raw=True)"
-    )
+    made = SHOW.format(k=2, theme="light").removesuffix("explorer")
+    return cleared.show(f"{made}display(explorer._repr_mimebundle_()[0], raw=True)")
 
 
 # How many elements of a view change smoothly, or turn.
@@ -139,12 +137,13 @@ class TestLookedAt:
     def test_the_wheel_zooms_only_when_asked(self, lab: Lab, explorer: Any) -> None:
         labels = explorer.locator(".gl-labels")
         before = labels.text_content()
-        box = explorer.locator(".gl-inner").bounding_box()
-        lab.page.mouse.move(box["x"] + 200, box["y"] + 100)
+        plot = explorer.locator(".gl-inner")
+        plot.hover(position={"x": 200, "y": 100}, force=True)
         lab.page.mouse.wheel(0, -300)
         lab.frames(4)
         assert labels.text_content() == before
         explorer.locator(".gl-surface").focus()
+        plot.hover(position={"x": 200, "y": 100}, force=True)  # the notebook has been scrolled
         lab.page.mouse.wheel(0, -600)
         lab.page.wait_for_function("before => document.querySelector('.gl-labels').textContent !== before", arg=before)
         lab.page.keyboard.press("0")
@@ -165,6 +164,16 @@ class TestLookedAt:
         assert violations(explorer) == []
         lab.page.keyboard.press("Escape")
         explorer.get_by_role("dialog").wait_for(state="hidden")
+
+    def test_a_palette_of_ones_own(self, lab: Lab, explorer: Any) -> None:
+        first = "document.querySelector('.gl-component').style.getPropertyValue('--c')"
+        before, usual = pixels(explorer), lab.page.evaluate(first)
+        lab.tell("explorer.palette = ['#ff0000', '#00a000']")
+        lab.page.wait_for_function(f"{first} === 'rgb(255 0 0)'")
+        assert pixels(explorer) != before
+        lab.tell("explorer.palette = 'okabe'")
+        lab.page.wait_for_function(f"{first} === {usual!r}")
+        assert pixels(explorer) == before
 
     def test_nothing_moves_by_itself_for_those_who_ask_for_that(self, lab: Lab, explorer: Any) -> None:
         assert explorer.evaluate(MOVING) > 0

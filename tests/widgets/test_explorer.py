@@ -556,6 +556,7 @@ def test_marks_that_the_page_made_once_are_told_when_python_makes_them_again(pag
     page.say("ready")
     page.say("brush", mask=packed([i == 3 for i in range(300)]))
     explorer.session.brush([5]).wait(PATIENCE)
+    page.until(lambda m: m["type"] == "brush")
     told.clear()
     explorer.session.brush([3]).wait(PATIENCE)
     assert np.frombuffer(page.until(lambda m: m["type"] == "brush")[1][0], np.uint8)[3] == 1
@@ -694,7 +695,7 @@ def test_the_truth_may_be_labels_of_any_kind(x, told):
     ids=repr,
 )
 def test_state_is_python_that_makes_the_view_again(x, told, model):
-    explorer = explore(x, model=model, dims=(2, 1), color_by="uncertainty")
+    explorer = explore(x, model=model, dims=(2, 1), color_by="uncertainty", palette="tol")
     explorer.session.step().wait(PATIENCE)
     code = explorer.state()
     assert repr(code) == str(code)
@@ -703,6 +704,7 @@ def test_state_is_python_that_makes_the_view_again(x, told, model):
     again = known["explorer"]
     assert again.state() == code
     assert (list(again.dims), again.color_by, again.contours) == ([2, 1], "uncertainty", False)
+    assert again.palette == "tol"
     ours, theirs = explorer.session.step().result(PATIENCE), again.session.step().result(PATIENCE)
     assert torch.allclose(ours.located.cov, theirs.located.cov, rtol=1e-6)
     assert torch.allclose(ours.weights, theirs.weights, rtol=1e-6)
@@ -742,7 +744,10 @@ def test_state_is_small_json_without_points(explorer):
 
 def test_traits_are_documented_and_none_is_forbidden():
     own = Explorer.options()
-    assert ", ".join(own) == "color_by, contours, dims, height, names, note, row, selected, session_id, strip, theme"
+    assert (
+        ", ".join(own)
+        == "color_by, contours, dims, height, names, note, palette, row, selected, session_id, strip, theme"
+    )
     assert not set(own) & {"log", "keys", "comm", "layout", "style", "model_id", "tooltip"}
     for name in own:
         assert Explorer.class_traits()[name].help, name

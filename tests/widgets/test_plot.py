@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,22 @@ from gmmlab.gates import Constant, Noisy
 from gmmlab.plot import density
 from gmmlab.plot.picture import Pixels, _chosen, fitted
 from gmmlab.plot.raster import opacity, radius_for, raster
-from gmmlab.plot.style import DASHES, DOUBT, FAINT, HUES, NOISE, colour, css, dash, ink, line, style
+from gmmlab.plot.style import (
+    DASHES,
+    DOUBT,
+    FAINT,
+    NOISE,
+    PALETTES,
+    Rgb,
+    colour,
+    css,
+    dash,
+    ink,
+    line,
+    luminance,
+    parse,
+    style,
+)
 from gmmlab.score import combine
 
 PALETTE = Path(__file__).parents[2] / "widgets" / "shared" / "palette.js"
@@ -464,9 +480,6 @@ def test_without_matplotlib_one_is_told_what_to_install():
 
 def test_the_palette_is_that_of_the_widgets():
     source = PALETTE.read_text()
-    for theme, hues in HUES.items():
-        found = re.search(rf"{theme}: \[([^\]]*)\]", source).group(1)
-        assert tuple(re.findall(r'"(\w{6})"', found)) == hues
     grey = re.search(r"grey = .*\? \[([\d, ]+)\] : \[([\d, ]+)\]\)", source)
     assert [tuple(int(part) for part in grey[i].split(",")) for i in (1, 2)] == [NOISE["dark"], NOISE["light"]]
     ends = re.search(r"DOUBT = \{ light: (.*), dark: (.*) \}", source)
@@ -478,20 +491,53 @@ def test_the_palette_is_that_of_the_widgets():
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the other half")
-def test_colours_are_those_of_the_widgets():
+@pytest.mark.parametrize("name", PALETTES)
+def test_colours_are_those_of_the_widgets(name: str):
     script = f"""
         const p = await import({json.dumps(PALETTE.as_uri())});
         const ks = [...Array(60).keys()];
-        console.log(JSON.stringify(Object.fromEntries(["light", "dark"].map((theme) => [theme, ks.map((k) => [
-            p.colour(k, theme), p.line(k, theme), p.dash(k), p.ink(p.colour(k, theme))])]))));
+        const look = ([theme, hues]) => [theme, ks.map((k) => [
+            p.colour(k, hues), p.line(k, theme, hues), p.dash(k), p.ink(p.colour(k, hues))])];
+        console.log(JSON.stringify(Object.fromEntries(Object.entries({json.dumps(PALETTES[name])}).map(look))));
     """
     done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
     for theme, theirs in json.loads(done.stdout).items():
+        look = style(theme, name)
         for k, (their_colour, their_line, their_dash, their_ink) in enumerate(theirs):
-            assert list(colour(k, theme)) == their_colour
-            assert list(line(k, theme)) == their_line
+            assert list(colour(k, look)) == their_colour
+            assert list(line(k, look)) == their_line
             assert list(dash(k)) == [float(part) for part in their_dash.split()]
-            assert ink(colour(k, theme)) == their_ink
+            assert ink(colour(k, look)) == their_ink
+
+
+def contrast(one: Rgb, other: Rgb) -> float:
+    """Of two colours (WCAG 2)."""
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", PALETTES)
+def test_components_of_a_palette_stand_out_and_differ(name: str, theme: str):
+    look = style(theme, name)
+    paper = parse(look.paper)
+    for k in range(len(look.hues)):
+        assert contrast(colour(k, look), paper) > 2.4
+        assert contrast(colour(k, look), parse(ink(colour(k, look)))) > 4
+    assert len({(colour(k, look), dash(k)) for k in range(50)}) == 50
+
+
+def test_a_palette_may_be_ones_own():
+    look = style("dark", ["#112233", "#AABBCC"])
+    assert [css(colour(k, look)) for k in range(2)] == ["#112233", "#aabbcc"]
+    assert colour(2, look) != colour(0, look)  # the next round
+    assert style(look) == look
+
+
+@pytest.mark.parametrize("palette", ["viridis", [], ["red"], ["#12345"], 3])
+def test_what_is_no_palette_is_refused(palette: Any):
+    with pytest.raises(ValueError, match="expected 'okabe', 'tol' or a list of colours"):
+        style("light", palette)
 
 
 def test_colours_are_written_for_the_web():

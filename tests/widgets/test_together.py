@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 from cases import blobs
 from PIL import Image
 
 import gmmlab
 from gmmlab import widgets
+from gmmlab.plot.style import css
 from gmmlab.widgets import Dials, Explorer, FitCheck, ModelMap, Session, Trace
 
 DOORS = (
@@ -50,16 +52,35 @@ def test_a_panel_of_rows_and_a_model(x: Any) -> None:
 
 
 def test_the_explorer_has_panels_beside_it(x: Any) -> None:
-    explorer = gmmlab.explore(x, theme="dark", height=300)
+    explorer = gmmlab.explore(x, theme="dark", height=300, palette="tol")
     trace, dials, search = explorer.panels
     assert all(map(isinstance, explorer.panels, (Trace, Dials, ModelMap)))
     assert trace.session is dials.session is explorer.session
-    assert {panel.theme for panel in (explorer, trace, dials, search)} == {"dark"}
+    assert {(panel.theme, panel.palette) for panel in (explorer, trace, dials, search)} == {("dark", "tol")}
     assert not explorer.strip  # the trace has a panel
     box, column, below = explorer.together.children
     assert box is explorer
     assert column.children == (trace, dials)
     assert below is search
+
+
+def colours(png: bytes) -> set[str]:
+    """Those of a picture."""
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))[..., :3].reshape(-1, 3)
+    return {css(tuple(pixel)) for pixel in np.unique(pixels, axis=0)}
+
+
+def test_a_palette_is_that_of_the_page_and_of_the_picture(x: Any) -> None:
+    explorer = gmmlab.explore(x, n_components=2, panels=())
+    check = explorer.session.fit_check()
+    usual = [widget.png() for widget in (explorer, check)]
+    for widget, before in zip((explorer, check), usual, strict=True):
+        widget.palette = ["#00ff00", "#ff00ff"]
+        assert widget.get_state()["palette"] == dict.fromkeys(("light", "dark"), ("00ff00", "ff00ff"))
+        assert [{"#00ff00", "#0072b2"} & colours(png) for png in (before, widget.png())] == [{"#0072b2"}, {"#00ff00"}]
+        with pytest.raises(ValueError, match="palette='virids'; expected 'okabe', 'tol' or a list of colours"):
+            widget.palette = "virids"
+        assert widget.palette == ["#00ff00", "#ff00ff"]
 
 
 def test_a_click_in_its_map_opens_the_fit_in_the_explorer(x: Any) -> None:

@@ -16,17 +16,17 @@ export class Card {
       html("div.gl-card-head", html("strong", "Row"), this.input, close), this.body);
   }
 
-  update({ card, n, theme }) {
+  update({ card, n, theme, hues }) {
     this.element.hidden = !card;
     if (!card) return;
-    const now = JSON.stringify([card, theme, n]);
+    const now = JSON.stringify([card, theme, hues, n]);
     if (now === this.#shown) return;
     if (!this.#shown.startsWith(`[{"row":${card.row},`)) this.input.value = card.row;
     this.#shown = now;
     set(this.input, { max: n - 1 });
     const values = [...card.values.map(([name, v]) => [name, v === null ? "no value" : number(v)]), ["log density", number(card.log_density)]];
     const others = card.others.map(([name, k, p]) => [name, `${named(k)}, ${share(p)}`]);
-    this.body.replaceChildren(list(values), ...card.resp.map((pair) => bar(pair, theme)), list(others));
+    this.body.replaceChildren(list(values), ...card.resp.map((pair) => bar(pair, theme, hues)), list(others));
   }
 }
 
@@ -39,8 +39,8 @@ const list = (pairs) => html("dl", { hidden: pairs.length ? null : "" },
   ...pairs.map(([name, value]) => html("div", html("dt", name), html("dd", value))));
 
 /** A share of the row: who has it, and how long it is. */
-function bar([k, p], theme) {
-  const fill = k < 0 ? grey(theme) : colour(k, theme);
+function bar([k, p], theme, hues) {
+  const fill = k < 0 ? grey(theme) : colour(k, hues);
   return html("div.gl-share", { role: "img", "aria-label": `${named(k)}: ${share(p)}` },
     html("span.gl-badge", { style: face(fill) }, k < 0 ? "–" : k + 1),
     html("span.gl-length", html("span", { style: `width:${(100 * p).toFixed(1)}%;background:${css(fill)}` })),

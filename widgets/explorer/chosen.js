@@ -21,12 +21,12 @@ export class Chosen {
       this.badge, this.split, this.merge, group("Keep in the fit", html("span.gl-quiet", SILENT, "keep"), ...this.pins));
   }
 
-  update({ selected: k, components, merging, theme, ready, connected }) {
+  update({ selected: k, components, merging, hues, ready, connected }) {
     const one = k === null ? null : components[k];
     this.element.hidden = !one;
     if (!one) return;
     this.#pins = one.pins ?? FREE;
-    set(this.badge, { text: String(k + 1), style: face(colour(k, theme)) });
+    set(this.badge, { text: String(k + 1), style: face(colour(k, hues)) });
     const off = !(ready && connected) || null;
     set(this.split, { "aria-disabled": off });
     set(this.merge, { "aria-disabled": off || components.length < 2 || null, "aria-pressed": merging });

@@ -30,7 +30,7 @@ export class Overlay {
       svg("g", SILENT, this.grid, this.labels, ...this.titles, this.key), this.inner);
   }
 
-  draw(view, shown, { selected, hover, names, theme, noise, gaps, borders, shades, truth, contours, line: lasso, spot }) {
+  draw(view, shown, { selected, hover, names, theme, hues, noise, gaps, borders, shades, truth, contours, line: lasso, spot }) {
     const { left, top, width, height } = view.box;
     set(this.inner, { x: left, y: top, width, height });
     this.#axes(view, names);
@@ -42,7 +42,7 @@ export class Overlay {
     this.#tell(view, { noise, gaps, theme, shades, beside: this.titles[1].textContent });
     while (this.#parts.length > shown.length) for (const group of this.#parts.pop().groups) group.remove();
     while (this.#parts.length < shown.length) this.#parts.push(component(this.#parts.length, this.layers));
-    shown.forEach((each, k) => this.#component(each, k, view, { selected, hover, names, theme, stops: shown.length <= TAB_STOPS }));
+    shown.forEach((each, k) => this.#component(each, k, view, { selected, hover, names, theme, hues, stops: shown.length <= TAB_STOPS }));
     this.#raise(selected);
   }
 
@@ -129,14 +129,14 @@ export class Overlay {
       svg("tspan", { style: `fill:${css(ends[i] ?? grey(theme))}` }, part[0]), part.slice(1))));
   }
 
-  #component({ mean, axes, weight }, k, view, { selected, hover, names, theme, stops }) {
+  #component({ mean, axes, weight }, k, view, { selected, hover, names, theme, hues, stops }) {
     const part = this.#parts[k];
-    const fill = colour(k, theme);
+    const fill = colour(k, hues);
     const chosen = k === selected;
     const look = {
       class: `gl-component${chosen ? " is-selected" : ""}${k === hover ? " is-hover" : ""}`,
       transform: placed(view.toScreen(mean)),
-      style: `--c:${css(fill)};--l:${css(line(k, theme))};--i:${ink(fill)}`,
+      style: `--c:${css(fill)};--l:${css(line(k, theme, hues))};--i:${ink(fill)}`,
     };
     for (const group of part.groups) set(group, look);
     part.ellipses.forEach((pair, i) => {

@@ -282,19 +282,19 @@ export class Plot {
   }
 
   /** Repaints the points if anything they depend on has changed. */
-  points({ points, labels, components, theme, n, play, brush, shades }) {
+  points({ points, labels, components, theme, hues, n, play, brush, shades }) {
     const { box } = this.view;
     labels = this.tinted(labels, brush, shades);
     const fine = !this.moving && !(play === "playing" && n > 5e5);
     const scale = fine ? Math.min(2, devicePixelRatio || 1) : 1;
     const stride = this.moving && n > MANY ? 8 : 1;
     const { sx, sy, x, y } = this.view;
-    const known = [points, labels, components.length, theme, scale, stride, sx, sy, x[0], y[1]];
+    const known = [points, labels, components.length, theme, hues, scale, stride, sx, sy, x[0], y[1]];
     if (this.#drawn?.every((value, i) => value === known[i])) return;
     this.#drawn = known;
     const [width, height] = [Math.max(1, Math.round(box.width * scale)), Math.max(1, Math.round(box.height * scale))];
     this.#raster.resize(width, height);
-    const colours = shades ? ramp(SHADES, theme) : table(components.length, theme);
+    const colours = shades ? ramp(SHADES, theme) : table(components.length, theme, hues);
     const image = this.#raster.draw(points, labels, colours, this.map(scale), { stride, scale });
     if (this.canvas.width !== width || this.canvas.height !== height) [this.canvas.width, this.canvas.height] = [width, height];
     set(this.canvas, { style: `left:${box.left}px;top:${box.top}px;width:${box.width}px;height:${box.height}px` });

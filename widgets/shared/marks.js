@@ -3,9 +3,9 @@ import { colour, css, dash, grey, ink, mix, table } from "./palette.js";
 
 /** The colour of a tone: a component's, or a named one. */
 export function tone(name, style) {
-  if (typeof name === "number") return css(name < 0 ? grey(style.theme) : colour(name, style.theme));
+  if (typeof name === "number") return css(name < 0 ? grey(style.theme) : colour(name, style.hues));
   const named = { ink: style.ink, quiet: style.quiet, noise: css(grey(style.theme)) };
-  return named[name] ?? css(colour(name === "other" ? 1 : 0, style.theme));
+  return named[name] ?? css(colour(name === "other" ? 1 : 0, style.hues));
 }
 
 const each = (tones, i) => (Array.isArray(tones) ? tones[i] : tones);
@@ -152,7 +152,7 @@ function text({ x, y, text: words, anchor = "middle", ...mark }, { ctx, view, st
 function cells(mark, { ctx, view, style, find }) {
   const { share, text: texts = [], rings = [], stars = [] } = mark;
   const is = (list, i, j) => list.some(([a, b]) => a === i && b === j);
-  const full = (value) => colour(value < 0 || mark.tone === "other" ? 1 : typeof mark.tone === "number" ? mark.tone : 0, style.theme);
+  const full = (value) => colour(value < 0 || mark.tone === "other" ? 1 : typeof mark.tone === "number" ? mark.tone : 0, style.hues);
   const paper = channels(style.background);
   const [width, height] = [view.box.width / share[0].length, view.box.height / share.length];
   if (mark.tight) return image(share, { ctx, full, paper, width, height });
@@ -232,7 +232,7 @@ function points({ dims, plain, by = 0 }, { ctx, view, style, app, ratio }) {
   const map = rows.map(dims, view);
   for (const name of Object.keys(map)) map[name] *= ratio;
   const labels = rows.shown(app.state.brush, { plain, by });
-  const image = raster.draw(rows.pair(dims), labels, table(rows.k, style.theme), map, { scale: ratio });
+  const image = raster.draw(rows.pair(dims), labels, table(rows.k, style.theme, style.hues), map, { scale: ratio });
   rows.sheet.width = width;
   rows.sheet.height = height;
   rows.sheet.getContext("2d").putImageData(image, 0, 0);

@@ -1,13 +1,8 @@
-// Colours of components, after Okabe and Ito (2008): told apart by most colour-blind readers. Colour never stands
-// alone: components also carry numbers and dash patterns. Eight hues and seven patterns have no common factor, so
-// the first 56 components all differ.
+// Colours of components, from the hues that the kernel names (gmmlab/plot/style.py). Colour never stands alone:
+// components also carry numbers and dash patterns.
 
 /** @typedef {[number, number, number]} Rgb */
 
-const HUES = {
-  light: ["0072b2", "d55e00", "009e73", "b8609a", "d18f00", "3fa0dc", "9a8a00", "66717f"],
-  dark: ["4ba6e6", "f5824a", "2cc295", "e29ac4", "f2b434", "86d0f7", "e6dc55", "b4bdc9"],
-};
 const DASHES = ["", "7 4", "2 4", "10 4 2 4", "14 5", "5 3 1.5 3 1.5 3", "1 3"];
 const BLACK = /** @type {Rgb} */ ([0, 0, 0]);
 const WHITE = /** @type {Rgb} */ ([255, 255, 255]);
@@ -19,8 +14,7 @@ const parse = (hex) => [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16));
 export const mix = (a, b, t) => a.map((v, i) => Math.round(v + (b[i] - v) * t));
 
 /** The colour of component `k`: later rounds through the hues are darker, then lighter. @returns {Rgb} */
-export function colour(k, theme) {
-  const hues = HUES[theme];
+export function colour(k, hues) {
   const base = parse(hues[k % hues.length]);
   const round = Math.floor(k / hues.length) % 5;
   if (!round) return base;
@@ -28,14 +22,14 @@ export function colour(k, theme) {
 }
 
 /** A colour for thin lines over points of the same hue. @returns {Rgb} */
-export const line = (k, theme) => mix(colour(k, theme), theme === "dark" ? WHITE : BLACK, 0.18);
+export const line = (k, theme, hues) => mix(colour(k, hues), theme === "dark" ? WHITE : BLACK, 0.18);
 
 export const dash = (k) => DASHES[k % DASHES.length];
 
 export const css = (rgb) => `rgb(${rgb.join(" ")})`;
 
 /** Relative luminance (WCAG 2). */
-export function luminance(rgb) {
+function luminance(rgb) {
   const [r, g, b] = rgb.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
@@ -50,9 +44,9 @@ export const face = (rgb) => `background:${css(rgb)};color:${ink(rgb)}`;
 export const grey = (theme) => (theme === "dark" ? [150, 160, 172] : [110, 120, 132]);
 
 /** Colours of `k` components as bytes, and behind them the grey of rows without one. */
-export function table(k, theme) {
+export function table(k, theme, hues) {
   const bytes = new Uint8Array((k + 1) * 3);
-  for (let i = 0; i < k; i++) bytes.set(colour(i, theme), i * 3);
+  for (let i = 0; i < k; i++) bytes.set(colour(i, hues), i * 3);
   bytes.set(grey(theme), k * 3);
   return bytes;
 }

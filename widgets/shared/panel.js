@@ -85,7 +85,7 @@ export class Panel {
     };
     this.on = on;
     on("msg:custom", (message, buffers) => this.#receive(message, buffers));
-    for (const trait of ["theme", "height"]) on(`change:${trait}`, () => this.retheme());
+    for (const trait of ["theme", "palette", "height"]) on(`change:${trait}`, () => this.retheme());
     for (const event of ["comm_live_update", "comm:close", "destroy"]) on(event, () => this.#doubt());
     this.bus = join(this.model.get("session_id"), (what) => this.told(what));
     const sizes = new ResizeObserver(() => this.draw());
@@ -119,12 +119,13 @@ export class Panel {
   retheme() {
     const wish = this.model.get("theme") ?? "auto";
     this.state.theme = resolve(wish, this.el);
+    this.state.hues = this.model.get("palette")[this.state.theme];
     set(this.root, { "data-theme": this.state.theme, "data-forced": wish === "auto" && !forced() ? null : "" });
     this.root.style.setProperty("--gl-height", `${this.model.get("height") ?? 420}px`);
     const computed = getComputedStyle(this.root);
     const read = (name) => computed.getPropertyValue(name).trim();
     this.style = {
-      theme: this.state.theme, ink: read("--gl-ink"), quiet: read("--gl-quiet"), grid: read("--gl-grid"), edge: read("--gl-edge"),
+      theme: this.state.theme, hues: this.state.hues, ink: read("--gl-ink"), quiet: read("--gl-quiet"), grid: read("--gl-grid"), edge: read("--gl-edge"),
       line: read("--gl-accent"), background: read("--gl-paper"), family: computed.fontFamily || "sans-serif",
     };
     this.restyled();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import "./fake.js";
+import { HUES } from "./fake.js";
 
 globalThis.devicePixelRatio = 1;
 /** An element that is as large as it is told to be, and remembers what is written on it. */
@@ -19,7 +19,7 @@ globalThis.document = { createElement: element };
 const { Axes } = await import("../shared/axes.js");
 const { dots, line } = await import("../shared/marks.js");
 
-const style = { theme: "light", ink: "#000", quiet: "#666", grid: "#eee", edge: "#ddd", background: "#fff", family: "sans" };
+const style = { theme: "light", hues: HUES, ink: "#000", quiet: "#666", grid: "#eee", edge: "#ddd", background: "#fff", family: "sans" };
 
 /** The strip of an Explorer, or another frame. */
 function axes(course, spec = {}) {

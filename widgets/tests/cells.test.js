@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { MARKS } from "../shared/marks.js";
 import { View } from "../shared/view.js";
+import { HUES } from "./fake.js";
 
 /** A canvas that remembers the colours of its boxes and what was written. */
 function scene(background) {
@@ -11,7 +12,7 @@ function scene(background) {
     { get: (target, name) => target[name] ?? nothing });
   const found = [];
   const view = new View([[0, 2], [1, 0]], { left: 0, top: 0, width: 100, height: 20 });
-  const style = { theme: "dark", background, ink: "#fff", quiet: "#999" };
+  const style = { theme: "dark", hues: HUES, background, ink: "#fff", quiet: "#999" };
   return { fills, words, found, parts: { ctx, view, style, app: { state: {} }, find: (target) => found.push(target), ratio: 1 } };
 }
 

@@ -1,4 +1,6 @@
 // What a widget's module is given by the page, as far as the units need it.
+export const HUES = ["0072b2", "d55e00", "009e73", "b8609a", "d18f00", "3fa0dc", "9a8a00", "66717f"];
+
 globalThis.ImageData ??= class {
   constructor(width, height) {
     this.data = new Uint8ClampedArray(width * height * 4);

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import "./fake.js";
+import { HUES } from "./fake.js";
 globalThis.document ??= { createElement: () => ({}) };
 const { MARKS, tone } = await import("../shared/marks.js");
 const { Rows } = await import("../shared/rows.js");
 const { View } = await import("../shared/view.js");
 const { NONE } = await import("../shared/raster.js");
 
-const style = { theme: "light", ink: "#000000", quiet: "#666666", background: "#ffffff", line: "#0000ff" };
+const style = { theme: "light", hues: HUES, ink: "#000000", quiet: "#666666", background: "#ffffff", line: "#0000ff" };
 
 /** A context that remembers what was drawn, and how opaque. */
 function context() {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import "./fake.js";
+import { HUES } from "./fake.js";
 import { grey, table } from "../shared/palette.js";
 import { NONE, Raster, inSight, opacities, radiusFor, slotsFor } from "../shared/raster.js";
 
@@ -16,7 +16,7 @@ function cloud(n, k, size, seed = 1) {
 function draw(points, labels, k, size, options) {
   const raster = new Raster();
   raster.resize(size, size);
-  return [raster.draw(points, labels, table(k, "light"), map, options).data.slice(), raster];
+  return [raster.draw(points, labels, table(k, "light", HUES), map, options).data.slice(), raster];
 }
 
 test("every point in sight is counted once", () => {
@@ -42,7 +42,7 @@ test("a pixel has the mean colour of what lies on it", () => {
   const points = Float32Array.from({ length: 600_000 }, () => 2.5);
   const labels = Uint8Array.from({ length: 300_000 }, (_, i) => (i % 3 ? 1 : 0));
   const [pixels] = draw(points, labels, 2, 5);
-  const [a, b] = [table(2, "light").slice(0, 3), table(2, "light").slice(3, 6)];
+  const [a, b] = [table(2, "light", HUES).slice(0, 3), table(2, "light", HUES).slice(3, 6)];
   const at = (2 * 5 + 2) * 4;
   for (let c = 0; c < 3; c++) assert.ok(Math.abs(pixels[at + c] - (a[c] + 2 * b[c]) / 3) <= 1);
   assert.ok(pixels[at + 3] > 200);
@@ -57,7 +57,7 @@ test("cells for each component and sums of colours give the same picture", () =>
     const raster = new Raster();
     raster.resize(700, 700);
     const colours = new Uint8Array((k + 1) * 3);
-    colours.set(table(3, "light").subarray(0, 9));
+    colours.set(table(3, "light", HUES).subarray(0, 9));
     return raster.draw(points, labels, colours, map).data.slice();
   };
   assert.deepEqual(wide(3), wide(60));
@@ -65,7 +65,7 @@ test("cells for each component and sums of colours give the same picture", () =>
 
 test("points without labels are grey, points that are not numbers are left out", () => {
   const [grey] = draw(Float32Array.of(3.5, 3.5), null, 2, 8);
-  const [r, g, b] = table(2, "light").slice(-3);
+  const [r, g, b] = table(2, "light", HUES).slice(-3);
   assert.deepEqual([...grey.slice((3 * 8 + 3) * 4, (3 * 8 + 3) * 4 + 3)], [r, g, b]);
   const [none] = draw(Float32Array.of(NaN, 1, 2, Infinity), null, 1, 8);
   assert.ok(none.every((v) => v === 0));
