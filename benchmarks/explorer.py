@@ -2,6 +2,7 @@
 
 python benchmarks/explorer.py            prints the table and writes benchmarks/explorer.md
 python benchmarks/explorer.py --quick    1e5 points only
+python benchmarks/explorer.py --many     1e7 points only, in 3 GB of memory
 """
 
 from __future__ import annotations
@@ -214,19 +215,23 @@ def table(rows: list[Row], before: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="1e5 points only, and no file")
-    quick = parser.parse_args().quick
+    parser.add_argument("--many", action="store_true", help="1e7 points only, and no file")
+    asked = parser.parse_args()
     before = os.getloadavg()[0]
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         Lab(Path(folder) / "lab", MPLCONFIGDIR=fonts()) as lab,
     ):
         lab.run(SETUP)
-        rows = pan(lab, 100_000, 50)
-        rows += [] if quick else pan(lab, 1_000_000, 25)
-        rows += [*drag(lab), *stream(lab), size()]
+        if asked.many:
+            rows = pan(lab, 10_000_000, 8)
+        else:
+            rows = pan(lab, 100_000, 50)
+            rows += [] if asked.quick else pan(lab, 1_000_000, 25)
+            rows += [*drag(lab), *stream(lab), size()]
     text = table(rows, before)
     print(text)
-    if not quick:
+    if not (asked.quick or asked.many):
         (HERE / "explorer.md").write_text(text)
 
 
