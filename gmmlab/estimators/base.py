@@ -49,6 +49,7 @@ from gmmlab.gates import Constant, Noisy
 from gmmlab.init import METHODS
 from gmmlab.init.race import are_few
 from gmmlab.kernels.chunks import check_reread
+from gmmlab.kernels.threads import worth
 from gmmlab.model import Mixture
 
 
@@ -127,7 +128,8 @@ class ClimbingMixture(Predictions, DensityMixin, BaseEstimator, ABC):
 
     def _fit_sample(self, X: Any, sample: Sample, rng: torch.Generator) -> None:
         try:
-            best = self._best_fit(sample, rng)
+            with worth(round(max(sample.n, len(sample.x))) * sample.x.shape[1] * int(self.n_components)):
+                best = self._best_fit(sample, rng)
         except Interrupted as interrupt:
             self._store(interrupt.fit, X, sample.n)
             keep_ends(self, [interrupt.fit])

@@ -26,6 +26,7 @@ from gmmlab.experts import fitting
 from gmmlab.experts.starts import STARTS
 from gmmlab.fit import Step
 from gmmlab.init import given_responsibilities
+from gmmlab.kernels.threads import worth
 from gmmlab.model import Mixture
 
 if TYPE_CHECKING:
@@ -101,11 +102,12 @@ class Experts(BaseEstimator, ABC):
         begins = (self._begin(task, self._responsibilities(task, rng)) for _ in range(starts))
         most, tol = int(self.max_iter), float(self.tol)
         first = max(tol, fitting.RACE) if starts > 1 else tol
-        ends = [fitting.climb(self._up(begin, task, first), most) for begin in begins]
-        best = max(ends, key=lambda end: end.bound)
-        if first > tol and (left := most - len(best.bounds)) > 0:
-            rest = fitting.climb(self._up(best.model, task, tol), left)
-            best = rest._replace(bounds=best.bounds + rest.bounds)
+        with worth(task.rows.numel() * int(self.n_experts)):
+            ends = [fitting.climb(self._up(begin, task, first), most) for begin in begins]
+            best = max(ends, key=lambda end: end.bound)
+            if first > tol and (left := most - len(best.bounds)) > 0:
+                rest = fitting.climb(self._up(best.model, task, tol), left)
+                best = rest._replace(bounds=best.bounds + rest.bounds)
         return best
 
     def _up(self, begin: Mixture, task: Task, tol: float) -> Iterator[Step]:

@@ -31,6 +31,7 @@ from gmmlab.gates.markov import Along, Smooth
 from gmmlab.init import RESPONSIBILITIES, given_responsibilities, one_hot
 from gmmlab.kernels import chain, scan
 from gmmlab.kernels.packing import Packing
+from gmmlab.kernels.threads import worth
 from gmmlab.model import Mixture
 from gmmlab.score import criteria
 from gmmlab.sequences.given import Given, as_sequences, log_plausibilities
@@ -134,10 +135,11 @@ class SequenceModel(BaseEstimator, ABC):
         given = self._given(X, lengths, fitting=True)
         prepared, rng = self._prepared(given, state_weights, sample_weight), self._generator(given.x.device)
         best: list[Step] = []
-        for attempt in range(self.n_init):
-            climbed = list(islice(self._climb(prepared, rng, attempt), self.max_iter))
-            if not best or climbed[-1].info.objective > best[-1].info.objective:
-                best = climbed
+        with worth(given.x.numel() * int(self.n_states)):
+            for attempt in range(self.n_init):
+                climbed = list(islice(self._climb(prepared, rng, attempt), self.max_iter))
+                if not best or climbed[-1].info.objective > best[-1].info.objective:
+                    best = climbed
         if not isinstance(X, list | tuple) and np.ndim(X) == 2:
             validate_data(self, X, reset=True, skip_check_array=True)
         self.n_features_in_ = given.x.shape[1]
