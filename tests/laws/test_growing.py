@@ -72,7 +72,11 @@ def test_polynomials_are_the_coefficients(coefficient):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("gaps", [0.0, 0.02])
-@pytest.mark.parametrize("options", [{}, {"coefficient": published}, {"forgetting": 0.995}, {"most": 2}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"coefficient": published}, {"forgetting": 0.995}, {"most": 2}],
+    ids=["exact", "published", "forgetting", "at most two"],
+)
 def test_many_rows_go_the_way_of_single_ones(options, gaps, weighted, monkeypatch):
     """Compiled, with births, deaths, refreshed components, rows with gaps and rows that count for nothing."""
     rng, n = np.random.default_rng(0), 3000
