@@ -269,7 +269,7 @@ def test_limits_that_are_close_are_a_value(width):
     )
     torch.testing.assert_close(answers.impute(model, rows), x, rtol=0.0, atol=width)
     one, other = censored(rows)(model).components, fit.whole(x)(model).components
-    torch.testing.assert_close(one.s2, other.s2, rtol=0.0, atol=10 * width + 1e-14 / width)
+    torch.testing.assert_close(one.s2, other.s2, rtol=0.0, atol=10 * width + 1e-13 / width)  # of 60 rows
 
 
 @pytest.mark.parametrize("structure", [Full(), Diagonal()], ids=lambda s: s.name)
