@@ -88,6 +88,7 @@ def test_rows_that_are_marked_in_one_view_are_marked_in_all(lab: Lab) -> None:
     lab.page.keyboard.up("Shift")
     for view in (lab.page.locator(".gl-chart").first, second, third):
         marked(view).wait_for()
+    lab.until("len(pairs.brushed)")  # views mark at once, and tell the kernel
     lab.tell("pairs.session.brush(())")
     for view in (lab.page.locator(".gl-chart").first, second, third):
         marked(view).wait_for(state="detached")
