@@ -37,8 +37,8 @@ class Monitored:
         """Watch the fitted mixture on rows `X` while `partial_fit` goes on in a loop of one's own.
 
         Every batch is a step, and the line is its mean log density before the mixture has learnt from it. `X` stays as
-        it is: the first batch, say, or rows held out. It can be paused and looked back at, not steered; `options` are
-        those of `gmmlab.explore`. Batches wait while it is paused, the latest thousand of them.
+        it is: the first batch, say, or rows held out. It can be looked back at, not steered; `options` are those of
+        `gmmlab.explore`. Batches wait for who looks back or has paused until play, the latest thousand of them.
         """
         from gmmlab.widgets.feed import Feed
         from gmmlab.widgets.opening import explore

@@ -17,7 +17,7 @@ def worth(work: float | int) -> Iterator[None]:
     """One thread of torch for a fit with steps of little `work`, rows times columns times components.
 
     A call on more than some ten thousand numbers opens a parallel region, at whose end GNU's OpenMP spins: where others
-    want the cores, it lasts ten times as long as what it computes, and where nobody does, two threads save a tenth.
+    want the cores, it lasts many times as long as what it computes, and where nobody does, more threads save little.
     Sums are then the same to the last bit however many threads there are. Other threads of Python keep theirs.
     """
     threads = torch.get_num_threads()

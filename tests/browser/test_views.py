@@ -98,3 +98,16 @@ def test_a_run_is_stopped_in_the_list(lab: Lab) -> None:
     lab.page.wait_for_function("([table, before]) => table.textContent !== before", arg=[table, table.text_content()])
     lab.page.mouse.up()
     lab.until("snap().play == 'idle'")
+
+
+def test_a_monitor_follows_a_loop(lab: Lab) -> None:
+    lab.tell("rows = X.to_numpy()\nlive = gmmlab.IncrementalGaussianMixture(0.3, 0.001).partial_fit(rows[:10])")
+    view = lab.panel("explorer = live.monitor(X, panels=())\nexplorer")
+    lab.tell("for i in range(10, 110, 20): live.partial_fit(rows[i : i + 20])")
+    view.locator(".gl-facts", has_text="step 5").wait_for()
+    view.get_by_role("button", name="Back").click()
+    view.locator(".gl-facts", has_text="step 4").wait_for()
+    lab.tell("live.partial_fit(rows[110:130])")
+    assert lab.value("explorer.session.wait(9).step") == 4
+    view.get_by_role("button", name="Play").click()
+    view.locator(".gl-facts", has_text="step 6").wait_for()
