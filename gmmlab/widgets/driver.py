@@ -131,19 +131,24 @@ class Driver(Audience):
         try:
             with telling(lambda words, _: self._log.note(before.step, "warning", words)):
                 changes = self._obey(command) if command else self._play_on()
+            if steps := self._stepper.taken - taken:
+                self._pace.took(time.perf_counter() - began, steps)
+                self._note_changes(before.model)
         except Refused as refusal:
             play = "done" if command is None else self._snapshot.play
             changes = {"message": str(refusal), "play": play}
         except Exception as err:  # noqa: BLE001 - whatever a fit raises is shown, not lost
             changes = {"play": "failed", "error": Failure.of(err, at=time.time()), "message": f"The step failed: {err}"}
             self._log.note(before.step, "failure", str(err))
-        if steps := self._stepper.taken - taken:
-            self._pace.took(time.perf_counter() - began, steps)
-            self._log.compare(self._stepper.now.step, before.model, self._stepper.now.model)
-            for kind, words in getattr(self._stepper.last, "events", ()):
-                self._log.note(self._stepper.now.step, kind, words)
         self._publish(changes)
         return BREATH
+
+    def _note_changes(self, before: Any) -> None:
+        """What the step has to tell beside its model, for the log."""
+        now = self._stepper.now
+        self._log.compare(now.step, before, now.model)
+        for kind, words in getattr(self._stepper.last, "events", ()):
+            self._log.note(now.step, kind, words)
 
     def _obey(self, command: Command) -> dict[str, Any]:
         step, message = self._stepper.now.step, command.run()

@@ -64,6 +64,15 @@ formatter = get_ipython().display_formatter.mimebundle_formatter
 formatter.for_type_by_name("gmmlab.widgets.base", "LabWidget", view)
 """
 
+# What a kernel is about, where it does not come to what is waited for.
+THREADS = """
+import sys, threading, traceback
+if "explorer" in globals():
+    print(snap().play, snap().step, snap().message, snap().error, sep="\\n")
+for thread in threading.enumerate():
+    print(f"\\n{thread.name}:", *traceback.format_stack(sys._current_frames()[thread.ident]), sep="\\n")
+"""
+
 # A fit that does not end by itself, with time to look at it.
 SLOW = """
 import time, torch
@@ -143,7 +152,7 @@ class Notebook:
         """Asks the kernel until an expression is true."""
         deadline = time.monotonic() + seconds
         while not self.value(f"bool({expression})"):
-            assert time.monotonic() < deadline, f"not true within {seconds} s: {expression}"
+            assert time.monotonic() < deadline, f"not true within {seconds} s: {expression}\n{self.tell(THREADS)}"
             time.sleep(0.03)
 
     def frames(self, count: int) -> None:

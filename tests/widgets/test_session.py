@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import gc
 import math
+import signal
 import subprocess
 import sys
 import threading
@@ -485,6 +486,15 @@ def test_closing_while_playing_leaves_nothing_playing():
     assert session.wait(0.01).model == session.snapshot.model
 
 
+@pytest.fixture
+def interruptible():
+    """Whatever started the tests: a shell's `&` has its commands ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_of_the_kernel_gets_through_and_the_fit_plays_on():
     gate = Gate()
     session = toy(gate).play()
@@ -522,6 +532,14 @@ def test_steps_without_a_model_say_so():
     session = toy(lambda _: iter([(1, 2)])).play()
     with pytest.raises(TypeError, match="yields a tuple; expected steps that have"):
         session.result(PATIENCE)
+
+
+def test_events_that_cannot_be_read_are_a_failure():
+    session = toy(lambda model: iter([SimpleNamespace(model=model + 1, events=[("birth",)])]))
+    with pytest.raises(ValueError, match="unpack"):
+        session.play().result(PATIENCE)
+    assert session.snapshot.play == "failed"
+    assert session.reset().wait(PATIENCE).play == "idle"
 
 
 def test_what_is_no_fit_is_refused_at_once():
