@@ -52,14 +52,13 @@ def compiled_e_step(
     from gmmlab.kernels.compiled_tiles import e_step_tiles
 
     n, f = len(x), eta.shape[1]
-    size = torch.tensor(groups.sizes)
     rows = x.detach().contiguous().numpy()
     times = np.ones((1, 0), rows.dtype) if weight is None else weight.to(x).contiguous().numpy()
     fixed = (
         origin.to(x).numpy(),
-        eta.to(x).clamp(min=torch.finfo(x.dtype).min / 4).contiguous().numpy(),  # a weight of zero
-        pairs.numpy().astype(np.uint64),
-        torch.cat([size.new_zeros(1), size.cumsum(0)]).numpy().astype(np.uint64),
+        np.maximum(eta.to(x).contiguous().numpy(), np.finfo(rows.dtype).min / 4),  # a weight of zero
+        pairs.numpy().view(np.uint64),
+        np.cumsum((0, *groups.sizes), dtype=np.uint64),
         rows.dtype.type(least),
     )
 
