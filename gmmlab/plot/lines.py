@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gmmlab.plot.picture import Picture, Ticks  # asks for matplotlib, with a sentence, before the next lines need it
-from gmmlab.plot.style import css, dash, line, style
+from gmmlab.plot.style import Style, css, dash, line, style
+
+from matplotlib.axes import Axes  # isort: skip
 
 Curve = Sequence[tuple[float, float]]
 
@@ -54,16 +57,23 @@ def curves(
     axes.set_axisbelow(True)
     axes.set_xlabel(x, color=look.ink, fontsize=8, labelpad=2)
     axes.set_title(y, loc="left", color=look.quiet, fontsize=8, pad=6)
-    axes.legend(
-        loc="best",
-        fontsize=7.5,
-        labelcolor=look.ink,
-        facecolor=look.paper,
-        edgecolor=look.grid,
-        framealpha=0.9,
-        handlelength=3.2,
-    )
+    _add_key(picture, axes, look)
     return picture
+
+
+def _add_key(picture: Picture, axes: Axes, look: Style) -> None:
+    """The names of the curves, where these leave room for them, or else beside them."""
+    colours = {"labelcolor": look.ink, "facecolor": look.paper, "edgecolor": look.grid, "framealpha": 0.9}
+    add = partial(axes.legend, fontsize=7.5, handlelength=3.2, **colours)
+    key = add(loc="best")
+    picture.draw_without_rendering()
+    box = key.get_window_extent()
+    courses = [each.get_transform().transform_path(each.get_path()) for each in axes.lines]
+    if any(course.intersects_bbox(box, filled=False) for course in courses):
+        left, bottom, width, height = axes.get_position().bounds
+        taken = box.transformed(picture.transFigure.inverted()).width
+        axes.set_position((left, bottom, width - taken, height))
+        add(loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _drawable(curve: Curve, log: bool) -> NDArray[np.float64]:

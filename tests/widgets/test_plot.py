@@ -433,6 +433,17 @@ def test_curves_are_told_apart_and_named_and_what_cannot_be_drawn_is_left_out():
         gp.curves({}, x="x", y="y")
 
 
+def test_the_key_of_curves_stands_where_none_of_them_is_or_beside_them():
+    rng = np.random.default_rng(0)
+    everywhere = {f"course {i}": list(enumerate(rng.normal(size=60))) for i in range(4)}
+    for named, beside in (({"a": [(0, 0.0), (9, 1.0)]}, False), (everywhere, True)):
+        picture = gp.curves(named, x="x", y="y", size=(520, 260))
+        FigureCanvasAgg(picture).draw()
+        key, panel = picture.axes[0].get_legend().get_window_extent(), picture.axes[0].bbox
+        assert key.overlaps(panel) != beside
+        assert picture.bbox.x1 - 2 * 14 < key.x1 < picture.bbox.x1 or not beside
+
+
 def test_what_is_counted_has_no_ticks_between():
     for last, counted in ((3, True), (2.5, False)):
         picture = gp.curves({"a": [(0, 1.0), (last, 2.0)]}, x="sweep", y="groups", size=(440, 250))
