@@ -69,8 +69,9 @@ THREADS = """
 import sys, threading, traceback
 if "explorer" in globals():
     print(snap().play, snap().step, snap().message, snap().error, sep="\\n")
-for thread in threading.enumerate():
-    print(f"\\n{thread.name}:", *traceback.format_stack(sys._current_frames()[thread.ident]), sep="\\n")
+names = {thread.ident: thread.name for thread in threading.enumerate()}
+for ident, frame in sys._current_frames().items():
+    print(f"\\n{names.get(ident)}:", *traceback.format_stack(frame), sep="\\n")
 """
 
 # A fit that does not end by itself, with time to look at it.
