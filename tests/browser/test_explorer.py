@@ -366,12 +366,12 @@ def test_a_click_or_a_key_on_the_strip_goes_to_that_step(lab: Lab) -> None:
     explorer.get_by_text("Converged", exact=True).wait_for()
     box = explorer.locator(".gl-strip").bounding_box()
     lab.page.mouse.click(box["x"] + 60, box["y"] + 50)
-    lab.until("snap().step == 0")
     strip = explorer.locator(".gl-strip")
     last = int(strip.get_attribute("aria-valuemax"))
-    strip.focus()
-    for key, step in (("ArrowRight", 1), ("End", last), ("PageDown", max(0, last - 10)), ("Home", 0)):
-        lab.page.keyboard.press(key)
+    keys = (("ArrowRight", 1), ("End", last), ("PageDown", max(0, last - 10)), ("Home", 0))
+    for key, step in ((None, 0), *keys):
+        if key:
+            strip.press(key)
         lab.page.wait_for_function(f"() => document.querySelector('.gl-strip').ariaValueNow === '{step}'")
         lab.until(f"snap().step == {step}")
 
