@@ -38,7 +38,8 @@ class Monitored:
 
         Every batch is a step, and the line is its mean log density before the mixture has learnt from it. `X` stays as
         it is: the first batch, say, or rows held out. It can be looked back at, not steered; `options` are those of
-        `gmmlab.explore`. Batches wait for who looks back or has paused until play, the latest thousand of them.
+        `gmmlab.explore`. Batches wait for who looks back or has paused until play, the latest thousand of them; between
+        batches the view waits for rows.
         """
         from gmmlab.widgets.feed import Feed
         from gmmlab.widgets.opening import explore

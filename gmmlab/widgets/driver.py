@@ -161,7 +161,7 @@ class Driver(Audience):
         elif command.name in HALTS:
             play = HALTS[command.name]
         else:
-            play = self._snapshot.play if self._snapshot.play in ("playing", "paused") else "idle"
+            play = self._snapshot.play if self._snapshot.play in ("playing", "waiting", "paused") else "idle"
         if play != "playing" and self._stepper.now.ending is not None:
             play = "done"
         return {"play": play, "message": message, "error": None}
@@ -170,7 +170,7 @@ class Driver(Audience):
         went_on, ending = self._stepper.advance(), self._stepper.now.ending
         if ending is not None:
             return {"play": "done", "message": ending.sentence}
-        return {} if went_on else {"play": "idle", "message": "Waits for more rows."}
+        return {} if went_on else {"play": "waiting"}
 
     def _publish(self, changes: dict[str, Any]) -> None:
         state, stepper = self._stepper.now, self._stepper
@@ -208,6 +208,6 @@ class Driver(Audience):
 
 def _at_rest(snapshot: Snapshot) -> Snapshot:
     """The last snapshot of a session that is closed: nothing plays any more."""
-    if snapshot.play != "playing":
+    if snapshot.play not in ("playing", "waiting"):
         return snapshot
     return replace(snapshot, seq=snapshot.seq + 1, play="idle", message="The session was closed.")

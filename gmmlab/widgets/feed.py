@@ -28,7 +28,7 @@ class Feed:
         fit = Recipe(lambda: lambda _: self._steps(), steers=False, fed=True)
         session = Session(rows.x, begin, fit=fit, names=rows.names, name=called("Monitor", rows.x, rows.names))
         self._session = weakref.ref(session)
-        return session
+        return session.follow()
 
     def give(self, step: Any) -> None:
         """One more step, from any thread; shown unless the session is paused, stopped or closed."""

@@ -18,6 +18,7 @@ FEW = 20_000  # rows that checks of all rows look at while a fit plays: of all t
 WORDS = {
     "idle": "Ready",
     "playing": "Playing",
+    "waiting": "Waiting for rows",
     "paused": "Paused",
     "done": "Finished",
     "failed": "Stopped by an error",

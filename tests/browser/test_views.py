@@ -105,9 +105,15 @@ def test_a_monitor_follows_a_loop(lab: Lab) -> None:
     view = lab.panel("explorer = live.monitor(X, panels=())\nexplorer")
     lab.tell("for i in range(10, 110, 20): live.partial_fit(rows[i : i + 20])")
     view.locator(".gl-facts", has_text="step 5").wait_for()
+    view.locator(".gl-pill", has_text="Waiting for rows").wait_for()
+    assert view.get_by_role("button", name="Pause").get_attribute("aria-pressed") == "true"
     view.get_by_role("button", name="Back").click()
     view.locator(".gl-facts", has_text="step 4").wait_for()
     lab.tell("live.partial_fit(rows[110:130])")
     assert lab.value("explorer.session.wait(9).step") == 4
     view.get_by_role("button", name="Play").click()
     view.locator(".gl-facts", has_text="step 6").wait_for()
+    view.get_by_role("button", name="Pause").click()
+    view.locator(".gl-pill", has_text="Paused").wait_for()
+    lab.tell("live.partial_fit(rows[130:150])")
+    assert lab.value("explorer.session.wait(9).step") == 6

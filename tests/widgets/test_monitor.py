@@ -55,7 +55,7 @@ def test_every_batch_is_a_step(make, batches):
             expected.append(model.score(batch))
         model.partial_fit(batch)
     snapshot = session.wait(PATIENCE)
-    assert (snapshot.step, snapshot.play, snapshot.error) == (39, "idle", None)
+    assert (snapshot.step, snapshot.play, snapshot.error) == (39, "waiting", None)
     assert [step for step, _ in snapshot.trace] == list(range(39))
     np.testing.assert_allclose([value for _, value in snapshot.trace], expected, rtol=1e-9)
     np.testing.assert_allclose(snapshot.model.located.mean, model.mixture_.located.mean, rtol=1e-12)
@@ -76,6 +76,7 @@ def test_a_pause_keeps_what_comes(batches, monkeypatch):
     monkeypatch.setattr(feeding, "MOST", 10)
     model = GaussianMixture(2, random_state=0).partial_fit(batches[0])
     session = model.monitor(batches[0], panels=()).session
+    assert session.wait(PATIENCE).word == "Waiting for rows"
     model.partial_fit(batches[1])
     session.wait(PATIENCE)
     session.pause().wait(PATIENCE)
@@ -83,7 +84,7 @@ def test_a_pause_keeps_what_comes(batches, monkeypatch):
         model.partial_fit(batch)
     assert session.wait(PATIENCE).step == 1
     snapshot = session.play().wait(PATIENCE)
-    assert (snapshot.step, snapshot.play) == (11, "idle")  # of twenty the latest ten
+    assert (snapshot.step, snapshot.play) == (11, "waiting")  # of twenty the latest ten
     assert torch.equal(snapshot.model.located.mean, model.mixture_.located.mean)
     session.back().wait(PATIENCE)
     model.partial_fit(batches[22])

@@ -10,7 +10,7 @@ import { Chosen } from "./chosen.js";
 import { Held } from "./held.js";
 import { help } from "./help.js";
 import { keys } from "./keys.js";
-import { fromFrame, initial } from "./state.js";
+import { fromFrame, goesOn, initial } from "./state.js";
 import { Plot } from "./plot.js";
 import { Strip } from "./strip.js";
 import { toolbar } from "./toolbar.js";
@@ -130,7 +130,7 @@ class Explorer extends Panel {
   actions() {
     const send = (op) => () => this.wire.send(op);
     return {
-      play: () => this.wire.send(this.state.play === "playing" ? "pause" : "play"),
+      play: () => this.wire.send(goesOn(this.state.play) ? "pause" : "play"),
       step: send("step"), back: send("back"), e: send("estep"), m: send("mstep"), stop: send("stop"), reset: send("reset"),
       add: (event) => this.startAdding(event), remove: () => this.remove(this.state.selected), reseed: () => this.reseed(),
       lasso: () => this.change({ lasso: !this.state.lasso, adding: false, merging: false }),

@@ -10,6 +10,9 @@ export const initial = (model) => ({
   note: model.get("note") ?? "",
 });
 
+/** Whether the fit goes on, or would if more rows came. */
+export const goesOn = (play) => play === "playing" || play === "waiting";
+
 /** Buffers are the labels, then the grid of the contours if there is one, then the shades if colours are those. */
 export function fromFrame({ evidence, components, noise, shape, chart, card, contours, color_by }, buffers) {
   const [labels, ...rest] = buffers;

@@ -1,6 +1,7 @@
 // The row of buttons, and the two lists of columns.
 import { ICONS, button as make, group as gather } from "../shared/controls.js";
 import { html, icon, set, uid, KEYS_STAY } from "../shared/dom.js";
+import { goesOn } from "./state.js";
 
 /**
  * @param {Record<string, (event: Event) => void>} act what each button does
@@ -54,7 +55,7 @@ function select(axis, choose) {
 }
 
 function update({ play, selected, components, names, dims, connected, ready, ...view }, buttons, columns, selects) {
-  const playing = play === "playing";
+  const playing = goesOn(play);
   const able = ready && connected;
   const off = (name, is) => set(buttons[name], { "aria-disabled": is || null });
   if (buttons.play.dataset.shows !== (playing ? "pause" : "play")) {
