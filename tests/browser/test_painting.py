@@ -34,6 +34,11 @@ def drag(lab: Lab, frame: Any, *places: tuple[float, float], release: bool = Tru
         lab.page.mouse.up()
 
 
+def in_hand(view: Any, tool: str) -> None:
+    """Waits for the page to have a tool: until the kernel has answered, a drag is one of the tool before."""
+    view.get_by_role("button", name=tool, exact=True, pressed=True).wait_for()
+
+
 def coloured(frame: Any) -> int:
     """How many pixels of a frame have a hue."""
     return frame.locator("canvas").evaluate(
@@ -55,11 +60,13 @@ def test_labels_are_painted_lassoed_and_linked_by_mouse(lab: Lab) -> None:
     lab.until("3 < (labeler.labels == 0).sum() < 60")
     view.get_by_role("button", name="lasso").click()
     view.locator("[data-value='1']").click()
-    view.locator(".gl-frame[aria-description*=lasso]").wait_for()  # a drag before it paints
+    view.locator("[data-value='1'][aria-pressed=true]").wait_for()
+    in_hand(view, "lasso")
     drag(lab, frame, (0.7, 0.1), (0.95, 0.1), (0.95, 0.5), (0.7, 0.5))
     lab.until("20 < (labeler.labels == 1).sum() < 200")
     lab.until("labeler.wait().play == 'done' and labeler.wait().settings['labels'].max() == 1")
     view.get_by_role("button", name="alike", exact=True).click()
+    in_hand(view, "alike")
     for x, y in ((0.8, 0.3), (0.85, 0.25)):
         box = frame.bounding_box()
         frame.click(position={"x": box["width"] * x, "y": box["height"] * y})
@@ -90,6 +97,7 @@ def test_labels_are_painted_by_keyboard_and_contradictions_are_told(lab: Lab) ->
     press("n")
     lab.until("labeler.suggest")
     lab.run("labeler.tool = 'lasso'")
+    in_hand(view, "lasso")
     frame.focus()
     for _ in range(12):
         press("Shift+ArrowUp")
@@ -113,17 +121,18 @@ def test_data_are_sprayed_moved_and_deleted(lab: Lab, violations: Violations) ->
     press("g")
     press("2")
     lab.until("painter.tool == 'bell' and painter.label == 1")
+    in_hand(view, "bell")
     drag(lab, frame, (0.6, 0.3), (0.9, 0.6))
     lab.until("(painter.y == 1).sum() == 150")
     press("m")
-    lab.until("painter.tool == 'move'")
+    in_hand(view, "move")
     before = lab.value("painter.X[painter.y == 1].mean(0).tolist()")
     drag(lab, frame, (0.75, 0.45), (0.65, 0.45))
     lab.until(f"painter.X[painter.y == 1].mean(0)[0] < {before[0]} - 0.5")
     press("Delete")
     lab.until("(painter.y == 1).sum() == 0")
     press("s")
-    lab.until("painter.tool == 'spray'")
+    in_hand(view, "spray")
     press("ArrowRight")
     press("Space")
     lab.until("len(painter.session.snapshot.model.clusters) == 2")

@@ -27,14 +27,14 @@ rows[:, 0] += (torch.arange(len(rows)) % 3) * 6
 explorer = gmmlab.explore(rows, n_components={k}, init_params='random_from_data', covariance_type={shape!r}, panels=())
 explorer"""
 
-# A fit that ends by itself after a second or two.
+# A fit that ends by itself within a second.
 BRIEF = """
 import itertools, time, torch
 from gmmlab.fit import run, whole
 x = torch.as_tensor(X.to_numpy())
 def brief(model):
     for step in itertools.islice(run(model, whole(x), stop=lambda *_: False), 60):
-        time.sleep(0.02)
+        time.sleep(0.01)
         yield step
 explorer = gmmlab.explore(X, n_components=2, fit=brief, panels=('trace',))
 explorer"""
@@ -105,7 +105,7 @@ def test_a_fit_that_ends_while_the_line_is_down_is_shown_when_it_is_back(lab: La
     explorer.get_by_role("button", name="Play").click()
     lab.until("snap().step > 2")
     lab.page.evaluate(f"{LINE}._clearSocket()")  # the websocket is closed, and nobody opens another one
-    lab.page.wait_for_timeout(1800)
+    lab.page.wait_for_timeout(1000)
     assert explorer.locator(".gl-facts", has_text="step 60").count() == 0
     lab.page.evaluate(f"{LINE}.reconnect()")
     for view in lab.page.locator(".gmmlab").all():
