@@ -11,7 +11,7 @@ const ROWS = [
   ["Fit", [["Space", "play, pause"], ["S", "one step"], ["E  M", "half a step: assign, refit"], ["Backspace", "back"]]],
   ["Rows", [
     ["L", "lasso on, off"], ["Shift-drag", "lasso once"], ["Ctrl  Alt", "add to the marks, take away"], ["R", "mark those of the selected one"],
-    ["Click", "card of a row"], ["I", "card by number"],
+    ["Click", "card of a row; elsewhere: unmark"], ["I", "card by number"],
   ]],
   ["View", [["C  U", "contours, uncertainty"], ["Drag", "pan"], ["Wheel", "zoom (Ctrl outside)"], ["0", "show all"], ["Esc", "leave to the notebook"]]],
 ];

@@ -2,7 +2,7 @@
 import { combine, mark, nearest, within } from "../shared/brush.js";
 import { focused, focusOn, html, set, KEYS_STAY, SILENT } from "../shared/dom.js";
 import { pull, tip } from "../shared/ellipse.js";
-import { shades as ramp, table } from "../shared/palette.js";
+import { grey, shades as ramp, table, unmarked } from "../shared/palette.js";
 import { NONE, Raster } from "../shared/raster.js";
 import { View, reach, room, ticks } from "../shared/view.js";
 import { gestures } from "./gestures.js";
@@ -294,7 +294,7 @@ export class Plot {
     this.#drawn = known;
     const [width, height] = [Math.max(1, Math.round(box.width * scale)), Math.max(1, Math.round(box.height * scale))];
     this.#raster.resize(width, height);
-    const colours = shades ? ramp(SHADES, theme) : table(components.length, theme, hues);
+    const colours = shades ? ramp(SHADES, theme) : table(components.length, theme, hues, brush ? unmarked(theme) : grey(theme));
     const image = this.#raster.draw(points, labels, colours, this.map(scale), { stride, scale });
     if (this.canvas.width !== width || this.canvas.height !== height) [this.canvas.width, this.canvas.height] = [width, height];
     set(this.canvas, { style: `left:${box.left}px;top:${box.top}px;width:${box.width}px;height:${box.height}px` });

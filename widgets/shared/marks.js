@@ -1,5 +1,5 @@
 // How each kind of mark is drawn. The other half is gmmlab/plot/painter.py.
-import { colour, css, dash, grey, ink, mix, table } from "./palette.js";
+import { colour, css, dash, grey, ink, mix, table, unmarked } from "./palette.js";
 
 /** The colour of a tone: a component's, or a named one. */
 export function tone(name, style) {
@@ -223,7 +223,7 @@ function hatch(ctx, { x, y, w, h }, style) {
   ctx.restore();
 }
 
-/** The rows of the data, as a density; those that are not brushed are grey. */
+/** The rows of the data, as a density; those that are not brushed step back. */
 function points({ dims, plain, by = 0 }, { ctx, view, style, app, ratio }) {
   const { rows } = app;
   if (!rows.has(dims)) return;
@@ -231,8 +231,9 @@ function points({ dims, plain, by = 0 }, { ctx, view, style, app, ratio }) {
   const raster = rows.raster(width, height);
   const map = rows.map(dims, view);
   for (const name of Object.keys(map)) map[name] *= ratio;
-  const labels = rows.shown(app.state.brush, { plain, by });
-  const image = raster.draw(rows.pair(dims), labels, table(rows.k, style.theme, style.hues), map, { scale: ratio });
+  const { brush } = app.state;
+  const colours = table(rows.k, style.theme, style.hues, brush ? unmarked(style.theme) : grey(style.theme));
+  const image = raster.draw(rows.pair(dims), rows.shown(brush, { plain, by }), colours, map, { scale: ratio });
   rows.sheet.width = width;
   rows.sheet.height = height;
   rows.sheet.getContext("2d").putImageData(image, 0, 0);

@@ -43,11 +43,14 @@ export const face = (rgb) => `background:${css(rgb)};color:${ink(rgb)}`;
 /** A neutral grey for rows that belong to no component. @returns {Rgb} */
 export const grey = (theme) => (theme === "dark" ? [150, 160, 172] : [110, 120, 132]);
 
-/** Colours of `k` components as bytes, and behind them the grey of rows without one. */
-export function table(k, theme, hues) {
+/** What rows get that are not marked while others are: they step back, so that a few marked ones are seen. @returns {Rgb} */
+export const unmarked = (theme) => mix(grey(theme), FAINT[theme], 0.6);
+
+/** Colours of `k` components as bytes, and behind them that of rows without one. */
+export function table(k, theme, hues, rest = grey(theme)) {
   const bytes = new Uint8Array((k + 1) * 3);
   for (let i = 0; i < k; i++) bytes.set(colour(i, hues), i * 3);
-  bytes.set(grey(theme), k * 3);
+  bytes.set(rest, k * 3);
   return bytes;
 }
 
