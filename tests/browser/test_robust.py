@@ -264,6 +264,16 @@ def test_a_finger_reads_draws_and_slides_in_charts(lab: Lab) -> None:
     trace.locator(".gl-tip", has_text="step").wait_for()
 
 
+def test_what_stops_a_run_is_in_sight_where_the_table_is_wider_than_its_place(lab: Lab) -> None:
+    view = lab.panel("import gmmlab.widgets\nexplorer = gmmlab.explore(X, panels=())\ngmmlab.widgets.Runs()")
+    view.evaluate("view => { view.style.width = '400px' }")
+    table = view.locator(".gl-table")
+    assert table.evaluate("table => table.scrollWidth > table.clientWidth")
+    stop = middle(table.get_by_role("button", name="Stop").last)
+    edge = table.bounding_box()
+    assert stop[0] < edge["x"] + edge["width"]
+
+
 NAMED = ("button", "slider", "combobox", "checkbox", "textbox", "table", "toolbar", "group", "region", "img")
 
 

@@ -24,7 +24,7 @@ export class Table {
     const at = focused(this.element)?.dataset.at;
     const title = html("div.gl-table-title", SILENT, spec.title); // the name says it
     if (!spec.cells.length) return this.element.replaceChildren(title, html("p.gl-quiet", spec.empty));
-    const head = html("tr", ...[...spec.columns, ...(spec.actions.length ? [""] : [])].map((name) => (name ? html("th", { scope: "col" }, name) : html("td"))));
+    const head = html("tr", ...[...spec.columns, ...(spec.actions.length ? [""] : [])].map((name) => (name ? html("th", { scope: "col" }, name) : html("td.gl-actions"))));
     this.element.replaceChildren(title, html("table", { "aria-label": spec.title || this.app.title }, html("thead", head), html("tbody", ...spec.cells.map((cells, i) => this.#row(cells, i)))));
     if (at) focusOn(this.element.querySelector(`[data-at="${at}"]`));
   }
@@ -37,7 +37,7 @@ export class Table {
       pointerdown: (event) => event.currentTarget.setPointerCapture(event.pointerId), // numbers change, and columns move
       click: () => this.app.pick(this.index, picks[i], action) }, text);
     const lead = picks.length && !actions.length ? html("td", press(first, "")) : html("td", first);
-    const row = html("tr", lead, ...rest.map(() => html("td")), actions.length ? html("td", ...actions.map((action) => press(action, action))) : null);
+    const row = html("tr", lead, ...rest.map(() => html("td")), actions.length ? html("td.gl-actions", ...actions.map((action) => press(action, action))) : null);
     if (rows[i] === undefined) return row;
     return set(row, { pointerenter: () => this.app.tell({ row: rows[i] }), pointerleave: () => this.app.tell({ row: null }) });
   }
