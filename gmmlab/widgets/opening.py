@@ -89,8 +89,10 @@ def explore(
     if X is None:
         raise TypeError("There are no rows: expected explore(X), or explore(session=session) for a second view.")
     if not isinstance(model, Mixture | GaussianMixture | StudentMixture | None):
+        theirs = type(model).__module__.startswith("sklearn.mixture")
         raise TypeError(
-            f"model is a {type(model).__name__}; expected a GaussianMixture, a StudentMixture or a Mixture."
+            f"model is a {type(model).__name__}{' of sklearn.mixture' * theirs}; expected a GaussianMixture, a "
+            "StudentMixture or a Mixture." + " gmmlab.from_sklearn(model) makes one of it." * theirs
         )
     wanted = {"covariance_type": covariance_type, "init_params": init_params, "random_state": random_state}
     chosen = (n_components, *wanted.values())

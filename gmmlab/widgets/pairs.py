@@ -15,6 +15,7 @@ from gmmlab.model import Mixture
 from gmmlab.plot.chart import Chart, Control
 from gmmlab.plot.matrix import Spread, scatter_matrix
 from gmmlab.widgets.chart import ChartWidget
+from gmmlab.widgets.columns import column_number
 from gmmlab.widgets.snapshot import Snapshot
 
 Weight = Float[Tensor, "n"] | None
@@ -51,7 +52,10 @@ class Directions(Columns):
 
 
 class Pairs(ChartWidget):
-    """Every pair of the columns shown; a drag marks rows in all panels, a click shows the pair in the Explorer."""
+    """Every pair of the columns shown; a drag marks rows in all panels, a click shows the pair in the Explorer.
+
+    `features` may be names of columns when it is made; the trait has their numbers.
+    """
 
     heading = "Pairs"
     rate = 5.0
@@ -61,7 +65,9 @@ class Pairs(ChartWidget):
 
     def __init__(self, session: Any, **traits: Any) -> None:
         self._seen: Columns | None = None
-        super().__init__(session, **{"features": list(range(min(4, session.x.shape[1])))} | traits)
+        features = traits.pop("features", range(min(4, session.x.shape[1])))
+        numbers = [column_number(column, session.names) if isinstance(column, str) else column for column in features]
+        super().__init__(session, features=numbers, **traits)
         self.observe(self._look, ["basis", "features"])
 
     def chart(self, snapshot: Snapshot) -> Chart:

@@ -122,6 +122,7 @@ def test_pairs_of_directions(basis: str, x: torch.Tensor) -> None:
 def test_pairs_ask_for_columns_that_are_there(x: torch.Tensor) -> None:
     known = session("three", x)
     assert Pairs(known, features=[2, 0]).chart(known.snapshot).message()["grid"][0][1]["dims"] == [0, 2]
+    assert Pairs(known, features=[known.names[2], 0]).features == [2, 0]
     for features in ([3], [0, 0], []):
         with pytest.raises(TraitError, match="different columns from 0 to 2"):
             Pairs(known, features=features)

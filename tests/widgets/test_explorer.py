@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+import sklearn.mixture
 import torch
 from cases import STRUCTURES, blobs, random_mixture
 
@@ -964,6 +965,8 @@ def test_the_estimator_knows_what_the_explorer_shows():
     [
         ({}, "There are no rows"),
         ({"X": np.eye(3), "model": 3}, "model is a int; expected a GaussianMixture"),
+        ({"X": np.eye(3), "model": sklearn.mixture.GaussianMixture(2)}, r"of sklearn.mixture; .*from_sklearn"),
+        ({"X": np.eye(3), "k": 3}, "It has X, color_by, contours, covariance_type, dims, fit,"),
         ({"X": np.eye(3), "model": GaussianMixture(2), "n_components": 5}, "give these or the model"),
     ],
 )
