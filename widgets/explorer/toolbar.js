@@ -17,7 +17,7 @@ export function toolbar(act, choose) {
     e: button("e", "E step: assign points", "E step: assign points to components (E)", { short: "E" }),
     m: button("m", "M step: refit components", "M step: refit components to their points (M)", { short: "M" }),
     stop: button("stop", "Stop", "Stop the fit"),
-    reset: button("reset", "Reset", "Back to where the fit began"),
+    reset: button("reset", "Reset", "Reset: back to where the fit began"),
     add: button("add", "Add", "Add a component: then choose its place (or double-click the plot)", { label: "Add a component" }),
     remove: button("remove", "Remove", "Remove the selected component (Delete)", { label: "Remove the selected component" }),
     reseed: button("reseed", "Reseed", "Begin anew at other rows: the selected component, or all of them (N)", { short: "" }),
