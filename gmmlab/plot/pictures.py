@@ -20,7 +20,7 @@ from gmmlab.plot.ellipses import Ellipses, ellipses, noise, outline
 from gmmlab.plot.painter import paint, place
 from gmmlab.plot.picture import Picture, Pixels  # asks for matplotlib, with a sentence, before the next lines need it
 from gmmlab.plot.raster import Range, raster
-from gmmlab.plot.style import DOUBT, FAINT, NOISE, Style, colour, css, dash, ink, line, style
+from gmmlab.plot.style import DOUBT, FAINT, NOISE, UNMARKED, Style, colour, css, dash, ink, line, style
 
 from matplotlib.axes import Axes  # isort: skip
 from matplotlib.lines import Line2D  # isort: skip
@@ -108,7 +108,8 @@ def _coloured(
 ) -> Any:
     """The colour of every row."""
     palette = np.array([*(colour(i, look) for i in range(k)), NOISE[look.theme]], dtype=float)
-    colours, other = palette[labels.numpy()], palette[-1]  # the label of noise is -1: the last one
+    colours = palette[labels.numpy()]  # the label of noise is -1: the last one
+    other = np.array(UNMARKED[look.theme], dtype=float)
     if doubt is not None:
         pale, deep = (np.array(end, dtype=float) for end in DOUBT[look.theme])
         colours = pale + (deep - pale) * doubt.cpu().numpy()[:, None]

@@ -26,6 +26,8 @@ PALETTES: dict[str, dict[str, Hues]] = {
 }
 #: A neutral grey for rows that belong to no component.
 NOISE = {"light": (110, 120, 132), "dark": (150, 160, 172)}
+#: What rows get that are not marked while others are: they step back, so that a few marked ones are seen.
+UNMARKED = {"light": (180, 186, 194), "dark": (85, 93, 102)}
 #: Ends of the ramp from a row that is certain to one that is not.
 FAINT = {"light": (226, 230, 235), "dark": (42, 48, 56)}  # beside those, a row that is not marked
 DOUBT = {"light": ((190, 200, 212), (158, 12, 86)), "dark": ((72, 82, 95), (255, 150, 84))}

@@ -44,7 +44,7 @@ export const face = (rgb) => `background:${css(rgb)};color:${ink(rgb)}`;
 export const grey = (theme) => (theme === "dark" ? [150, 160, 172] : [110, 120, 132]);
 
 /** What rows get that are not marked while others are: they step back, so that a few marked ones are seen. @returns {Rgb} */
-export const unmarked = (theme) => mix(grey(theme), FAINT[theme], 0.6);
+export const unmarked = (theme) => (theme === "dark" ? [85, 93, 102] : [180, 186, 194]);
 
 /** Colours of `k` components as bytes, and behind them that of rows without one. */
 export function table(k, theme, hues, rest = grey(theme)) {
