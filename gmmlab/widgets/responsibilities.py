@@ -9,6 +9,7 @@ from gmmlab.plot.adequacy import sampled
 from gmmlab.plot.ambiguity import Memberships, ambiguity, memberships
 from gmmlab.plot.chart import Chart, Control
 from gmmlab.widgets.chart import ChartWidget
+from gmmlab.widgets.messages import Invalid
 from gmmlab.widgets.once import once
 from gmmlab.widgets.snapshot import Snapshot, stride
 
@@ -36,10 +37,12 @@ class Responsibilities(ChartWidget):
 
     def mark(self) -> None:
         """Marks the unsure rows in all panels of the session."""
-        self.session.brush(self._found(self.session.snapshot).entropy > self.threshold)
+        self.session.brush(self._unsure())
 
     def pressed(self, name: str) -> None:  # noqa: ARG002 - there is one
         self.mark()
+        if not self._unsure().any():
+            raise Invalid(f"No row is as unsure as {self.threshold:g}; drag the line to the left.")
 
     def placed(self, frame: int, x: float, y: float) -> None:
         if frame != ENTROPY:
@@ -55,6 +58,9 @@ class Responsibilities(ChartWidget):
             self.session.brush(between(found, *divmod(pick, len(found.confusion))))
         else:
             super().picked(frame, pick, action)
+
+    def _unsure(self) -> Bool[Tensor, "n"]:
+        return self._found(self.session.snapshot).entropy > self.threshold
 
     def _found(self, snapshot: Snapshot) -> Memberships:
         """Of all rows, for these are marked."""

@@ -15,6 +15,7 @@ from gmmlab import algebra
 from gmmlab.plot.chart import Table
 from gmmlab.score.membership import choices
 from gmmlab.widgets.fit_check import FitCheck
+from gmmlab.widgets.messages import Invalid
 from gmmlab.widgets.pairs import Pairs
 from gmmlab.widgets.responsibilities import Responsibilities
 
@@ -80,6 +81,10 @@ def test_unsure_rows_are_marked(x: torch.Tensor) -> None:
     assert shown.threshold == 0.2
     obey(shown, "control", name="mark", value=True)
     assert shown.session.brushed.tolist() == (entropy > 0.2).nonzero().flatten().tolist()
+    shown.threshold = 1.0
+    with pytest.raises(Invalid, match="No row is as unsure as 1; drag the line to the left"):
+        obey(shown, "control", name="mark", value=True)
+    assert len(shown.session.brushed) == 0
 
 
 def test_a_bar_marks_its_rows_and_a_cell_those_between_two_components(x: torch.Tensor) -> None:
