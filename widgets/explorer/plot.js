@@ -1,9 +1,9 @@
 // The picture itself: a canvas of points, the overlay over it, and what pointers do there.
-import { combine, mark, nearest, within } from "../shared/brush.js";
+import { alone, combine, mark, nearest, within } from "../shared/brush.js";
 import { focused, focusOn, html, set, KEYS_STAY, SILENT } from "../shared/dom.js";
 import { pull, tip } from "../shared/ellipse.js";
-import { grey, shades as ramp, table, unmarked } from "../shared/palette.js";
-import { NONE, Raster } from "../shared/raster.js";
+import { shades as ramp, table } from "../shared/palette.js";
+import { Raster } from "../shared/raster.js";
 import { View, reach, room, ticks } from "../shared/view.js";
 import { gestures } from "./gestures.js";
 import { Overlay, SIGMA, summary } from "./overlay.js";
@@ -284,7 +284,7 @@ export class Plot {
   /** Repaints the points if anything they depend on has changed. */
   points({ points, labels, components, theme, hues, n, play, brush, shades }) {
     const { box } = this.view;
-    labels = this.tinted(labels, brush, shades);
+    labels = this.tinted(labels, brush, shades, components.length);
     const fine = !this.moving && !(play === "playing" && n > 5e5);
     const scale = fine ? Math.min(2, devicePixelRatio || 1) : 1;
     const stride = this.moving && n > MANY ? 8 : 1;
@@ -294,7 +294,7 @@ export class Plot {
     this.#drawn = known;
     const [width, height] = [Math.max(1, Math.round(box.width * scale)), Math.max(1, Math.round(box.height * scale))];
     this.#raster.resize(width, height);
-    const colours = shades ? ramp(SHADES, theme) : table(components.length, theme, hues, brush ? unmarked(theme) : grey(theme));
+    const colours = shades ? ramp(SHADES, theme) : table(components.length, theme, hues, Boolean(brush));
     const image = this.#raster.draw(points, labels, colours, this.map(scale), { stride, scale });
     if (this.canvas.width !== width || this.canvas.height !== height) [this.canvas.width, this.canvas.height] = [width, height];
     set(this.canvas, { style: `left:${box.left}px;top:${box.top}px;width:${box.width}px;height:${box.height}px` });
@@ -302,12 +302,12 @@ export class Plot {
   }
 
   /** Labels as they are drawn: shades in their place, and none where a row is not marked. */
-  tinted(labels, brush, shades) {
+  tinted(labels, brush, shades, k) {
     if (!brush && !shades) return labels;
-    const from = [labels, brush, shades];
+    const from = [labels, brush, shades, k];
     if (!this.#tints.from?.every((each, i) => each === from[i])) {
       const base = shades ? shades.map((v) => v >> 4) : labels;
-      this.#tints = { from, labels: brush && base ? base.map((v, i) => (brush[i] ? v : NONE)) : base };
+      this.#tints = { from, labels: brush && base ? alone(base, brush, k) : base };
     }
     return this.#tints.labels;
   }

@@ -1,4 +1,5 @@
 // Marked rows: one byte each in the page (or null for none), one bit each on their way to the kernel.
+import { NONE } from "./raster.js";
 
 /** One bit a row, as base64: a list of a million rows would be too long a message. */
 export function pack(mask) {
@@ -9,6 +10,9 @@ export function pack(mask) {
   for (let i = 0; i < packed.length; i += 8192) text += String.fromCharCode(...packed.subarray(i, i + 8192));
   return btoa(text);
 }
+
+/** Labels in which only marked rows have a colour: of those without a component it is that after the last of `k`. */
+export const alone = (labels, mask, k) => labels.map((label, i) => (!mask[i] ? NONE : label === NONE ? k : label));
 
 /** How many rows are marked. */
 export const marked = (mask) => mask.reduce((sum, v) => sum + (v ? 1 : 0), 0);

@@ -1,5 +1,5 @@
 // How each kind of mark is drawn. The other half is gmmlab/plot/painter.py.
-import { colour, css, dash, grey, ink, mix, table, unmarked } from "./palette.js";
+import { colour, css, dash, grey, ink, mix, table } from "./palette.js";
 
 /** The colour of a tone: a component's, or a named one. */
 export function tone(name, style) {
@@ -232,7 +232,7 @@ function points({ dims, plain, by = 0 }, { ctx, view, style, app, ratio }) {
   const map = rows.map(dims, view);
   for (const name of Object.keys(map)) map[name] *= ratio;
   const { brush } = app.state;
-  const colours = table(rows.k, style.theme, style.hues, brush ? unmarked(style.theme) : grey(style.theme));
+  const colours = table(rows.k, style.theme, style.hues, Boolean(brush));
   const image = raster.draw(rows.pair(dims), rows.shown(brush, { plain, by }), colours, map, { scale: ratio });
   rows.sheet.width = width;
   rows.sheet.height = height;

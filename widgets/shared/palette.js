@@ -46,16 +46,11 @@ export const grey = (theme) => (theme === "dark" ? [150, 160, 172] : [110, 120, 
 /** What rows get that are not marked while others are: they step back, so that a few marked ones are seen. @returns {Rgb} */
 export const unmarked = (theme) => (theme === "dark" ? [85, 93, 102] : [180, 186, 194]);
 
-/** Colours of `k` components as bytes, and behind them that of rows without one. */
-export function table(k, theme, hues, rest = grey(theme)) {
-  const bytes = new Uint8Array((k + 1) * 3);
-  for (let i = 0; i < k; i++) bytes.set(colour(i, hues), i * 3);
-  bytes.set(rest, k * 3);
-  return bytes;
+/** Colours of `k` components as bytes, and behind them those of rows without one and, if some are `marked`, of all others. */
+export function table(k, theme, hues, marked = false) {
+  const colours = Array.from({ length: k }, (_, i) => colour(i, hues));
+  return Uint8Array.from([...colours, grey(theme), ...(marked ? [unmarked(theme)] : [])].flat());
 }
-
-const FAINT = { light: [226, 230, 235], dark: [42, 48, 56] };
-const DOUBT = { light: [[190, 200, 212], [158, 12, 86]], dark: [[72, 82, 95], [255, 150, 84]] };
 
 /** From certain (0) to uncertain (1). @returns {Rgb} */
 export const shade = (part, theme) => mix(...DOUBT[theme], part);

@@ -1,4 +1,5 @@
 // The rows of the data as the page has them: their columns, sent once, and the label of each.
+import { alone } from "./brush.js";
 import { Raster, NONE } from "./raster.js";
 
 export class Rows {
@@ -68,11 +69,11 @@ export class Rows {
   shown(brush, { plain = false, by = 0 } = {}) {
     const labels = by ? this.others[by - 1] : this.labels;
     const { mask, label } = this.#painted ?? {};
-    if (labels && mask?.length === labels.length) return labels.map((known, i) => (mask[i] ? label : brush && !brush[i] ? NONE : known));
+    if (labels && mask?.length === labels.length) return (brush ? alone(labels, brush, this.k) : labels).map((known, i) => (mask[i] ? label : known));
     if (!brush && plain) return this.#none.length === this.n ? this.#none : (this.#none = new Uint8Array(this.n).fill(NONE));
     if (!brush || !labels) return labels;
     if (this.#brush !== brush) [this.#brush, this.#shown] = [brush, []];
-    return (this.#shown[by] ??= labels.map((label, i) => (brush[i] ? label : NONE)));
+    return (this.#shown[by] ??= alone(labels, brush, this.k));
   }
 
   raster(width, height) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { combine, mark, nearest, pack, within } from "../shared/brush.js";
+import { alone, combine, mark, nearest, pack, within } from "../shared/brush.js";
+import { NONE } from "../shared/raster.js";
 
 const same = { ax: 1, bx: 0, ay: 1, by: 0 };
 
@@ -69,4 +70,8 @@ test("the row nearest to a click, if it is near", () => {
 test("nine rows are two bytes, the first row in the highest bit", () => {
   assert.equal(pack(null), null);
   assert.deepEqual([...Buffer.from(pack(Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 1, 1)), "base64")], [0b10000001, 0b10000000]);
+});
+
+test("rows that are marked keep their colours, those without a component too", () => {
+  assert.deepEqual([...alone(Uint8Array.of(0, 1, NONE, NONE), Uint8Array.of(1, 0, 1, 0), 2)], [0, NONE, 2, NONE]);
 });

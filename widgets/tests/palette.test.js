@@ -10,12 +10,13 @@ test("the first 50 components all look different", () => {
 test("a table has one more colour, for points without a label", () => {
   assert.equal(table(255, "dark", HUES).length, 256 * 3);
   assert.deepEqual([...table(2, "dark", HUES).slice(-3)], grey("dark"));
+  assert.deepEqual([...table(2, "dark", HUES, true).slice(-6)], [...grey("dark"), ...unmarked("dark")]);
 });
 
 test("rows that are not marked stand nearer to the paper than any that are", () => {
   for (const [theme, paper] of [["light", 255], ["dark", 17]]) {
     const away = (rgb) => Math.max(...rgb.map((v) => Math.abs(v - paper)));
-    const colours = table(7, theme, HUES, unmarked(theme));
+    const colours = table(7, theme, HUES, true);
     const marked = Array.from({ length: 7 }, (_, k) => away([...colours.slice(3 * k, 3 * k + 3)]));
     assert.ok(away([...colours.slice(-3)]) < Math.min(...marked, away(grey(theme))));
   }
