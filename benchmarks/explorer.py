@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "browser")]
 
-from lab import Lab  # noqa: E402
+from lab import CHROMIUM, Lab  # noqa: E402
 
 SETUP = """
 import json, time, numpy as np, torch, gmmlab
@@ -199,10 +199,11 @@ def table(rows: list[Row], before: float) -> str:
 
     load = f"load {before:.1f} before and {os.getloadavg()[0]:.1f} after"
     machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores, {load}"
+    browser = f"headless Chromium ({Path(CHROMIUM).name})"
     lines = [
         "# The Explorer's bars",
         "",
-        "Made by `python benchmarks/explorer.py`: a real JupyterLab in headless Chromium, without a GPU.",
+        f"Made by `python benchmarks/explorer.py`: a real JupyterLab in {browser}, without a GPU.",
         f"{machine}; Python {platform.python_version()}, torch {torch.__version__}.",
         "",
         "| what | bar | measured | met |",
