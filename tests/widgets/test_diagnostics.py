@@ -84,6 +84,7 @@ def test_unsure_rows_are_marked(x: torch.Tensor) -> None:
     shown.threshold = 1.0
     with pytest.raises(Invalid, match="No row is as unsure as 1; drag the line to the left"):
         obey(shown, "control", name="mark", value=True)
+    shown.session.wait(20)
     assert len(shown.session.brushed) == 0
 
 

@@ -33,6 +33,7 @@ from gmmlab.plot.style import (
     FAINT,
     NOISE,
     PALETTES,
+    UNMARKED,
     Rgb,
     colour,
     css,
@@ -491,8 +492,9 @@ def test_without_matplotlib_one_is_told_what_to_install():
 
 def test_the_palette_is_that_of_the_widgets():
     source = PALETTE.read_text()
-    grey = re.search(r"grey = .*\? \[([\d, ]+)\] : \[([\d, ]+)\]\)", source)
-    assert [tuple(int(part) for part in grey[i].split(",")) for i in (1, 2)] == [NOISE["dark"], NOISE["light"]]
+    for name, known in (("grey", NOISE), ("unmarked", UNMARKED)):
+        found = re.search(name + r" = .*\? \[([\d, ]+)\] : \[([\d, ]+)\]\)", source)
+        assert [tuple(int(part) for part in found[i].split(",")) for i in (1, 2)] == [known["dark"], known["light"]]
     ends = re.search(r"DOUBT = \{ light: (.*), dark: (.*) \}", source)
     assert [json.loads(ends[i]) for i in (1, 2)] == [[list(end) for end in DOUBT[theme]] for theme in ("light", "dark")]
     faint = re.search(r"FAINT = \{ light: (.*), dark: (.*) \}", source)

@@ -52,6 +52,9 @@ export function table(k, theme, hues, marked = false) {
   return Uint8Array.from([...colours, grey(theme), ...(marked ? [unmarked(theme)] : [])].flat());
 }
 
+const FAINT = { light: [226, 230, 235], dark: [42, 48, 56] };
+const DOUBT = { light: [[190, 200, 212], [158, 12, 86]], dark: [[72, 82, 95], [255, 150, 84]] };
+
 /** From certain (0) to uncertain (1). @returns {Rgb} */
 export const shade = (part, theme) => mix(...DOUBT[theme], part);
 

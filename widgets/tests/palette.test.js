@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { colour, css, dash, grey, table, unmarked } from "../shared/palette.js";
+import { colour, css, dash, grey, shade, shades, table, unmarked } from "../shared/palette.js";
 import { HUES } from "./fake.js";
 
 test("the first 50 components all look different", () => {
@@ -19,5 +19,14 @@ test("rows that are not marked stand nearer to the paper than any that are", () 
     const colours = table(7, theme, HUES, true);
     const marked = Array.from({ length: 7 }, (_, k) => away([...colours.slice(3 * k, 3 * k + 3)]));
     assert.ok(away([...colours.slice(-3)]) < Math.min(...marked, away(grey(theme))));
+  }
+});
+
+test("shades go from certain to uncertain, and behind them is what is not marked", () => {
+  for (const theme of ["light", "dark"]) {
+    const bytes = shades(16, theme);
+    assert.deepEqual([...bytes.slice(0, 3)], shade(0, theme));
+    assert.deepEqual([...bytes.slice(45, 48)], shade(1, theme));
+    assert.equal(bytes.length, 17 * 3);
   }
 });
