@@ -153,10 +153,11 @@ class Notebook:
 
     def until(self, expression: str, *, seconds: float = PATIENCE) -> None:
         """Asks the kernel until an expression is true."""
-        deadline = time.monotonic() + seconds
+        deadline, nap = time.monotonic() + seconds, 0.03
         while not self.value(f"bool({expression})"):
             assert time.monotonic() < deadline, f"not true within {seconds} s: {expression}\n{self.tell(THREADS)}"
-            time.sleep(0.03)
+            time.sleep(nap)
+            nap = min(0.2, 1.5 * nap)  # every question keeps the page busy, too
 
     def frames(self, count: int) -> None:
         """Until the page has been drawn so many times."""
