@@ -161,7 +161,8 @@ class Driver(Audience):
         elif command.name in HALTS:
             play = HALTS[command.name]
         else:
-            play = self._snapshot.play if self._snapshot.play in ("playing", "waiting", "paused") else "idle"
+            stays = self._snapshot.goes_on or self._snapshot.play == "paused"
+            play = self._snapshot.play if stays else "idle"
         if play != "playing" and self._stepper.now.ending is not None:
             play = "done"
         return {"play": play, "message": message, "error": None}
@@ -208,6 +209,6 @@ class Driver(Audience):
 
 def _at_rest(snapshot: Snapshot) -> Snapshot:
     """The last snapshot of a session that is closed: nothing plays any more."""
-    if snapshot.play not in ("playing", "waiting"):
+    if not snapshot.goes_on:
         return snapshot
     return replace(snapshot, seq=snapshot.seq + 1, play="idle", message="The session was closed.")

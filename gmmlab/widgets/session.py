@@ -123,7 +123,7 @@ class Session(Doors, Driver):
 
     def follow(self) -> Self:
         """Goes on with a fit whose steps come from elsewhere, unless somebody has paused or stopped it."""
-        if self.snapshot.play in ("idle", "playing", "waiting"):
+        if self.snapshot.goes_on or self.snapshot.play == "idle":
             self._enqueue("play", self._stepper.play, tag="follow")
         return self
 

@@ -72,6 +72,11 @@ class Snapshot:
     numbering: Numbering = field(default_factory=Numbering)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether the fit plays, or would if more rows came."""
+        return self.play in ("playing", "waiting")
+
+    @property
     def word(self) -> str:
         """What the fit is doing, for the person who looks at it."""
         if self.play == "done" and self.ending is not None:
